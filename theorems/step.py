@@ -1,0 +1,92 @@
+"""One checked relation of a derivation, and how it is decided: symbolically, then again in balls at random points."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Literal
+
+import sympy as sp
+
+from theorems import algebra, balls
+from theorems.outcome import Outcome
+from theorems.sources import Source
+
+Relation = Literal["=", "<=", "<", "!="]
+LATEX = {"=": "=", "<=": r"\le", "<": "<", "!=": r"\ne"}
+POINTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """``left relation right``, and why a reader should believe it.
+
+    An inequality is decided by its `certificate`: an expression equal to right - left whose sign follows from the assumptions on
+    its symbols (right - left itself, if none is given). `nonzero` lists divisors that the claim assumes to be non-zero; every other divisor
+    must be positive by assumption. `cites` marks a classical lemma: it is not proved here, only spot-checked, and shown as cited.
+    `domain` narrows where the ball check draws a symbol, to (low, high).
+    """
+
+    left: sp.Expr
+    relation: Relation
+    right: sp.Expr
+    because: str
+    certificate: sp.Expr | None = None
+    nonzero: tuple[sp.Expr, ...] = ()
+    cites: Source | None = None
+    domain: balls.Domain = field(default_factory=dict)
+
+    @property
+    def latex(self) -> str:
+        return f"{sp.latex(self.left)} {LATEX[self.relation]} {sp.latex(self.right)}"
+
+    def check(self) -> Outcome:
+        """HELD only if the symbols decide it and no ball contradicts; REFUTED if a ball does; UNDECIDED otherwise."""
+        at_points = self._check_points()
+        if at_points is not Outcome.HELD or self.cites:
+            return at_points
+        return Outcome.HELD if self._divides_safely() and self._decided() else Outcome.UNDECIDED
+
+    def _divides_safely(self) -> bool:
+        sides = (sp.sympify(self.left), sp.sympify(self.right))
+        return all(algebra.is_positive(x) or x.is_nonzero or x in self.nonzero for side in sides for x in algebra.denominators(side))
+
+    def _decided(self) -> bool:
+        if self.relation == "=":
+            return algebra.is_zero(self.left - self.right) is True
+        gap = sp.sympify(self.right - self.left)
+        if self.certificate is not None and algebra.is_zero(gap - self.certificate) is not True:
+            return False
+        certificate = sp.sympify(gap if self.certificate is None else self.certificate)
+        match self.relation:
+            case "<=":
+                return algebra.is_nonnegative(certificate)
+            case "<":
+                return algebra.is_positive(certificate)
+        return algebra.is_positive(certificate) or algebra.is_positive(-certificate) or certificate.is_nonzero is True
+
+    def _check_points(self) -> Outcome:
+        """Evaluate both sides in balls at random points of the scope (the same ones on every run)."""
+        for seed in range(POINTS):
+            point = balls.Point(random.Random(seed), self.domain)
+            try:
+                gap = balls.evaluate(self.right, point) - balls.evaluate(self.left, point)
+            except (balls.CannotEvaluate, ZeroDivisionError):
+                return Outcome.UNDECIDED
+            if not gap.is_finite():
+                return Outcome.UNDECIDED
+            if _contradicts(self.relation, gap):
+                return Outcome.REFUTED
+        return Outcome.HELD
+
+
+def _contradicts(relation: Relation, gap: balls.arb) -> bool:
+    """Whether the ball `gap` = right - left excludes the relation (for < and !=, an exact zero does too)."""
+    match relation:
+        case "=":
+            return not gap.contains(0)
+        case "<=":
+            return bool(gap < 0)
+        case "<":
+            return bool(gap <= 0)
+    return bool(gap == 0)
