@@ -1,0 +1,1 @@
+"""Judgement and its presentation. Reads evidence and claims; never imports impl, torch or triton."""

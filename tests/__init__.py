@@ -1,0 +1,1 @@
+"""Tests of the harness itself, planted bugs above all."""
