@@ -17,6 +17,8 @@ from theorems.outcome import Outcome
 
 SCHEMA = "attention-ledger/evidence/1"
 DERIVATION, SEARCH = "derivation", "search"  # the two subjects that are no implementation
+# The JSON types of a row's fields; any other field is text.
+TYPES: dict[str, type | tuple[type, ...]] = {"examples": int, "worst": (int, float), "regimes": dict, "figures": dict, "steps": list}
 
 
 class BadEvidence(ValueError):
@@ -80,7 +82,7 @@ class EvidenceFile:
 
 def write(path: Path, file: EvidenceFile) -> None:
     """Replace `path` in one step, or leave it as it was."""
-    rows = [_plain(e) for e in sorted(file.evidence, key=lambda e: e.key)]
+    rows = [to_row(e) for e in sorted(file.evidence, key=lambda e: e.key)]
     write_text(path, json.dumps({"schema": SCHEMA, "environment": file.environment, "evidence": rows}, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -108,16 +110,28 @@ def read(path: Path) -> EvidenceFile:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise BadEvidence(f"{path}: schema is {found!r}, expected {SCHEMA!r}; move the file away or write it anew with pytest properties")
     try:
-        return EvidenceFile(environment=dict(data["environment"]), evidence=tuple(_parsed(row) for row in data["evidence"]))
+        return EvidenceFile(environment=_typed(data["environment"]), evidence=tuple(from_row(row) for row in data["evidence"]))
     except (KeyError, TypeError, ValueError) as error:
         raise BadEvidence(f"{path}: malformed row ({type(error).__name__}: {error}); move the file away or write it anew with pytest properties") from error
 
 
-def _plain(e: Evidence) -> dict[str, Any]:
+def to_row(e: Evidence) -> dict[str, Any]:
+    """The row as plain JSON values, without its empty fields."""
     row = asdict(e) | {"outcome": e.outcome.value, "steps": [asdict(s) | {"outcome": s.outcome.value} for s in e.steps]}
     return {name: value for name, value in row.items() if value not in ("", (), [], {}, None)}
 
 
-def _parsed(row: dict[str, Any]) -> Evidence:
-    steps = tuple(StepRecord(**step | {"outcome": Outcome(step["outcome"])}) for step in row.get("steps", ()))
+def from_row(row: dict[str, Any]) -> Evidence:
+    """The inverse of `to_row`. Raises KeyError, TypeError or ValueError for missing or unknown fields, wrong types or unknown outcomes."""
+    steps = tuple(StepRecord(**_typed(step) | {"outcome": Outcome(step["outcome"])}) for step in _typed(row).get("steps", ()))
     return Evidence(**row | {"outcome": Outcome(row["outcome"]), "steps": steps})
+
+
+def _typed(row: Any) -> dict[str, Any]:
+    """`row`, if it is a JSON object whose values have the types of their fields."""
+    if not isinstance(row, dict):
+        raise TypeError(f"{row!r} is no row")
+    for name, value in row.items():
+        if not isinstance(value, TYPES.get(name, str)) or isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r}")
+    return row

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 import sympy as sp
 
 from theorems.symbols import RANGE
 
 
-def is_zero(expression: sp.Expr) -> bool | None:
-    """True if `expression` is identically zero under its symbols' assumptions; None where that could not be shown."""
-    flat = normal(expression)
+def is_zero(expression: sp.Expr, apart: frozenset[sp.Expr] = frozenset()) -> bool | None:
+    """True if `expression` is identically zero under its symbols' assumptions; None where that could not be shown.
+
+    `apart` holds the deltas that the case at hand takes to be 0, so that one which reappears as sums contract is 0 as well.
+    """
+    none = {delta: sp.Integer(0) for delta in apart}
+    if delta := _free_delta(expression := sp.sympify(expression).xreplace(none)):
+        off, on = _cases(expression, delta)
+        return True if is_zero(off, apart | {delta}) and is_zero(on) else None
+    flat = sp.expand(normal(expression).xreplace(none))
     if flat == 0:
         return True
+    if _free_delta(flat):
+        return is_zero(flat, apart)
     atoms = {x: sp.Dummy(f"sum{i}", positive=x.is_positive or None, real=True) for i, x in enumerate(sorted(flat.atoms(sp.Sum), key=sp.default_sort_key))}
     closed = flat.xreplace(atoms)
     for simplify in (lambda x: sp.cancel(sp.together(x)), sp.simplify, lambda x: sp.simplify(sp.expand_log(sp.expand(x)))):
@@ -33,14 +43,35 @@ def normal(expression: sp.Expr) -> sp.Expr:
 
 def _inner(expression: sp.Expr) -> sp.Expr:
     """Rewrite every sum inside `expression`, innermost first."""
-    if not expression.has(sp.Sum):
+    if not expression.has(sp.Sum, sp.KroneckerDelta):
         return expression
     if isinstance(expression, sp.Sum):
         body: sp.Expr = expression.function
         for limits in expression.limits:
             body = _sum(_inner(body), *limits)
         return body
-    return expression.func(*map(_inner, expression.args))
+    return _polynomial_in_deltas(expression.func(*map(_inner, expression.args)))
+
+
+def _polynomial_in_deltas(node: sp.Expr) -> sp.Expr:
+    """f(δ) = (1 − δ) f(0) + δ f(1) for a delta inside an exponential or a quotient, so that a sum around it can contract the delta."""
+    delta = _free_delta(node)
+    if delta is None or not (isinstance(node, sp.exp) or (isinstance(node, sp.Pow) and not (node.exp.is_Integer and node.exp > 0))):
+        return node
+    off, on = (_polynomial_in_deltas(node.xreplace({delta: sp.Integer(value)})) for value in (0, 1))
+    return (1 - delta) * off + delta * on
+
+
+def _free_delta(expression: sp.Expr) -> sp.KroneckerDelta | None:
+    """A delta of `expression` between indices that no sum in it runs over, if there is one."""
+    summed = {index for x in expression.atoms(sp.Sum) for index in x.variables}
+    return min((x for x in expression.atoms(sp.KroneckerDelta) if not x.free_symbols & summed), key=sp.default_sort_key, default=None)
+
+
+def _cases(expression: sp.Expr, delta: sp.KroneckerDelta) -> tuple[sp.Expr, sp.Expr]:
+    """`expression` where the delta's two indices differ, and where they are the same index."""
+    low, high = sorted(delta.args, key=str)
+    return expression.xreplace({delta: sp.Integer(0)}), expression.xreplace({delta: sp.Integer(1)}).xreplace({high: low})
 
 
 def _sum(body: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Expr:
@@ -51,7 +82,7 @@ def _sum_term(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> s
     for delta in term.atoms(sp.KroneckerDelta):
         if index in delta.args and delta in sp.Mul.make_args(term):
             other = delta.args[1] if delta.args[0] == index else delta.args[0]
-            if low == 1 and RANGE.get(other, high if other.is_Dummy else None) == high:  # the delta's other index surely lies in the range
+            if low == 1 and _in_range(other, high, RANGE):
                 return _inner((term / delta).subs(index, other))
     constant, body = term.as_independent(index, as_Add=False)
     if body == 1:
@@ -63,6 +94,8 @@ def _sum_term(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> s
         else:
             outer *= factor
     if len(inner) == 1:
+        if low == 1 and (contracted := _contracted_inside(outer, inner[0], index, high)) is not None:
+            return constant * contracted
         fresh = [sp.Dummy(integer=True, positive=True) for _ in inner[0].limits]
         names = dict(zip(inner[0].variables, fresh, strict=True))
         limits = [(names[v], *bounds) for v, *bounds in inner[0].limits]
@@ -70,9 +103,35 @@ def _sum_term(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> s
     return constant * _canonical(body, [(index, low, high)])
 
 
+def _contracted_inside(outer: sp.Expr, inner: sp.Sum, index: sp.Symbol, high: sp.Expr) -> sp.Expr | None:
+    """Σ_index outer Σ δ(index, place) f = Σ (outer f)(index = place), if every place of the inner sum lies in 1..high; None where there is no such delta."""
+    ranges = {**RANGE, **{x: last for x, first, last in inner.limits if first == 1}}
+    for delta in sp.Mul.make_args(inner.function):
+        if isinstance(delta, sp.KroneckerDelta) and index in delta.args:
+            place = delta.args[1] if delta.args[0] == index else delta.args[0]
+            if _in_range(place, high, ranges):
+                return _inner(sp.Sum((outer * inner.function / delta).subs(index, place), *inner.limits))
+    return None
+
+
+def _in_range(place: sp.Expr, high: sp.Expr, ranges: Mapping[sp.Symbol, sp.Expr]) -> bool:
+    """Whether 1 <= place <= high for all values of the indices in `place`, each of which runs over 1..its range."""
+    if ranges.get(place, high if place.is_Dummy else None) == high:
+        return True
+    indices = sorted(place.free_symbols & ranges.keys(), key=str)
+    slack = [sp.Dummy(integer=True, nonnegative=True) for _ in indices]
+    above_one = (place - 1).subs({x: 1 + more for x, more in zip(indices, slack, strict=True)})
+    room = (high - place).subs({ranges[x]: x + more for x, more in zip(indices, slack, strict=True)})
+    return bool(indices) and is_nonnegative(sp.expand(above_one)) and is_nonnegative(sp.expand(room))
+
+
 def _canonical(body: sp.Expr, limits: list[tuple[sp.Expr, ...]]) -> sp.Expr:
-    """Name the summation variables so that equal sums look equal: the order whose printed form is smallest."""
-    names = sp.symbols(f"_x1:{len(limits) + 1}", integer=True, positive=True)
+    """Name the summation variables so that equal sums look equal: the order whose printed form is smallest.
+
+    The names start after those that sums and products inside `body` bind, so that no outer variable is captured by an inner sum.
+    """
+    deepest = max((int(x.name[2:]) for inner in body.atoms(sp.Sum, sp.Product) for x in inner.variables if x.name.startswith("_x")), default=0)
+    names = sp.symbols(f"_x{deepest + 1}:{deepest + len(limits) + 1}", integer=True, positive=True)
     candidates = []
     for order in itertools.permutations(limits):
         renamed = body.xreplace({limit[0]: name for limit, name in zip(order, names, strict=True)})
@@ -92,6 +151,12 @@ def _merge_deltas(term: sp.Expr) -> sp.Expr:
                 return _merge_deltas(sp.expand(delta * rest.xreplace({high: low})))
             return delta * rest
     return term
+
+
+def differentiated(expression: sp.Expr) -> sp.Expr:
+    """`expression` with every derivative that it writes down carried out, and every value put in for a letter after that."""
+    carried_out = sp.sympify(expression).replace(lambda x: isinstance(x, sp.Derivative), lambda x: sp.diff(x.expr, *x.variable_count))
+    return carried_out.replace(lambda x: isinstance(x, sp.Subs), lambda x: x.expr.subs(dict(zip(x.variables, x.point, strict=True))))
 
 
 def denominators(expression: sp.Expr) -> set[sp.Expr]:
@@ -115,8 +180,7 @@ def _decided(expression: sp.Expr, sign: str) -> bool:
     if isinstance(expression, sp.Sum):
         return _decided(expression.function, sign)
     if isinstance(expression, sp.Add):
-        parts = expression.args
-        return all(_decided(x, "is_nonnegative") for x in parts) and (sign == "is_nonnegative" or any(_decided(x, "is_positive") for x in parts))
+        return _by_terms(expression, sign) or _by_cases(expression, sign)
     if isinstance(expression, sp.Mul):
         return all(_decided(x, sign) for x in expression.args)
     if isinstance(expression, sp.Pow):
@@ -126,3 +190,28 @@ def _decided(expression: sp.Expr, sign: str) -> bool:
     if isinstance(expression, sp.Max):
         return any(_decided(x, sign) for x in expression.args)
     return False
+
+
+def _by_terms(expression: sp.Expr, sign: str) -> bool:
+    """Whether every term of the sum is non-negative (and one of them positive, if that is asked)."""
+    parts = sp.Add.make_args(expression)
+    return all(_decided(x, "is_nonnegative") for x in parts) and (sign == "is_nonnegative" or any(_decided(x, "is_positive") for x in parts))
+
+
+def _by_cases(expression: sp.Expr, sign: str) -> bool:
+    """The sign over one common denominator: every delta as 0 and as 1, and e^y as 1 + x (y ≥ 0) or 1/(1 + x) (y ≤ 0) for some x ≥ 0.
+
+    Inside a sum these would have to vary with its index, so there they are left alone.
+    """
+    free = not expression.has(sp.Sum)
+    for delta in expression.atoms(sp.KroneckerDelta) if free else ():
+        return all(_decided(expression.xreplace({delta: sp.Integer(value)}), sign) for value in (0, 1))
+    exponentials = expression.atoms(sp.exp) if free else ()
+    grown = {power: _grown(power.args[0]) for power in exponentials if power.args[0].is_nonnegative or power.args[0].is_nonpositive}
+    above, below = sp.fraction(sp.together(expression.xreplace(grown)))
+    return _decided(below, "is_positive") and _by_terms(sp.expand(above), sign)
+
+
+def _grown(exponent: sp.Expr) -> sp.Expr:
+    growth = 1 + sp.Dummy(positive=exponent.is_nonzero or None, nonnegative=True)
+    return growth if exponent.is_nonnegative else 1 / growth

@@ -33,6 +33,7 @@ BLANCHARD = Source(key="blanchard2021", title="Accurately computing the log-sum-
 HIGHAM = Source(key="higham2002", title="Accuracy and Stability of Numerical Algorithms, 2nd ed.", url="https://doi.org/10.1137/1.9780898718027")
 COVER = Source(key="cover2006", title="Elements of Information Theory, 2nd ed.", url="https://doi.org/10.1002/047174882X")
 KIM = Source(key="kim2021", title="The Lipschitz Constant of Self-Attention", url="https://arxiv.org/abs/2006.04710")
+ENDRES = Source(key="endres2003", title="A new metric for probability distributions", url="https://doi.org/10.1109/TIT.2003.813506")
 TORCH_SDPA = Source(
     key="torch-sdpa",
     title="torch.nn.functional.scaled_dot_product_attention",

@@ -47,14 +47,19 @@ class Step:
             return at_points
         return Outcome.HELD if self._divides_safely() and self._decided() else Outcome.UNDECIDED
 
+    @property
+    def _sides(self) -> tuple[sp.Expr, sp.Expr]:
+        """Both sides with their derivatives carried out: what is checked; the page shows them as written."""
+        return algebra.differentiated(self.left), algebra.differentiated(self.right)
+
     def _divides_safely(self) -> bool:
-        sides = (sp.sympify(self.left), sp.sympify(self.right))
-        return all(algebra.is_positive(x) or x.is_nonzero or x in self.nonzero for side in sides for x in algebra.denominators(side))
+        return all(algebra.is_positive(x) or x.is_nonzero or x in self.nonzero for side in self._sides for x in algebra.denominators(side))
 
     def _decided(self) -> bool:
+        left, right = self._sides
         if self.relation == "=":
-            return algebra.is_zero(self.left - self.right) is True
-        gap = sp.sympify(self.right - self.left)
+            return algebra.is_zero(left - right) is True
+        gap = sp.sympify(right - left)
         if self.certificate is not None and algebra.is_zero(gap - self.certificate) is not True:
             return False
         certificate = sp.sympify(gap if self.certificate is None else self.certificate)
@@ -67,10 +72,11 @@ class Step:
 
     def _check_points(self) -> Outcome:
         """Evaluate both sides in balls at random points of the scope (the same ones on every run)."""
+        left, right = self._sides
         for seed in range(POINTS):
             point = balls.Point(random.Random(seed), self.domain)
             try:
-                gap = balls.evaluate(self.right, point) - balls.evaluate(self.left, point)
+                gap = balls.evaluate(right, point) - balls.evaluate(left, point)
             except (balls.CannotEvaluate, ZeroDivisionError):
                 return Outcome.UNDECIDED
             if not gap.is_finite():

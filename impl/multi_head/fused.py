@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from impl.dense.blockwise import attention as all_heads
-from impl.dense.reference import accumulation
+from impl.scaled_dot_product.blockwise import attention as all_heads
+from impl.scaled_dot_product.reference import accumulation
 from impl.multi_head.reference import check_heads
 
 

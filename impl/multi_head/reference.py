@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impl.dense.reference import accumulation
-from impl.dense.reference import attention as one_head
+from impl.scaled_dot_product.reference import accumulation
+from impl.scaled_dot_product.reference import attention as one_head
 
 
 def attention(

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from impl.dense import state
-from impl.dense.reference import accumulation, check_shapes
+from impl.scaled_dot_product import state
+from impl.scaled_dot_product.reference import accumulation, check_shapes
 
 BLOCK = 64
 
@@ -45,7 +45,7 @@ def attention(
     *,
     block: int = BLOCK,
 ) -> Tensor:
-    """The same function as `impl.dense.reference.attention`, in tiles of `block` × `block` scores. Raises ValueError for dropout."""
+    """The same function as `impl.scaled_dot_product.reference.attention`, in tiles of `block` × `block` scores. Raises ValueError for dropout."""
     return attention_with_log_sum_exp(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, block=block)[0]
 
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from impl.dense import blockwise, reference
+from impl.scaled_dot_product import blockwise, reference
 from impl.variant import Arithmetic, Implementation, Limits, Trait, Variant
 
 variant = Variant(
@@ -23,11 +23,18 @@ def tiled(name: str, block: int, max_length: int) -> Implementation:
         call=partial(blockwise.attention, block=block),
         log_sum_exp=partial(blockwise.attention_with_log_sum_exp, block=block),
         limits=Limits(edges=(block,), max_length=max_length),
+        arithmetic=Arithmetic(tile=block),
     )
 
 
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, log_sum_exp=reference.attention_with_log_sum_exp),
+    Implementation(
+        variant=variant,
+        name="reference",
+        call=reference.attention,
+        log_sum_exp=reference.attention_with_log_sum_exp,
+        arithmetic=Arithmetic(tile=None),
+    ),
     tiled("blockwise", blockwise.BLOCK, 66),
     tiled("blockwise-tiles-of-4", 4, 13),  # many tiles at lengths that the oracle can afford
     Implementation(
@@ -35,7 +42,7 @@ implementations = (
         name="torch",
         call=torch.nn.functional.scaled_dot_product_attention,
         limits=Limits(causal_with_mask=False),  # documented: an error is raised if both are given
-        arithmetic=Arithmetic(weights="input", recompute="log-sum-exp"),
+        arithmetic=Arithmetic(score_roundings=6, weights="input", recompute="log-sum-exp", saved_output="input"),
         ours=False,
     ),
 )

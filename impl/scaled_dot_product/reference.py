@@ -49,9 +49,7 @@ def attention_with_log_sum_exp(
         scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask.to(scores.dtype)
     if is_causal:
         scores = scores.masked_fill(~torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril(), -math.inf)
-    if scores.shape[-1] == 0:
-        return query.new_zeros((*scores.shape[:-1], value.shape[-1])), scores.new_full(scores.shape[:-1], -math.inf)
-    top = scores.detach().amax(-1, keepdim=True)
+    top = scores.detach().amax(-1, keepdim=True) if key.shape[-2] else scores.new_full((*scores.shape[:-1], 1), -math.inf)
     top = top.masked_fill(top == -math.inf, 0)  # a row that sees nothing: exp(−∞ − 0) = 0, never −∞ − (−∞)
     raised = torch.exp(scores - top)
     mass = raised.sum(-1, keepdim=True)

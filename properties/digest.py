@@ -1,0 +1,79 @@
+"""Which code a piece of evidence was taken on: a digest of the files involved, of what they import, and of the pinned versions."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from properties.evidence import DERIVATION, SEARCH, Evidence
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("theorems", "impl", "properties")
+PINS = ROOT / "constraints.txt"
+
+
+def of(evidence: Evidence) -> str:
+    """The digest that a run of today would write on this row."""
+    return digest_of(tuple(roots(evidence.law, evidence.subject, evidence.claim)))
+
+
+def of_law(check: str) -> str:
+    """The digest of a check itself, whatever it is tried on: of a law or search by its id, or of a claim's derivation by the claim's id."""
+    if "::" in check:
+        return digest_of((ROOT / "properties" / f"{check.partition('::')[0]}.py",))
+    searched = check.removeprefix("search:")
+    return digest_of(tuple(roots(check, DERIVATION if searched == check else SEARCH, searched)))
+
+
+def roots(law: str, subject: str, claim: str) -> list[Path]:
+    """The files where a check begins: the law's and the subject's, or the claim's topic."""
+    topic = ROOT / "theorems" / f"{claim.partition('.')[0].replace('-', '_')}.py"
+    if subject == DERIVATION:
+        return [topic]
+    if subject == SEARCH:
+        place = law.partition(":")[2].partition(".")[0].replace("-", "_")
+        return [topic, ROOT / "properties" / f"test_{place}_exact.py"]
+    folder = ROOT / "impl" / subject.partition("/")[0].replace("-", "_")  # a variant lives in the folder of its name
+    return [ROOT / "properties" / f"{law.partition('::')[0]}.py", *sorted(folder.rglob("*.py"))]
+
+
+@cache
+def digest_of(files: tuple[Path, ...]) -> str:
+    """A short digest of the files, the project files that they import (transitively), and the pinned versions."""
+    closure = sorted(set().union(*(imported(file) for file in files if file.exists())))
+    whole = hashlib.sha256(PINS.read_bytes() if PINS.exists() else b"")
+    for file in closure:
+        whole.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes())
+    return whole.hexdigest()[:16]
+
+
+@cache
+def imported(file: Path) -> frozenset[Path]:
+    """`file` and every project file that it imports, directly or not."""
+    seen: set[Path] = set()
+    waiting = [file]
+    while waiting:
+        here = waiting.pop()
+        if here not in seen:
+            seen.add(here)
+            waiting += [other for other in direct_imports(here) if other not in seen]
+    return frozenset(seen)
+
+
+@cache
+def direct_imports(file: Path) -> tuple[Path, ...]:
+    names = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return tuple(path for name in names if name.split(".")[0] in FOLDERS and (path := module_file(name)) is not None)
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a module of this project; a package's own __init__ counts only for itself, so that a registry does not tie everything together."""
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py") if path.with_suffix(".py").is_file() else None

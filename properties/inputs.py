@@ -1,0 +1,264 @@
+"""Attention inputs drawn where bugs live: awkward sizes, structured scores and values, every kind of mask, odd memory layouts.
+
+Everything is decided by a few drawn choices and a seed, and built in torch: cheap, and it shrinks to the first choice of each list.
+Inputs are drawn inside an implementation's limits; nothing is filtered away.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import torch
+from torch import Tensor
+
+from impl.variant import Limits
+from properties.oracle import Array, Problem, true_scale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Inputs:
+    """One call: query [B, H, N, D], key [B, G, M, D], value [B, G, M, E], with the cotangent [B, H, N, E] for backward.
+
+    `regimes` names how they were drawn, for the coverage that reports show.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    cotangent: Tensor
+    attn_mask: Tensor | None = None
+    is_causal: bool = False
+    scale: float | None = None
+    enable_gqa: bool = False
+    regimes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Small inputs in full, so that a counterexample can be copied; large ones by shape."""
+        tensors = {name: getattr(self, name) for name in ("query", "key", "value", "attn_mask") if getattr(self, name) is not None}
+        shown = (f"{name}={x.tolist() if x.numel() <= 24 else f'[{x.dtype}, shape {tuple(x.shape)}]'}" for name, x in tensors.items())
+        return f"Inputs({', '.join(shown)}, is_causal={self.is_causal}, scale={self.scale}, dtype={self.query.dtype}, drawn as {'/'.join(self.regimes)})"
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The keyword arguments of torch's signature, only those that differ from its defaults."""
+        given = {"attn_mask": self.attn_mask, "is_causal": self.is_causal, "scale": self.scale, "enable_gqa": self.enable_gqa}
+        return {name: value for name, value in given.items() if value is not None and value is not False}
+
+
+SCORES = ("small integers", "normal", "equal", "rising", "falling", "one huge", "rows apart", "shifted down", "shifted far down", "shifted up", "tiny", "wide")
+SHIFTS = {"shifted down": -150.0, "shifted far down": -6e4, "shifted up": 150.0}
+VALUES = ("small integers", "normal", "ones", "one-hot", "offset", "wide")
+MASKS = ("none", "causal", "boolean", "dead row", "first keys hidden", "padding", "per head", "additive", "additive with -inf", "one query row", "causal and boolean")
+BOOLEAN = ("boolean", "dead row", "first keys hidden", "padding", "per head", "one query row", "causal and boolean")
+LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")
+SCALES = (None, 0.3, 1.0, -0.5, 0.0)
+# Regimes that only bite together, drawn beside the free combinations.
+TOGETHER = (
+    {"scores": "shifted down", "mask": "first keys hidden"},
+    {"scores": "shifted down", "mask": "causal"},
+    {"scores": "shifted far down", "mask": "none"},
+    {"scores": "shifted down", "mask": "padding"},
+    {"scores": "rising", "mask": "none"},
+    {"scores": "wide", "mask": "per head"},
+    {"scores": "normal", "mask": "dead row"},
+)
+
+
+@st.composite
+def dense(draw: st.DrawFn, limits: Limits, **fixed: Any) -> Inputs:
+    """Inputs inside `limits`. `fixed` narrows choices by name to a tuple of options: scores, values, mask, layout, scale, dtype, n, m, width, heads, batch."""
+    together = draw(st.sampled_from(({}, *TOGETHER)), label="together")
+
+    def pick(name: str, options: Any) -> Any:
+        inside = [x for x in fixed[name] if x in options] if name in fixed else list(options)
+        return together[name] if name in together and together[name] in inside else draw(st.sampled_from(inside), label=name)
+
+    lengths = draw_lengths(limits)
+    n = pick("n", lengths)
+    m = pick("m", lengths) if limits.unequal_lengths else n
+    small = max(n, m) <= 16
+    query_heads, key_heads = pick("heads", [(1, 1), (2, 2), (6, 2), (6, 3), (7, 1)] if small else [(1, 1), (2, 1)])
+    if not limits.grouped_queries:
+        query_heads = key_heads
+    batch = pick("batch", (1, 3) if small and query_heads <= 3 else (1,))
+    width = pick("width", (1, 2, 3, 5, 8))
+    value_width = pick("value_width", (1, 2, 4, 7)) if limits.unequal_widths else width
+    inputs = build(
+        shape=(batch, query_heads, key_heads, n, m, width, value_width),
+        dtype=getattr(torch, pick("dtype", limits.dtypes)),
+        scores=pick("scores", SCORES),
+        values=pick("values", VALUES),
+        mask=pick("mask", allowed_masks(limits)),
+        scale=pick("scale", SCALES) if limits.scale else None,
+        seed=draw(st.integers(0, 2**16), label="seed"),
+    )
+    return laid_out(inputs, pick("layout", LAYOUTS))
+
+
+@st.composite
+def identity_values(draw: st.DrawFn, limits: Limits) -> Inputs:
+    """Dense inputs whose values are the identity matrix, so that the output is the weight matrix."""
+    x = draw(dense(limits))
+    m = x.key.shape[-2]
+    return replace(x, value=torch.eye(m, dtype=x.value.dtype).expand(*x.value.shape[:-1], m), regimes=(*x.regimes[:1], "values: identity", *x.regimes[2:]))
+
+
+@st.composite
+def shifted(draw: st.DrawFn, limits: Limits) -> Inputs:
+    """Dense inputs with one more feature in front that adds the same amount to every score of a row."""
+    x = draw(dense(limits, scores=("small integers", "normal", "rising", "falling", "equal")))
+    amount = draw(st.sampled_from((30.0, -30.0, 150.0, -150.0, 4096.0, -6e4)), label="amount")
+    ones, amounts = torch.ones_like(x.query[..., :1]), torch.full_like(x.key[..., :1], amount)
+    return replace(x, query=torch.cat([ones, x.query], -1), key=torch.cat([amounts, x.key], -1), regimes=(*x.regimes, f"shift: {amount:g}"))
+
+
+def draw_lengths(limits: Limits) -> list[int]:
+    near = {edge + offset for edge in limits.edges for offset in (-1, 0, 1)} | {2 * edge + 1 for edge in limits.edges}
+    lengths = {1, 2, 3, 5, 7, limits.max_length} | {x for x in near if 0 < x <= limits.max_length}
+    return sorted(x for x in lengths if x <= limits.max_length) + ([0] if limits.zero_length else [])
+
+
+def allowed_masks(limits: Limits) -> list[str]:
+    """The mask regimes inside the limits."""
+    return [
+        mask
+        for mask in MASKS
+        if (mask not in BOOLEAN or "boolean" in limits.masks)
+        and (not mask.startswith("additive") or "additive" in limits.masks)
+        and (not mask.startswith("causal") or limits.causal)
+        and (mask != "causal and boolean" or limits.causal_with_mask)
+    ]
+
+
+def build(
+    shape: tuple[int, int, int, int, int, int, int], dtype: torch.dtype, scores: str, values: str, mask: str, scale: float | None, seed: int
+) -> Inputs:
+    """The inputs that these choices mean. `shape` is (B, H, G, N, M, D, E)."""
+    b, h, g, n, m, d, e = shape
+    random = torch.Generator().manual_seed(seed)
+    q, k = (numbers((b, heads, length, d), scores, random) for heads, length in ((h, n), (g, m)))
+    factor = 1 / math.sqrt(d) if scale is None else scale
+    q, k = steered(q, k, scores, factor, random)
+    bounds = torch.finfo(dtype)
+    q, k = (x.clamp(-bounds.max / 2, bounds.max / 2) for x in (q, k))
+    return Inputs(
+        query=q.to(dtype),
+        key=k.to(dtype),
+        value=value_numbers((b, g, m, e), values, random).to(dtype),
+        cotangent=numbers((b, h, n, e), "small integers" if values == "small integers" else "normal", random).to(dtype),
+        attn_mask=masked(mask, (b, h, n, m), dtype, random),
+        is_causal=mask.startswith("causal"),
+        scale=scale,
+        enable_gqa=h != g,
+        regimes=(f"scores: {scores}", f"values: {values}", f"mask: {mask}", f"dtype: {str(dtype).removeprefix('torch.')}"),
+    )
+
+
+def numbers(shape: tuple[int, ...], regime: str, random: torch.Generator) -> Tensor:
+    """float64 entries: integers within ±2, tiny or wide normals, or normals."""
+    if regime == "small integers":
+        return torch.randint(-2, 3, shape, generator=random).double()
+    return torch.randn(shape, generator=random, dtype=torch.float64) * {"tiny": 1e-3, "wide": 6.0}.get(regime, 1.0)
+
+
+def steered(q: Tensor, k: Tensor, regime: str, scale: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Give the first feature to a chosen profile of scores over the keys: score_ij = profile_ij + (the rest of q·k)·scale."""
+    q, k = q.clone(), k.clone()
+    m, n = k.shape[-2], q.shape[-2]
+    by = scale if scale else 1.0
+    if regime == "equal":
+        k[...] = 0
+    elif regime in ("rising", "falling"):
+        q[..., 0] = 1
+        k[..., 0] = torch.arange(m, dtype=torch.float64) * (4 if regime == "rising" else -4) / by
+    elif regime == "one huge" and m:
+        q[..., 0] = 1
+        k[..., 0] = 0
+        k[..., int(torch.randint(m, (), generator=random)), 0] = 60 / by
+    elif regime == "rows apart":
+        q[..., 0] = torch.arange(n, dtype=torch.float64) * 150 / by
+        k[..., 0] = 1
+    elif regime in SHIFTS:
+        q[..., 0] = 1
+        k[..., 0] = SHIFTS[regime] / by
+    return q, k
+
+
+def value_numbers(shape: tuple[int, ...], regime: str, random: torch.Generator) -> Tensor:
+    if regime == "ones":
+        return torch.ones(shape, dtype=torch.float64)
+    if regime == "one-hot":  # shows a dropped or doubled key that averages hide
+        value = torch.zeros(shape, dtype=torch.float64)
+        for j in range(shape[-2]):
+            value[..., j, j % shape[-1]] = 1
+        return value
+    if regime == "offset":
+        return 100 + numbers(shape, "normal", random)
+    return numbers(shape, regime, random)
+
+
+def masked(regime: str, shape: tuple[int, int, int, int], dtype: torch.dtype, random: torch.Generator) -> Tensor | None:
+    """A mask for scores [B, H, N, M]; boolean (True = visible) or additive in `dtype`."""
+    b, h, n, m = shape
+    if regime in ("none", "causal"):
+        return None
+    if regime == "first keys hidden":
+        return (torch.arange(m) >= min(m // 2, 5)).expand(n, m)
+    if regime == "padding":  # each sequence of the batch ends elsewhere
+        lengths = torch.randint(0, m + 1, (b, 1, 1, 1), generator=random)
+        return torch.arange(m) < lengths
+    if regime == "one query row":
+        return torch.rand((1, m), generator=random) < 0.6
+    if regime.startswith("additive"):
+        bias = torch.randn((b, 1, n, m), generator=random, dtype=torch.float64) * 3
+        hidden = torch.rand((b, 1, n, m), generator=random) < (0.4 if regime.endswith("inf") else 0)
+        return bias.masked_fill(hidden, -math.inf).to(dtype)
+    visible = torch.rand((b, h, n, m) if regime == "per head" else (n, m), generator=random) < 0.6
+    if regime == "dead row" and n:
+        visible[..., int(torch.randint(n, (), generator=random)), :] = False
+    return visible
+
+
+def laid_out(x: Inputs, layout: str) -> Inputs:
+    """The same numbers in another memory layout."""
+    return replace(x, **{name: relaid(getattr(x, name), layout) for name in ("query", "key", "value", "cotangent")}, regimes=(*x.regimes, f"layout: {layout}"))
+
+
+def relaid(x: Tensor, layout: str) -> Tensor:
+    """`x` as a [B, N, H, D] tensor seen through a transpose, as a slice of a larger one at an offset, or with a stride of 0."""
+    match layout:
+        case "transposed":
+            return x.transpose(1, 2).contiguous().transpose(1, 2)
+        case "sliced":
+            room = x.new_full((*x.shape[:-1], x.shape[-1] + 3), 7.0)
+            room[..., 2:-1] = x
+            return room[..., 2:-1]
+        case "expanded" if x.shape[0] == 1:
+            return x[0].unsqueeze(0).expand(x.shape)
+    return x.contiguous()
+
+
+def problem(x: Inputs, *, gradients: bool = False) -> Problem:
+    """The same call in float64 numbers, for the oracle."""
+    b, h, n, m = x.query.shape[0], x.query.shape[1], x.query.shape[2], x.key.shape[2]
+    visible, bias = np.ones((b, h, n, m), dtype=np.bool_), np.zeros((b, h, n, m))
+    if x.attn_mask is not None and x.attn_mask.dtype == torch.bool:
+        visible &= np.broadcast_to(x.attn_mask.numpy(), visible.shape)
+    elif x.attn_mask is not None:
+        bias = np.broadcast_to(plain(x.attn_mask), bias.shape)
+        visible &= bias != -np.inf
+        bias = np.where(visible, bias, 0)
+    if x.is_causal:
+        visible &= np.tril(np.ones((n, m), dtype=np.bool_))
+    g = plain(x.cotangent) if gradients else None
+    return Problem(q=plain(x.query), k=plain(x.key), v=plain(x.value), bias=bias, visible=visible, scale=true_scale(x.query.shape[-1], x.scale), g=g)
+
+
+def plain(x: Tensor) -> Array:
+    """A tensor of any float dtype as float64 numbers, exactly."""
+    converted: Array = x.detach().to(torch.float64).contiguous().numpy()
+    return converted

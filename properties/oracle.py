@@ -1,0 +1,178 @@
+"""The true value of attention and its gradients, enclosed in balls. Knows nothing of `impl`: it computes the definition from the numbers.
+
+Every result is kept as hi + lo in float64 (so that an error at float64's own rounding can be measured) beside the ball's radius.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from flint import arb, arb_mat, ctx
+
+Array = npt.NDArray[np.float64]
+BITS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Balls:
+    """An array of balls: midpoint hi + lo (float64 each, |lo| ≤ ulp(hi)/2) and radius."""
+
+    hi: Array
+    lo: Array
+    radius: Array
+
+    def error(self, actual: Array) -> Array:
+        """|actual − truth| per element, exact where actual is near the truth; NaN counts as infinitely far, equal infinities as no error."""
+        with np.errstate(invalid="ignore"):
+            gap = np.abs((actual - self.hi) - self.lo) + self.radius
+        return np.where(actual == self.hi, np.abs(self.lo), np.where(np.isnan(gap), np.inf, gap)) if actual.size else gap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One attention problem in float64 (every input dtype embeds exactly): q [B, H, N, D], k [B, G, M, D], v [B, G, M, E], where G divides H;
+    bias and visible [B, H, N, M]; the scale as a ball; the cotangent g [B, H, N, E] where gradients are wanted."""
+
+    q: Array
+    k: Array
+    v: Array
+    bias: Array
+    visible: npt.NDArray[np.bool_]
+    scale: arb
+    g: Array | None = None
+
+    def key_head(self, head: int) -> int:
+        return head // (self.q.shape[1] // self.k.shape[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """Scores (−∞ where hidden), weights, output and log-sum-exp, and the gradients per query head (None without a cotangent).
+
+    Shapes: scores and weights [B, H, N, M], output [B, H, N, E], log_sum_exp [B, H, N], d_q [B, H, N, D], d_k [B, H, M, D], d_v [B, H, M, E],
+    d_weights and d_scores [B, H, N, M], delta [B, H, N].
+    """
+
+    scores: Array
+    weights: Array
+    output: Balls
+    log_sum_exp: Balls
+    d_q: Balls | None = None
+    d_k: Balls | None = None
+    d_v: Balls | None = None
+    d_weights: Array | None = None
+    d_scores: Balls | None = None
+    delta: Array | None = None
+
+
+def attention(problem: Problem) -> Truth:
+    """The definition, head by head, in balls."""
+    ctx.prec = BITS
+    b, h, n, _ = problem.q.shape
+    m, e, d = problem.k.shape[2], problem.v.shape[3], problem.q.shape[3]
+    heads = [_head(problem, i, j) for i in range(b) for j in range(h)]
+
+    def gathered(name: str, *shape: int) -> Balls:
+        rows = [_balls(head[name], shape) for head in heads]
+        empty = np.zeros((0, *shape))
+        stacked = [np.stack([getattr(x, part) for x in rows]) if rows else empty for part in ("hi", "lo", "radius")]
+        return Balls(*(x.reshape(b, h, *shape) for x in stacked))
+
+    truth: dict[str, Any] = {
+        "scores": gathered("scores", n, m).hi,
+        "weights": gathered("weights", n, m).hi,
+        "output": gathered("output", n, e),
+        "log_sum_exp": gathered("log_sum_exp", n),
+    }
+    if problem.g is not None:
+        shapes = {"d_q": (n, d), "d_k": (m, d), "d_v": (m, e), "d_scores": (n, m)}
+        truth |= {name: gathered(name, *shape) for name, shape in shapes.items()}
+        truth |= {"d_weights": gathered("d_weights", n, m).hi, "delta": gathered("delta", n).hi}
+    return Truth(**truth)
+
+
+Rows = list[list[arb]]
+
+
+def _head(p: Problem, b: int, h: int) -> dict[str, Any]:
+    """One head's balls by name, as nested lists."""
+    q, k, v = (_matrix(x) for x in (p.q[b, h], p.k[b, p.key_head(h)], p.v[b, p.key_head(h)]))
+    n, m, e = p.q.shape[2], p.k.shape[2], p.v.shape[3]
+    s = (q * k.transpose() * p.scale).tolist() if n and m else [[] for _ in range(n)]
+    bias, visible = p.bias[b, h].tolist(), p.visible[b, h].tolist()
+    scores = [[s[i][j] + bias[i][j] if visible[i][j] else None for j in range(m)] for i in range(n)]
+    weights, log_sum_exp = [], []
+    for row in scores:
+        top = max((x for x in row if x is not None), key=lambda x: float(x.mid()), default=None)
+        raised = [arb(0) if x is None else (x - top).exp() for x in row]
+        mass = sum(raised, arb(0))
+        weights.append([w / mass for w in raised] if top is not None else raised)
+        log_sum_exp.append(top + mass.log() if top is not None else None)
+    o = _product(weights, v, n, e)
+    out: dict[str, Any] = {"scores": scores, "weights": weights, "log_sum_exp": log_sum_exp, "output": o}
+    if p.g is None:
+        return out
+    g = _matrix(p.g[b, h])
+    d_w = _product(p.g[b, h].tolist(), v.transpose(), n, m) if m else [[] for _ in range(n)]
+    delta = [sum((x * y for x, y in zip(ws, ds, strict=True)), arb(0)) for ws, ds in zip(weights, d_w, strict=True)]
+    d_s = [[x * (y - t) for x, y in zip(ws, ds, strict=True)] for ws, ds, t in zip(weights, d_w, delta, strict=True)]
+    d_k = _scaled(_product(_transposed(d_s, m), q, m, q.ncols()), p.scale)
+    return out | {
+        "d_weights": d_w,
+        "delta": delta,
+        "d_scores": d_s,
+        "d_v": _product(_transposed(weights, m), g, m, e),
+        "d_q": _scaled(_product(d_s, k, n, k.ncols()), p.scale),
+        "d_k": d_k,
+    }
+
+
+def _matrix(x: Array) -> arb_mat:
+    return arb_mat(x.shape[0], x.shape[1], [arb(y) for y in x.ravel().tolist()])
+
+
+def _product(rows: list[list[Any]], right: arb_mat, n: int, e: int) -> Rows:
+    """rows [n, m] times right [m, e]; zeros where m = 0."""
+    if not rows or not rows[0]:
+        return [[arb(0)] * e for _ in range(n)]
+    product: Rows = (arb_mat(rows) * right).tolist()
+    return product
+
+
+def _transposed(rows: Rows, columns: int) -> Rows:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(columns)]
+
+
+def _scaled(rows: Rows, by: arb) -> Rows:
+    return [[x * by for x in row] for row in rows]
+
+
+def _balls(values: Any, shape: tuple[int, ...]) -> Balls:
+    """Nested lists of balls (None for −∞) as arrays of the given shape."""
+    flat = list(_flat(values))
+    hi = [-math.inf if x is None else float(x.mid()) for x in flat]
+    lo = [0.0 if x is None else float((x.mid() - y)) for x, y in zip(flat, hi, strict=True)]
+    radius = [0.0 if x is None else float(x.rad()) for x in flat]
+    return Balls(*(np.array(part, dtype=np.float64).reshape(shape) for part in (hi, lo, radius)))
+
+
+def _flat(values: Any) -> Iterable[Any]:
+    for x in values:
+        if isinstance(x, list):
+            yield from _flat(x)
+        else:
+            yield x
+
+
+def true_scale(width: int, scale: float | None) -> arb:
+    """The scale as a ball: the given float, or 1/√width."""
+    ctx.prec = BITS
+    return arb(width).rsqrt() if scale is None else arb(scale)
+
+
+Oracle = Callable[[Problem], Truth]

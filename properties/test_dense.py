@@ -1,0 +1,166 @@
+"""Laws of scaled dot-product attention, tried on every implementation that says it computes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from impl.variant import Trait
+from properties import oracle, tolerance
+from properties.inputs import Inputs, dense, identity_values, plain, problem, shifted
+from properties.subject import Subject, require
+from properties.verifies import law, needs_gradients, needs_log_sum_exp, needs_mask_gradient
+
+
+SHORT = (1, 2, 3, 5, 7)  # lengths at which several sequences and heads are affordable
+EXACT = ("float64", "float32")  # where doubling an input doubles every intermediate
+MODERATE = ("small integers", "normal", "equal", "tiny")  # scores whose weights stay far from underflow
+UNORDERED = ("none", "boolean", "dead row", "first keys hidden", "padding", "per head", "additive", "additive with -inf", "one query row")
+
+
+def bounded(subject: Subject, x: Inputs, *, gradients: bool = False) -> tuple[oracle.Problem, oracle.Truth, tolerance.Rounding, tolerance.Forward]:
+    """The problem, its truth, the subject's arithmetic on it and the forward bounds."""
+    subject.saw(x.regimes)
+    posed = problem(x, gradients=gradients)
+    truth = oracle.attention(posed)
+    arithmetic = tolerance.rounding(x.query.dtype, subject.implementation.arithmetic)
+    return posed, truth, arithmetic, tolerance.forward(posed, truth, arithmetic)
+
+
+@law("softmax.weighted-sum", on=Trait.DOT_PRODUCT, draw=dense)
+def test_outputs_lie_within_the_bound(subject: Subject, x: Inputs) -> None:
+    _, truth, _, bound = bounded(subject, x)
+    subject.judge("output", subject(x), truth.output, bound.output, x)
+
+
+@law("gradients.queries", "gradients.keys", "gradients.values", on=Trait.DOT_PRODUCT, draw=dense, lacking=needs_gradients)
+def test_gradients_lie_within_the_bound(subject: Subject, x: Inputs) -> None:
+    posed, truth, arithmetic, ahead = bounded(subject, x, gradients=True)
+    bound = tolerance.backward(posed, truth, arithmetic, ahead)
+    d_q, d_k, d_v = subject.gradients(x)
+    assert truth.d_q is not None
+    subject.judge("dQ", d_q, truth.d_q, bound.d_q, x)
+    for what, actual, true, limit in (("dK", d_k, truth.d_k, bound.d_k), ("dV", d_v, truth.d_v, bound.d_v)):
+        assert true is not None
+        summed = oracle.Balls(*(tolerance.shared(part, posed) for part in (true.hi, true.lo, true.radius)))
+        subject.judge(what, actual, summed, limit, x)
+
+
+@law("gradients.scores", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("additive", "additive with -inf")), lacking=needs_mask_gradient)
+def test_the_gradient_of_an_additive_mask_lies_within_the_bound(subject: Subject, x: Inputs) -> None:
+    posed, truth, arithmetic, ahead = bounded(subject, x, gradients=True)
+    bound = tolerance.backward(posed, truth, arithmetic, ahead)
+    d_mask = subject.gradients(x, mask=True)[3]
+    true = truth.d_scores
+    assert true is not None
+    summed = oracle.Balls(*(part.sum(1, keepdims=True) for part in (true.hi, true.lo, true.radius)))  # the mask is shared by the heads
+    heads = posed.q.shape[1]
+    size = np.abs(true.hi).sum(1, keepdims=True)
+    limit = (bound.d_scores.sum(1, keepdims=True) + arithmetic.gamma(heads) * size) * (1 + arithmetic.gamma(heads))
+    limit = limit + arithmetic.u_out * (np.abs(summed.hi) + limit) + arithmetic.least_out + heads * 2.0**-53 * size  # the last: summing hi
+    subject.judge("the mask's gradient", d_mask, summed, limit, x)
+
+
+@law("flash.log-sum-exp", on=Trait.DOT_PRODUCT, draw=dense, lacking=needs_log_sum_exp)
+def test_the_log_sum_exp_lies_within_the_bound(subject: Subject, x: Inputs) -> None:
+    _, truth, _, bound = bounded(subject, x)
+    output, log_sum_exp = subject.with_log_sum_exp(x)
+    subject.judge("log-sum-exp", log_sum_exp, truth.log_sum_exp, bound.log_sum_exp, x)
+    subject.judge("output beside it", output, truth.output, bound.output, x)
+
+
+@law("softmax.row-sum", on=Trait.DOT_PRODUCT, draw=partial(dense, values=("ones",)))
+def test_constant_values_come_back(subject: Subject, x: Inputs) -> None:
+    _, truth, _, bound = bounded(subject, x)
+    output = subject(x)
+    seen = (truth.weights.sum(-1) > 0)[..., None]
+    subject.within("the sum of a row's weights", np.where(seen, np.abs(plain(output) - 1), np.abs(plain(output))), bound.output, x)
+    # every copy of the value column meets the same weights, so the columns agree to the last bit
+    require(bool((output == output[..., :1]).all()), f"equal value columns gave different sums {output.tolist()} on {x}")
+
+
+@law("softmax.positive-weights", on=Trait.DOT_PRODUCT, draw=identity_values)
+def test_identity_values_read_off_the_weights(subject: Subject, x: Inputs) -> None:
+    posed, truth, _, bound = bounded(subject, x)
+    weights = subject(x)
+    subject.judge("weights", weights, truth.output, bound.output, x)
+    require(bool((weights >= 0).all()), f"a negative weight in {weights.tolist()} on {x}")
+    hidden = torch.from_numpy(~posed.visible)
+    require(bool((weights[hidden] == 0).all()), f"a hidden key has weight in {weights.tolist()} on {x}")
+
+
+@law("softmax.shift-invariance", on=Trait.DOT_PRODUCT, draw=shifted)
+def test_adding_a_constant_to_a_row_changes_nothing(subject: Subject, x: Inputs) -> None:
+    """The first feature adds the same amount to every score of a row; the truth is taken without it."""
+    bare = replace(x, query=x.query[..., 1:], key=x.key[..., 1:], scale=x.scale if x.scale is not None else x.query.shape[-1] ** -0.5)
+    posed, _, _, bound = bounded(subject, x)
+    scale = oracle.true_scale(x.query.shape[-1], x.scale)
+    truth = oracle.attention(replace(problem(bare), scale=scale, visible=posed.visible))
+    subject.judge("output", subject(x), truth.output, bound.output, x)
+
+
+@law("convexity.coordinatewise", on=Trait.DOT_PRODUCT, draw=dense)
+def test_outputs_stay_between_the_least_and_the_largest_visible_value(subject: Subject, x: Inputs) -> None:
+    posed, truth, arithmetic, _ = bounded(subject, x)
+    v = tolerance.heads(posed.v, posed)[:, :, None]
+    seen = posed.visible[..., None]
+    low, high = np.where(seen, v, np.inf).min(-2, initial=np.inf), np.where(seen, v, -np.inf).max(-2, initial=-np.inf)
+    alive = posed.visible.any(-1)[..., None]
+    low, high = np.where(alive, low, 0), np.where(alive, high, 0)
+    # rounding the sums may step outside: the weights are exactly non-negative, so only the counted operations can
+    keys = posed.k.shape[2]
+    counted = (1 + arithmetic.gamma(2 * keys + 4 * arithmetic.merges(keys) + 1)) * (1 + arithmetic.u_weights) * (1 + arithmetic.u_out) - 1
+    room = counted * np.maximum(np.abs(low), np.abs(high)) + arithmetic.least_out + (keys + 3) * arithmetic.tiny
+    size = np.where(seen, np.abs(v), 0).max(-2, initial=0)
+    room = room + arithmetic.least_weights * keys * size
+    actual = plain(subject(x))
+    subject.within("distance outside the values' range", np.maximum(np.maximum(low - actual, actual - high), 0), room, x)
+
+
+@law("convexity.linear-in-values", on=Trait.DOT_PRODUCT, draw=partial(dense, dtype=EXACT, scores=MODERATE, layout=("contiguous",)))
+def test_doubling_the_values_doubles_the_output_exactly(subject: Subject, x: Inputs) -> None:
+    subject.saw(x.regimes)
+    once, twice = subject(x), subject(replace(x, value=x.value * 2))
+    require(torch.equal(once * 2, twice), f"doubled values gave {twice.tolist()}, twice the output is {(once * 2).tolist()} on {x}")
+
+
+@law("symmetry.key-permutation", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=UNORDERED))
+def test_reordering_the_keys_with_their_values_changes_nothing(subject: Subject, x: Inputs) -> None:
+    _, truth, _, bound = bounded(subject, x)
+    order = torch.arange(x.key.shape[2]).flip(0).roll(1)
+    mask = x.attn_mask[..., order] if x.attn_mask is not None and x.attn_mask.shape[-1] > 1 else x.attn_mask
+    subject.judge("output", subject(replace(x, key=x.key[:, :, order], value=x.value[:, :, order], attn_mask=mask)), truth.output, bound.output, x)
+
+
+@law("symmetry.equivariance", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("none",)))
+def test_reordering_the_queries_reorders_the_outputs(subject: Subject, x: Inputs) -> None:
+    _, truth, _, bound = bounded(subject, x)
+    order = torch.arange(x.query.shape[2]).flip(0).roll(1)
+    back = torch.argsort(order)
+    subject.judge("output", subject(replace(x, query=x.query[:, :, order]))[:, :, back], truth.output, bound.output, x)
+
+
+@law("symmetry.batch-independence", on=Trait.DOT_PRODUCT, draw=partial(dense, n=SHORT, m=SHORT, batch=(3,), heads=((2, 2),)))
+def test_each_sequence_and_head_is_computed_alone(subject: Subject, x: Inputs) -> None:
+    _, truth, _, bound = bounded(subject, x)
+    for b in range(x.query.shape[0]):
+        for h in range(x.query.shape[1]):
+            part = slice(b, b + 1), slice(h, h + 1)
+            mask = x.attn_mask
+            if mask is not None and mask.dim() == 4:
+                mask = mask[slice(b, b + 1) if mask.shape[0] > 1 else slice(None), slice(h, h + 1) if mask.shape[1] > 1 else slice(None)]
+            alone = subject(replace(x, query=x.query[part], key=x.key[part], value=x.value[part], attn_mask=mask))
+            true = oracle.Balls(truth.output.hi[part], truth.output.lo[part], truth.output.radius[part])
+            subject.judge(f"sequence {b}, head {h} alone", alone, true, bound.output[part], x)
+
+
+@law("scaling.scale-is-temperature", on=Trait.DOT_PRODUCT, draw=partial(dense, dtype=EXACT, scores=MODERATE, mask=("none",)))
+def test_a_doubled_scale_is_a_doubled_query(subject: Subject, x: Inputs) -> None:
+    scale = x.scale if x.scale is not None else 0.75
+    doubled = replace(x, scale=2 * scale)
+    _, truth, _, bound = bounded(subject, doubled)
+    subject.judge("output with the query doubled", subject(replace(x, query=x.query * 2, scale=scale)), truth.output, bound.output, x)
+    subject.judge("output with the scale doubled", subject(doubled), truth.output, bound.output, x)

@@ -1,0 +1,15 @@
+"""python -m reports: see `python -m reports --help`."""
+
+import sys
+
+try:
+    from properties import digest
+    from reports.command import main
+except ValueError as error:  # the ledger itself is malformed, which theorems says when it is imported
+    if type(error).__name__ != "BadLedger":
+        raise
+    print(error, file=sys.stderr)
+    sys.exit(2)
+
+if __name__ == "__main__":
+    sys.exit(main(of_row=digest.of, of_law=digest.of_law))

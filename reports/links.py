@@ -1,0 +1,32 @@
+"""Where things stand: the targets of links between pages. `up` is the way from the page to the reports folder, "" or "../"."""
+
+from __future__ import annotations
+
+from reports.book import Book
+from reports.markdown import code, line, link, slug
+from theorems.claim import Claim
+from theorems.sources import Source
+
+
+def to_claim(claim: Claim, up: str) -> str:
+    return link(code(claim.id), f"{up}topics/{claim.topic}.md#{claim.id}")
+
+
+def to_source(source: Source, book: Book, up: str) -> str:
+    """A source with its place. A course text leads to its own page here, as it has no address of its own."""
+    target = source.url or _heading(source, book, up)
+    place = f", “{source.locator}”" if source.locator and not source.url else f", {source.locator}" if source.locator else ""
+    return link(line(f"{source.title}{place}"), target)
+
+
+def _heading(source: Source, book: Book, up: str) -> str:
+    listed = book.headings.get(source.key)
+    if listed is None:
+        return ""
+    return f"{up}texts/{source.key}.md" + (f"#{slug(source.locator)}" if source.locator in listed else "")
+
+
+def to_row(row: str, book: Book, up: str) -> str:
+    """An inventory row, at the first place where a text says it."""
+    places = book.inventory[row].places
+    return link(row, f"{up}texts/{places[0][0]}.md#{slug(places[0][1])}") if places else row

@@ -1,0 +1,25 @@
+"""All pages of the ledger, as text by path. Pure: the same book gives the same bytes."""
+
+from __future__ import annotations
+
+from reports.book import Book
+from reports.render_implementations import implementations_page
+from reports.render_index import index_page, mutants_page
+from reports.render_json import ledger_json
+from reports.render_text import text_page
+from reports.render_topic import topic_page
+
+MARK = "<!-- Written by `python -m reports` from the committed evidence. Edits are lost. -->"
+FOLDERS = ("topics", "texts")  # nothing but written pages lives there
+
+
+def pages(book: Book) -> dict[str, str]:
+    """Every page by its path inside the reports folder."""
+    markdown = {
+        "README.md": index_page(book),
+        "implementations.md": implementations_page(book),
+        "mutants.md": mutants_page(book),
+        **{f"topics/{topic}.md": topic_page(book, topic) for topic in book.topics},
+        **{f"texts/{text.key}.md": text_page(book, text) for text in book.texts},
+    }
+    return {path: f"{MARK}\n\n{text.strip()}\n" for path, text in markdown.items()} | {"ledger.json": ledger_json(book)}

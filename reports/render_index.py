@@ -1,0 +1,89 @@
+"""The first page: how many claims have which verdict, on whose evidence, and where each stands. And the page of planted bugs."""
+
+from __future__ import annotations
+
+from properties.evidence import EvidenceFile
+from reports.book import Book
+from reports.coverage import settled_rows
+from reports.links import to_claim, to_row
+from reports.markdown import cell, code, link, plain, table
+from reports.render_topic import titled
+from reports.verdict import Verdict
+
+
+def index_page(book: Book) -> str:
+    settled = settled_rows(book)
+    return "\n\n".join(
+        [
+            "# The ledger",
+            f"{len(book.claims)} claims, judged; {len(settled)} of the {len(book.inventory)} statements of the course texts are settled.",
+            *_contradictions(book),
+            table(["verdict", " claims", "means"], [[v.value, str(count), v.meaning] for v, count in book.counted().items()]),
+            "Verdicts are computed from the evidence, never set by hand.",
+            _places(book),
+            "## Evidence",
+            *_environments(book),
+            "To take the evidence again and write these pages anew:",
+            "```sh\npytest properties\npython -m reports\n```",
+            "`python -m reports --check` fails where a page is out of date with the evidence, `--coverage` counts the settled statements.",
+            "## Claims",
+            _claims(book),
+        ]
+    )
+
+
+def _contradictions(book: Book) -> list[str]:
+    return [f"**Contradiction:** {', '.join(to_claim(book.claims[id], '') for id in book.contradictions)}"] if book.contradictions else []
+
+
+def _places(book: Book) -> str:
+    topics = ", ".join(link(titled(topic), f"topics/{topic}.md") for topic in book.topics)
+    texts = "\n".join(f"- {link(f'{text.key}: {plain(text.title)}', f'texts/{text.key}.md')}" for text in book.texts)
+    others = "[Implementations and laws](implementations.md), [planted mutants](mutants.md), [everything as JSON](ledger.json)"
+    return f"Topics: {topics or 'none yet'}. {others}.\n\nThe course texts, heading by heading:\n\n{texts}"
+
+
+def _environments(book: Book) -> list[str]:
+    if not book.files:
+        return ["No evidence has been taken yet."]
+    rows = [[plain(name), _facts(file), _profiles(file), str(len(file.evidence))] for name, file in sorted(book.files.items())]
+    return [table(["environment", "versions and machine", "profile", " observations"], rows)]
+
+
+def _facts(file: EvidenceFile) -> str:
+    return ", ".join(f"{plain(name)} {plain(value)}" for name, value in sorted(file.environment.items()))
+
+
+def _profiles(file: EvidenceFile) -> str:
+    return ", ".join(sorted({row.profile for row in file.evidence if row.profile}))
+
+
+def _claims(book: Book) -> str:
+    rows = [
+        [to_claim(c, ""), cell(c.title), book.judgements[c.id].verdict.value, ", ".join(to_row(row, book, "") for row in c.inventory)]
+        for claims in book.topics.values()
+        for c in claims
+    ]
+    return table(["id", "title", "verdict", "rows"], rows)
+
+
+def mutants_page(book: Book) -> str:
+    """Every planted bug with what noticed it, and every unusual but right implementation with what wrongly accused it."""
+    caught = sum(bool(m.kills or m.breaks) for m in book.mutants.mutants)
+    accused = sum(bool(c.accused_by) for c in book.mutants.controls)
+    bugs = [
+        [code(m.name), code(m.file), cell(plain(m.why)), cell(plain(m.source)), ", ".join(code(x) for x in sorted((*m.kills, *m.breaks))), str(len(m.seeds))]
+        for m in book.mutants.mutants
+    ]
+    right = [[code(c.name), cell(plain(c.why)), ", ".join(code(x) for x in c.accused_by) or "nobody"] for c in book.mutants.controls]
+    return "\n\n".join(
+        [
+            "# Planted mutants",
+            "[All topics](README.md)",
+            f"{len(bugs)} wrong edits of our own code, {caught} of them noticed. A claim whose checks no mutant breaks is "
+            f"{Verdict.VACUOUS.value}. A kill counts only while the law is the one that the mutant met.",
+            table(["mutant", "in", "why it is wrong", "after", "noticed by", " seeds"], bugs),
+            f"Controls: right but unusual implementations; {accused} of {len(right)} were accused.",
+            table(["control", "why it is right", "accused by"], right),
+        ]
+    )

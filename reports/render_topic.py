@@ -1,0 +1,210 @@
+"""One page a topic: every claim with its verdict, its mathematics, its evidence and how to cite it."""
+
+from __future__ import annotations
+
+import re
+
+from properties.evidence import DERIVATION, SEARCH, Evidence, StepRecord
+from reports.book import Book, Seen
+from reports.links import to_claim, to_row, to_source
+from reports.markdown import anchor, cell, code, line, link, math, number, plain, prose, table
+from reports.verdict import Judgement, Verdict, finding
+from theorems.claim import Claim
+from theorems.outcome import Outcome
+
+UP = "../"
+
+
+def topic_page(book: Book, topic: str) -> str:
+    claims = book.topics[topic]
+    contents = table(["claim", "says", "verdict"], [[to_claim(c, UP), cell(c.title), book.judgements[c.id].verdict.value] for c in claims])
+    return "\n\n".join([f"# {titled(topic)}", f"[All topics]({UP}README.md)", contents, *(_claim(book, c) for c in claims)])
+
+
+def titled(topic: str) -> str:
+    words = topic.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def verdict_line(judgement: Judgement) -> str:
+    """The verdict and what it means; for a derivation at listed sizes, which sizes."""
+    sizes = f" (sizes {', '.join(map(str, judgement.sizes))} only)" if judgement.sizes else ""
+    return f"**Verdict: {judgement.verdict.value}{sizes}.** {judgement.verdict.meaning}"
+
+
+def _claim(book: Book, claim: Claim) -> str:
+    seen = book.about(claim.id)
+    parts = [
+        f"---\n\n{anchor(claim.id)}\n\n## {line(claim.title)}",
+        f"{code(claim.id)}. {verdict_line(book.judgements[claim.id])}",
+        f"Why: {line(_reason(book.judgements[claim.id]))}.",
+        *_statement(book, claim),
+        *_derivation(book, claim, seen),
+        *_search(book, claim, seen),
+        *_implementations(seen),
+        *_figures(seen),
+        _broken_by(book, claim),
+        _reproduce(claim, seen),
+        _citation(book, claim),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _reason(judgement: Judgement) -> str:
+    reason = judgement.reason.strip().rstrip(".")
+    return f"**{reason}**" if judgement.contradiction else reason
+
+
+def _statement(book: Book, claim: Claim) -> list[str]:
+    text_says = any(source.key in book.headings for source in claim.sources)
+    opening = "The text says, in our words" if text_says else "The statement"
+    return [
+        f"**{opening}:** {prose(claim.states)}",
+        f"**Read as:** {prose(claim.reading)}" if claim.reading else "",
+        f"**Precisely:** {prose(claim.precise)}",
+        _listed("Assumes", [line(x) for x in claim.assumes]),
+        f"**Left unsaid:** {prose(claim.unsaid)}" if claim.unsaid else "",
+        f"**Scope:** {prose(claim.scope)}",
+        _listed("Sources", [to_source(source, book, UP) for source in claim.sources]),
+        "**Settles:** " + ", ".join(to_row(row, book, UP) for row in claim.inventory) if claim.inventory else "",
+        "**Uses:** " + ", ".join(_with_verdict(book, id) for id in claim.uses) if claim.uses else "",
+        f"**Corrected by:** {_with_verdict(book, claim.corrected_by)}" if claim.corrected_by else "",
+    ]
+
+
+def _with_verdict(book: Book, id: str) -> str:
+    return f"{to_claim(book.claims[id], UP)} ({book.judgements[id].verdict.value})"
+
+
+def _listed(name: str, items: list[str]) -> str:
+    return f"**{name}:**\n\n" + "\n".join(f"- {item}" for item in items) if items else ""
+
+
+def _derivation(book: Book, claim: Claim, seen: list[Seen]) -> list[str]:
+    rows = _best([x for x in seen if x.row.subject == DERIVATION])
+    return [part for x in rows for part in _argument(book, claim, x)]
+
+
+def _best(seen: list[Seen]) -> list[Seen]:
+    """One observation a law: a current one where there is one, from the first environment."""
+    ordered = sorted(seen, key=lambda x: (x.row.law, not x.current, x.environment))
+    return [x for i, x in enumerate(ordered) if i == 0 or ordered[i - 1].row.law != x.row.law]
+
+
+def _argument(book: Book, claim: Claim, seen: Seen) -> list[str]:
+    found, steps = finding(seen.row), seen.row.steps
+    whole = found is Outcome.HELD and seen.current
+    subject = "Derivation" if not claim.corrected_by or claim.unsaid else "Derivation of the negation"
+    state = "" if whole else f" ({'stale' if not seen.current else _shown(found)}: it supports nothing)"
+    cited = sum(bool(step.cites) for step in steps)
+    lemmas = f", {cited} of them cited and spot-checked only" if cited else ""
+    concluded = [f"**{subject}** concludes", math(steps[-1].relation)] if steps and whole else [f"**{subject}**{state}"]
+    detail = plain(seen.row.detail)
+    return [*concluded, f"in {_plural(len(steps), 'step')}{lemmas}:" if steps else "", detail, "\n".join(_step(book, n, s) for n, s in enumerate(steps, 1))]
+
+
+def _step(book: Book, n: int, step: StepRecord) -> str:
+    source = book.sources.get(step.cites)
+    cited = f" (cited, spot-checked: {to_source(source, book, UP) if source else plain(step.cites)})" if step.cites else ""
+    outcome = "" if step.outcome is Outcome.HELD else f" **{_shown(step.outcome)}**"
+    margin = " " * (len(str(n)) + 2)
+    formula = "\n".join(margin + x for x in math(step.relation).splitlines())
+    return f"{n}. {line(step.because)}{cited}{outcome}\n\n{formula}\n"
+
+
+def _search(book: Book, claim: Claim, seen: list[Seen]) -> list[str]:
+    rows = [x for x in seen if x.row.subject == SEARCH]
+    if not rows:
+        return []
+    cells = [[code(x.row.law), x.environment, _outcome(x), str(x.row.examples), cell(_case(x.row))] for x in rows]
+    listed = ["**Search for a counterexample**, in exact or ball arithmetic:", table(["search", "environment", "outcome", " examples", "found"], cells)]
+    return listed + _counterexample(rows)
+
+
+def _case(row: Evidence) -> str:
+    return code(row.counterexample) if row.counterexample else plain(row.detail)
+
+
+def _counterexample(rows: list[Seen]) -> list[str]:
+    worked = [x for x in _best(rows) if x.row.outcome is Outcome.REFUTED and x.row.counterexample]
+    return [part for x in worked for part in (f"**Counterexample:** {code(x.row.counterexample)}.", prose(x.row.worked))]
+
+
+def _implementations(seen: list[Seen]) -> list[str]:
+    rows = [x for x in seen if x.row.subject not in (DERIVATION, SEARCH)]
+    if not rows:
+        return []
+    header = ["implementation", "law", "environment", "outcome", " examples", " worst error/bound", "inputs covered", "note"]
+    cells = [
+        [
+            code(x.row.subject), code(_law_name(x.row.law)), x.environment, _outcome(x), str(x.row.examples), number(x.row.worst), _regimes(x.row),
+            cell(_note(x.row)),
+        ]
+        for x in rows
+    ]  # fmt: skip
+    return ["**Implementations.** Only a reference speaks about the mathematics; any other row is about its own code.", table(header, cells)]
+
+
+def _note(row: Evidence) -> str:
+    return ", ".join(filter(None, [plain(row.detail), code(row.counterexample) if row.counterexample else ""]))
+
+
+def _regimes(row: Evidence) -> str:
+    return ", ".join(f"{plain(name)} {count}" for name, count in sorted(row.regimes.items()))
+
+
+def _outcome(seen: Seen) -> str:
+    shown = _shown(finding(seen.row))
+    return shown if seen.current else f"{shown} (stale)"
+
+
+def _shown(outcome: Outcome) -> str:
+    return f"**{outcome.value}**" if outcome in (Outcome.REFUTED, Outcome.ERROR) else outcome.value
+
+
+def _figures(seen: list[Seen]) -> list[str]:
+    rows = [[plain(name), cell(plain(_figure(value))), code(x.row.subject), x.environment] for x in seen for name, value in sorted(x.row.figures.items())]
+    return ["**Figures**", table(["figure", "value", "of", "environment"], rows)] if rows else []
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"[{', '.join(map(_figure, value))}]" if isinstance(value, list) else str(value)
+
+
+def _broken_by(book: Book, claim: Claim) -> str:
+    names = book.broken_by[claim.id]
+    if not names:
+        return "" if book.judgements[claim.id].verdict in (Verdict.NOT_CHECKABLE, Verdict.OPEN) else "**Planted mutants that break it:** none."
+    return f"**Planted mutants that break it:** {', '.join(link(code(name), f'{UP}mutants.md') for name in names)}."
+
+
+def _reproduce(claim: Claim, seen: list[Seen]) -> str:
+    """Every test about a claim carries the claim's id as a keyword."""
+    return f"**Reproduce it:**\n\n```sh\npytest properties -k '{claim.id}'\n```" if seen else ""
+
+
+def _law_name(law: str) -> str:
+    return law.rpartition("::")[2]
+
+
+def _citation(book: Book, claim: Claim) -> str:
+    verdict = book.judgements[claim.id].verdict.value
+    fields = [
+        "author = {{The Attention Ledger}}",
+        f"title = {{{{{_for_bibtex(claim.title)}}}}}",
+        f"howpublished = {{Attention Ledger, version {book.version}}}",
+        f"note = {{Claim {_for_bibtex(claim.id)}, verdict: {verdict}}}",
+    ]
+    return f"```bibtex\n@misc{{attentionledger-{claim.id},\n  " + ",\n  ".join(fields) + "\n}\n```"
+
+
+def _for_bibtex(text: str) -> str:
+    """Escape what TeX would read as commands, outside formulas; code spans lose their quotes."""
+    parts = re.split(r"(\$[^$]*\$)", text.replace("$`", "$").replace("`$", "$").replace("`", ""))
+    return "".join(part if part.startswith("$") else re.sub(r"([&%#_])", r"\\\1", part) for part in parts)
+
+
+def _plural(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"

@@ -1,0 +1,799 @@
+"""Online softmax: the partial state (m, l, a) of a set of keys, its merge, and what tiling, order and masks change (nothing, in real arithmetic).
+
+A set of keys is given by indicators A_j ≥ 0: 1 for a key of the set that the mask leaves visible, 0 for any other. Its state at the stabiliser m is
+l = Σ_j A_j exp(s_j − m) and a = Σ_j A_j exp(s_j − m) v_j (one entry of the value; every entry obeys the same rule). A set without a
+visible key has the state (−∞, 0, 0).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+
+import sympy as sp
+from flint import arb
+
+from theorems.claim import Claim, Kind, derived
+from theorems.exact import ball, decided, equal, show
+from theorems.outcome import Outcome
+from theorems.sources import DAO, MILAKOV, S0, S1
+from theorems.step import Step
+from theorems.symbols import c, j, n, s, v
+
+u = sp.Symbol("u", integer=True, positive=True)  # a block, 1..blocks
+blocks = sp.Symbol("B", integer=True, positive=True)
+mu = sp.Symbol("mu", real=True)  # any stabiliser
+at_block = sp.IndexedBase("mu", real=True)  # the stabiliser that block u uses
+visible = sp.IndexedBase("A", nonnegative=True)  # 1 for a visible key of the set, else 0
+other = sp.IndexedBase("B", nonnegative=True)  # the same for a second, disjoint set
+MINUS_INFINITY = sp.S.NegativeInfinity
+
+
+def over_keys(body: sp.Expr) -> sp.Expr:
+    return sp.Sum(body, (j, 1, n))
+
+
+def over_blocks(body: sp.Expr) -> sp.Expr:
+    return sp.Sum(body, (u, 1, blocks))
+
+
+def rescale(old: sp.Expr, new: sp.Expr) -> sp.Expr:
+    """exp(old − new): what turns a component at one stabiliser into the same at another; 0 for a state without a key, whatever the other is."""
+    return sp.S.Zero if old is MINUS_INFINITY else sp.exp(old - new)
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A stabiliser, and one component x of a partial state: x stands for l and for every entry of a, since the merge treats them alike."""
+
+    m: sp.Expr
+    x: sp.Expr
+
+    def merge(self, that: "Partial") -> "Partial":
+        m = sp.Max(self.m, that.m)
+        return Partial(m, rescale(self.m, m) * self.x + rescale(that.m, m) * that.x)
+
+
+def partial(number: int, empty: bool = False) -> Partial:
+    """Partial state `number`: two free real symbols, or the state of no key."""
+    if empty:
+        return Partial(MINUS_INFINITY, sp.S.Zero)
+    return Partial(*sp.symbols(f"m_{number} x_{number}", real=True))
+
+
+def same(left: Partial, right: Partial, because: str) -> Iterator[Step]:
+    """Two steps: equal stabilisers (through exp, which maps −∞ to 0), then equal components."""
+    yield Step(sp.exp(left.m), "=", sp.exp(right.m), f"{because}; the larger of the stabilisers does not depend on it (compared through exp, so that −∞ counts)")
+    yield Step(left.x, "=", right.x, f"{because}; x stands for l and for each entry of a")
+
+
+def cases(count: int) -> Iterator[tuple[list[Partial], str]]:
+    """Every way in which some of `count` states are wholly masked, in words; the case without any comes last."""
+    for masked in product((True, False), repeat=count):
+        empty = [str(i) for i, is_empty in enumerate(masked, 1) if is_empty]
+        words = f"wholly masked: {', '.join(empty)}" if empty else "no state is wholly masked"
+        yield [partial(i, is_empty) for i, is_empty in enumerate(masked, 1)], words
+
+
+# The exact evaluations: states as balls, written without the algebra above.
+
+Key = tuple[int | Fraction | None, int | Fraction]  # score (None: masked, −∞) and value
+Block = Sequence[Key]
+State = tuple[int | Fraction | None, arb, arb]  # stabiliser (None: −∞), l, a
+
+
+def state(keys: Block) -> State:
+    """The state of the keys at their largest visible score."""
+    seen = [(score, value) for score, value in keys if score is not None]
+    if not seen:
+        return None, arb(0), arb(0)
+    m = max(score for score, _ in seen)
+    weights = [ball(score - m).exp() for score, _ in seen]
+    return m, sum(weights, arb(0)), sum((w * ball(value) for w, (_, value) in zip(weights, seen, strict=True)), arb(0))
+
+
+def joined(one: State, two: State) -> State:
+    """The merge of two states; a wholly masked one adds nothing."""
+    if one[0] is None or two[0] is None:
+        return one if two[0] is None else two
+    m = max(one[0], two[0])
+    p, q = ball(one[0] - m).exp(), ball(two[0] - m).exp()
+    return m, p * one[1] + q * two[1], p * one[2] + q * two[2]
+
+
+def agree(one: State, two: State) -> Outcome:
+    """Whether two states are the same triple."""
+    return equal(one[1:], two[1:]) if one[0] == two[0] else Outcome.REFUTED
+
+
+def attended(keys: Block) -> arb:
+    """Attention of one row by its definition, Σ exp(s_j) v_j / Σ exp(s_l) over visible keys. Raises ZeroDivisionError if there is none."""
+    weights = [(ball(score).exp(), ball(value)) for score, value in keys if score is not None]
+    if not weights:
+        raise ZeroDivisionError("attention over no visible key")
+    return sum((w * value for w, value in weights), arb(0)) / sum((w for w, _ in weights), arb(0))
+
+
+def as_state(m: int | None, l: int | Fraction, a: int | Fraction) -> State:
+    return (None, arb(0), arb(0)) if m is None else (m, ball(l), ball(a))
+
+
+Triple = tuple[int | None, Fraction, Fraction]
+
+
+def _associates(one: Triple, two: Triple, three: Triple) -> Outcome:
+    x, y, z = as_state(*one), as_state(*two), as_state(*three)
+    return agree(joined(joined(x, y), z), joined(x, joined(y, z)))
+
+
+def _commutes(one: Triple, two: Triple) -> Outcome:
+    x, y = as_state(*one), as_state(*two)
+    return agree(joined(x, y), joined(y, x))
+
+
+def _has_identity(one: Triple) -> Outcome:
+    nothing, x = state([]), as_state(*one)
+    return Outcome.worst([agree(joined(nothing, x), x), agree(joined(x, nothing), x)])
+
+
+def _merges_to_union(one: Block, two: Block) -> Outcome:
+    return agree(joined(state(one), state(two)), state([*one, *two]))
+
+
+def _ignores_stabiliser(keys: Block, stabiliser: Fraction) -> Outcome:
+    weights = [(ball(score - stabiliser).exp(), ball(value)) for score, value in keys if score is not None]
+    return equal(sum((w * value for w, value in weights), arb(0)) / sum((w for w, _ in weights), arb(0)), attended(keys))
+
+
+MERGE = r"(m_1, l_1, a_1) \oplus (m_2, l_2, a_2) = (m,\; e^{m_1 - m} l_1 + e^{m_2 - m} l_2,\; e^{m_1 - m} a_1 + e^{m_2 - m} a_2),\quad m = \max(m_1, m_2)"
+ONLINE = "softmax is computed incrementally, block of keys by block of keys"
+STATES = "states with real m, l, a, and wholly masked ones (−∞, 0, 0), whose factor exp(−∞ − m) counts as 0 even for m = −∞"
+
+
+@derived(
+    Claim(
+        id="flash.merge-commutative",
+        title="Merging two partial softmax states commutes",
+        states=ONLINE + "; the order of two blocks is not said to matter",
+        precise=f"$x \\oplus y = y \\oplus x$, where ${MERGE}$.",
+        sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3")),
+        scope=STATES,
+        holds=_commutes,
+    )
+)
+def merge_commutative() -> Iterator[Step]:
+    for (one, two), words in cases(2):
+        yield from same(one.merge(two), two.merge(one), f"{words}: swapping the two only swaps the terms of a sum")
+
+
+@derived(
+    Claim(
+        id="flash.merge-associative",
+        title="Merging partial softmax states is associative",
+        states=ONLINE + "; how the blocks are grouped is not said to matter",
+        precise=f"$(x \\oplus y) \\oplus z = x \\oplus (y \\oplus z)$, where ${MERGE}$.",
+        sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3.1")),
+        scope=STATES,
+        holds=_associates,
+    )
+)
+def merge_associative() -> Iterator[Step]:
+    for (one, two, three), words in cases(3):
+        yield from same(
+            one.merge(two).merge(three),
+            one.merge(two.merge(three)),
+            f"{words}: the inner factors exp(m_i − m) exp(m − m') collapse to exp(m_i − m'), whichever pair is merged first",
+        )
+
+
+@derived(
+    Claim(
+        id="flash.merge-identity",
+        title="The state of no visible key is the identity of the merge",
+        states=ONLINE + ", starting from nothing",
+        precise=r"$(-\infty, 0, 0) \oplus x = x \oplus (-\infty, 0, 0) = x$, and the state of a wholly masked block is $(-\infty, 0, 0)$.",
+        sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3.1")),
+        scope=STATES,
+        holds=_has_identity,
+    )
+)
+def merge_identity() -> Iterator[Step]:
+    nothing = partial(0, empty=True)
+    yield from same(nothing.merge(nothing), nothing, "nothing merged with nothing is nothing")
+    yield from same(nothing.merge(partial(1)), partial(1), "nothing on the left: the larger stabiliser is m_1, so its factor is exp(0)")
+    yield from same(partial(1).merge(nothing), partial(1), "nothing on the right: the same")
+
+
+def component(indicator: sp.Expr, stabiliser: sp.Expr) -> sp.Expr:
+    """Σ_j indicator_j exp(s_j − stabiliser) v_j; with v = 1 this is l."""
+    return over_keys(indicator * sp.exp(s[j] - stabiliser) * v[j])
+
+
+@derived(
+    Claim(
+        id="flash.merge-is-union",
+        title="The merge of the states of two disjoint key sets is the state of their union",
+        states=ONLINE,
+        precise=r"For disjoint key sets with indicators $A$ and $B$, any $v$ (all ones for $l$), and $m = \max(m_1, m_2)$: the merged component equals "
+        r"$\sum_j (A_j + B_j) e^{s_j - m} v_j$, the component of $A \cup B$ at $m$; and a wholly masked set changes nothing.",
+        sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3.1"), DAO.at("section 3.1")),
+        scope="every number of keys, all real scores and values, all real stabilisers (so also the largest visible scores, whose maximum is the union's)",
+        uses=("flash.merge-identity",),
+        holds=_merges_to_union,
+    )
+)
+def merge_is_union() -> Iterator[Step]:
+    m_1, m_2 = sp.symbols("m_1 m_2", real=True)
+    one, nothing = Partial(m_1, component(visible[j], m_1)), partial(0, empty=True)
+    yield from same(one.merge(nothing), one, "B wholly masked: the union is A, and the merge returns A's state")
+    yield from same(nothing.merge(one), one, "A wholly masked: the same from the other side")
+    both = one.merge(Partial(m_2, component(other[j], m_2)))
+    yield Step(
+        both.x, "=", component(visible[j] + other[j], both.m),
+        "each factor exp(m_i − m) turns exp(s_j − m_i) into exp(s_j − m); then both sums run over the same keys and add up",
+    )  # fmt: skip
+
+
+@derived(
+    Claim(
+        id="flash.any-stabiliser",
+        title="The value a/l does not depend on the stabiliser",
+        states="subtracting a running maximum is a matter of range, not of value",
+        precise=r"For every real $\mu$: $\frac{\sum_j A_j e^{s_j - \mu} v_j}{\sum_j A_j e^{s_j - \mu}} = \frac{\sum_j A_j e^{s_j} v_j}{\sum_j A_j e^{s_j}}$.",
+        sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 2")),
+        scope="every number of keys, at least one of them visible; all real scores, values and stabilisers",
+        assumes=("at least one key is visible",),
+        holds=_ignores_stabiliser,
+    )
+)
+def any_stabiliser() -> Iterator[Step]:
+    mass, plain = over_keys(visible[j] * sp.exp(s[j] - mu)), over_keys(visible[j] * sp.exp(s[j]))
+    yield Step(mass, "=", sp.exp(-mu) * plain, "exp(−μ) is common to every term of l")
+    yield Step(component(visible[j], mu), "=", sp.exp(-mu) * component(visible[j], sp.S.Zero), "and to every term of a")
+    yield Step(
+        component(visible[j], mu) / mass, "=", component(visible[j], sp.S.Zero) / plain,
+        "so it cancels in the quotient, which is positive below because some key is visible", nonzero=(mass, plain),
+    )  # fmt: skip
+
+
+def _folded(tiles: Sequence[Block], joins: Sequence[int]) -> State:
+    """Merge neighbouring states until one is left; `joins` picks which pair is next (the first pair, where it has run out)."""
+    parts = [state(tile) for tile in tiles]
+    picks = iter(joins)
+    while len(parts) > 1:
+        at = next(picks, 0) % (len(parts) - 1)
+        parts[at : at + 2] = [joined(parts[at], parts[at + 1])]
+    return parts[0]
+
+
+def _tiling_is_exact(tiles: Sequence[Block], joins: Sequence[int]) -> Outcome:
+    _, mass, weighted = _folded(tiles, joins)
+    return equal(weighted / mass, attended([key for tile in tiles for key in tile]))
+
+
+@derived(
+    Claim(
+        id="flash.any-tiling-is-exact",
+        title="Tiled online softmax is attention, whatever the tiles, their order and their grouping",
+        states="block-wise attention with an online softmax is exact; keys may be distributed over blocks or over devices",
+        reading="In real arithmetic: cut the keys into any disjoint blocks, form each block's state, merge the states in any order and grouping, divide a by l.",
+        precise=r"For any partition of the visible keys into blocks $u = 1..B$ (block $u$ has keys $j = 1..n$, $A_{uj} = 0$ pads a short or masked block), "
+        r"any real stabilisers $\mu_u$ and $\mu$: $a/l$ of the merged states is $\sum_{u,j} A_{uj} e^{s_{uj}} v_{uj} / \sum_{u,j} A_{uj} e^{s_{uj}}$.",
+        sources=(S0.at("Flash Attention Algorithm"), S1.at("Flash Attention"), S1.at("Attention Memory Scaling"), DAO.at("theorem 1")),
+        scope="every number of keys and blocks, all real scores and values, at least one visible key in the row",
+        assumes=("at least one key of the row is visible", "real arithmetic: nothing rounds"),
+        uses=("flash.merge-associative", "flash.merge-commutative", "flash.merge-identity", "flash.merge-is-union", "flash.any-stabiliser"),
+        inventory=("C109", "C151"),
+        holds=_tiling_is_exact,
+    )
+)
+def any_tiling_is_exact() -> Iterator[Step]:
+    yield from _grouping_is_rescaling()
+    mass = over_blocks(over_keys(visible[u, j] * sp.exp(s[u, j])))
+    weighted = over_blocks(over_keys(visible[u, j] * sp.exp(s[u, j]) * v[u, j]))
+    l = over_blocks(rescale(at_block[u], mu) * over_keys(visible[u, j] * sp.exp(s[u, j] - at_block[u])))
+    a = over_blocks(rescale(at_block[u], mu) * over_keys(visible[u, j] * sp.exp(s[u, j] - at_block[u]) * v[u, j]))
+    yield Step(l, "=", sp.exp(-mu) * mass, "block by block the stabiliser μ_u cancels; what is left is one sum over all visible keys, at μ")
+    yield Step(a, "=", sp.exp(-mu) * weighted, "the same with the values")
+    yield Step(a / l, "=", weighted / mass, "exp(−μ) cancels: the quotient is attention over all keys, for any B blocks", nonzero=(l, mass))
+
+
+def _grouping_is_rescaling() -> Iterator[Step]:
+    """The induction over groupings: if two groups hold the rescaled sums of their blocks, so does their merge."""
+    m_1, m_2 = sp.symbols("m_1 m_2", real=True)
+    x = sp.IndexedBase("x", real=True)
+    one = Partial(m_1, over_blocks(visible[u] * rescale(at_block[u], m_1) * x[u]))
+    two = Partial(m_2, over_blocks(other[u] * rescale(at_block[u], m_2) * x[u]))
+    both = one.merge(two)
+    yield Step(
+        both.x, "=", over_blocks((visible[u] + other[u]) * rescale(at_block[u], both.m) * x[u]),
+        "induction: two disjoint groups of blocks that hold Σ exp(μ_u − m_i) x_u merge to the same sum over both groups, so order and grouping are free "
+        "(a group of one block is the start; groups without a visible key drop out by the identity)",
+    )  # fmt: skip
+
+
+# The same in binary64: every operation rounded to nearest, the exponential as well.
+
+
+def rounded_exp(x: float) -> float:
+    """The binary64 number nearest to exp(x); exp(−∞) = 0."""
+    return 0.0 if x == float("-inf") else float(_fraction(ball(Fraction(x)).exp().mid()))
+
+
+def _fraction(x: arb) -> Fraction:
+    mantissa, exponent = (int(part) for part in x.man_exp())
+    return Fraction(mantissa) * Fraction(2) ** exponent
+
+
+def _seen(keys: Block) -> list[tuple[float, float]]:
+    return [(float(score), float(value)) for score, value in keys if score is not None]
+
+
+def rounded_standard(keys: Block) -> float:
+    """Attention of one row in binary64 as it is usually written: normalise the weights, then add up weight times value, from left to right."""
+    row = _seen(keys)
+    m = max(score for score, _ in row)
+    weights = [rounded_exp(score - m) for score, _ in row]
+    mass, out = 0.0, 0.0
+    for w in weights:
+        mass += w
+    for w, (_, value) in zip(weights, row, strict=True):
+        out += w / mass * value
+    return out
+
+
+def rounded_online(tiles: Sequence[Block]) -> float:
+    """The online recurrence in binary64 over blocks with a visible key, from left to right; one division at the end."""
+    m, l, a = float("-inf"), 0.0, 0.0
+    for row in filter(None, map(_seen, tiles)):
+        new = max(m, *(score for score, _ in row))
+        shrink, m = rounded_exp(m - new), new
+        l, a = shrink * l, shrink * a
+        for score, value in row:
+            w = rounded_exp(score - m)
+            l, a = l + w, a + w * value
+    return a / l
+
+
+def _same_floats(tiles: Sequence[Block], joins: Sequence[int]) -> Outcome:
+    """`joins` is not used: the recurrence runs from left to right, as an implementation would."""
+    return decided(rounded_standard([key for tile in tiles for key in tile]) == rounded_online(tiles))
+
+
+def _floats_by_hand(tiles: Sequence[Block], joins: Sequence[int]) -> str:
+    keys = [key for tile in tiles for key in tile]
+    row = _seen(keys)
+    m = max(score for score, _ in row)
+    weights = ", ".join(f"exp({score - m!r}) = {rounded_exp(score - m)!r}" for score, _ in row)
+    standard, online, truth = rounded_standard(keys), rounded_online(tiles), attended(keys)
+    return (
+        f"One row in IEEE 754 binary64, every operation rounded to nearest. Visible (score, value) pairs: {row}, in {len(tiles)} block(s).\n\n"
+        f"Standard, stabilised by the largest score {m!r}: the weights before division are {weights}. Dividing each by their sum first and then adding "
+        f"weight × value from left to right gives `{standard!r}`.\n\n"
+        f"Online: add weight and weight × value, rescale when a larger score arrives, divide once at the end: `{online!r}`.\n\n"
+        f"They differ by {online - standard!r}. The true value is {show(truth, 20)}; the errors are {show(ball(Fraction(standard)) - truth, 3)} and "
+        f"{show(ball(Fraction(online)) - truth, 3)}. "
+        "The plainest case of the same thing: `sum([1 / 6] * 6) == 0.9999999999999999` while `6 / 6 == 1.0`."
+    )
+
+
+same_results = Claim(
+    id="flash.same-results",
+    title="Tiled attention gives the same results as standard attention",
+    states="FlashAttention is exact: no approximation, and the same results as standard attention",
+    reading="Two readings: the same function of real numbers, and the same numbers out of a machine. The first is true (the corrected claim); "
+    "this entry tries the second, with correctly rounded binary64 operations in the order in which each algorithm performs them.",
+    precise="The two algorithms, run in binary64, return the same bits.",
+    sources=(S1.at("Flash Attention"),),
+    scope="rows in binary64 with at least one visible key",
+    inventory=("C110",),
+    holds=_same_floats,
+    worked=_floats_by_hand,
+    unsaid="arithmetic without rounding; in floats the two add and divide in different orders, and agree only within rounding error",
+    corrected_by="flash.any-tiling-is-exact",
+)
+
+
+# The loop of the text: a softmax of its own in every block.
+
+
+def _shifted(parts: Sequence[Block], shifts: Sequence[int]) -> list[list[Key]]:
+    """Every score of block u moved by shifts[u] (0 where there is none)."""
+    moved = [*shifts, *[0] * len(parts)]
+    return [[(None if score is None else score + by, value) for score, value in part] for part, by in zip(parts, moved, strict=False)]
+
+
+def _block_outputs_suffice(parts: Sequence[Block], shifts: Sequence[int]) -> Outcome:
+    """If two rows have equal block outputs, an update that sees only those must return one answer: are the two attentions equal?"""
+    moved = _shifted(parts, shifts)
+    if equal([attended(x) for x in parts], [attended(x) for x in moved]) is not Outcome.HELD:
+        return Outcome.UNDECIDED
+    return equal(attended([key for x in parts for key in x]), attended([key for x in moved for key in x]))
+
+
+def _log_sum_exps_suffice(parts: Sequence[Block], shifts: Sequence[int]) -> Outcome:
+    return Outcome.worst([_combines(parts), _combines(_shifted(parts, shifts))])
+
+
+def _combines(parts: Sequence[Block]) -> Outcome:
+    masses = [sum((ball(score).exp() for score, _ in part if score is not None), arb(0)) for part in parts]
+    heights = [mass.log() for mass in masses]
+    weights = [x.exp() for x in heights]
+    mixed = sum((w * attended(part) for w, part in zip(weights, parts, strict=True)), arb(0)) / sum(weights, arb(0))
+    return equal(mixed, attended([key for part in parts for key in part]))
+
+
+def _blocks_by_hand(parts: Sequence[Block], shifts: Sequence[int]) -> str:
+    moved = _shifted(parts, shifts)
+    lines = [
+        f"- block {i}: (score, value) pairs {_pairs(x)} in the first row, {_pairs(y)} in the second; block output {show(attended(x))} and {show(attended(y))}"
+        for i, (x, y) in enumerate(zip(parts, moved, strict=True), 1)
+    ]
+    first, second = (attended([key for part in row for key in part]) for row in (parts, moved))
+    return (
+        "Two rows with the same values; in the second, all scores of a block are moved by one constant, which the block's own softmax cannot see:\n\n"
+        + "\n".join(lines)
+        + f"\n\nAttention over all keys is {show(first)} in the first row and {show(second)} in the second. "
+        "An update that is handed the block outputs alone gets the same inputs for both, so it is wrong for at least one of them."
+    )
+
+
+def _pairs(keys: Block) -> str:
+    return "[" + ", ".join(f"({'−∞' if score is None else score}, {value})" for score, value in keys) + "]"
+
+
+@derived(
+    Claim(
+        id="flash.update-from-block-softmax",
+        title="The output can be updated from the output so far and each block's own softmax output",
+        states="for each block: P = softmax(S) within the block, O_block = P V, and then O = update_output(O, O_block)",
+        reading="softmax normalises over the block's keys, as written, and update_output is any function whatever of the two arguments that it is given.",
+        precise="There is a function update_output(O, O_block), applied block by block, that ends at softmax(S) V over all keys.",
+        sources=(S0.at("Algorithmic Steps"),),
+        scope="rows cut into any blocks, a visible key in each",
+        inventory=("C113",),
+        holds=_block_outputs_suffice,
+        worked=_blocks_by_hand,
+        corrected_by="flash.blocks-combine-by-log-sum-exp",
+    )
+)
+def update_from_block_softmax() -> Iterator[Step]:
+    x, y, w = sp.symbols("x y w", real=True)
+    g, c_1 = sp.symbols("g c_1", positive=True)
+    block = over_keys(sp.exp(s[j] + c) * v[j]) / over_keys(sp.exp(s[j] + c))
+    yield Step(block, "=", over_keys(sp.exp(s[j]) * v[j]) / over_keys(sp.exp(s[j])), "a block's own softmax does not see a constant added to all its scores")
+    before = (sp.exp(x) * (w + g) + sp.exp(y) * w) / (sp.exp(x) + sp.exp(y))
+    after = (sp.exp(x + c_1) * (w + g) + sp.exp(y) * w) / (sp.exp(x + c_1) + sp.exp(y))
+    h = sp.Symbol("h", positive=True)  # exp(c_1) = 1 + h
+    gap = g * sp.exp(x + y) * h / ((sp.exp(x) + sp.exp(y)) * ((1 + h) * sp.exp(x) + sp.exp(y)))
+    moved = after.subs(sp.exp(x + c_1), (1 + h) * sp.exp(x))
+    yield Step(
+        before, "!=", moved,
+        "but attention does: two blocks of one key each, values w + g and w with g > 0, the first block's score raised by log(1 + h), h > 0", certificate=gap,
+    )  # fmt: skip
+
+
+@derived(
+    Claim(
+        id="flash.blocks-combine-by-log-sum-exp",
+        title="Block outputs combine to attention, weighted by the softmax of the blocks' log-sum-exps",
+        states="the correct form of the text's loop: keep each block's log-sum-exp beside its output",
+        precise=r"With $\lambda_u = \mu_u + \log \sum_j e^{s_{uj} - \mu_u}$ (any stabiliser $\mu_u$) and $O_u = \sum_j e^{s_{uj}} v_{uj} / \sum_j e^{s_{uj}}$: "
+        r"$\sum_u e^{\lambda_u} O_u / \sum_u e^{\lambda_u}$ is attention over all keys.",
+        sources=(S0.at("Algorithmic Steps"), DAO.at("section 3.1")),
+        scope="every number of blocks, each with at least one visible key (j runs over visible keys)",
+        holds=_log_sum_exps_suffice,
+    )
+)
+def blocks_combine_by_log_sum_exp() -> Iterator[Step]:
+    height = at_block[u] + sp.log(over_keys(sp.exp(s[u, j] - at_block[u])))
+    output = over_keys(sp.exp(s[u, j]) * v[u, j]) / over_keys(sp.exp(s[u, j]))
+    whole = over_blocks(over_keys(sp.exp(s[u, j]) * v[u, j])) / over_blocks(over_keys(sp.exp(s[u, j])))
+    yield Step(
+        sp.exp(height), "=", over_keys(sp.exp(s[u, j])),
+        "the block's log-sum-exp is its stabiliser plus log l, so its exponential is the mass that the block's softmax divided away",
+    )  # fmt: skip
+    yield Step(over_blocks(sp.exp(height) * output), "=", over_blocks(over_keys(sp.exp(s[u, j]) * v[u, j])), "mass times block output, added up over blocks")
+    yield Step(over_blocks(sp.exp(height) * output) / over_blocks(sp.exp(height)), "=", whole, "divided by the total mass")
+
+
+# The recurrence over masked scores: in the extended reals, where (−∞) − (−∞) has no value.
+
+
+def _recurrence(parts: Sequence[Block], stand_in: bool) -> arb:
+    """a/l of the online recurrence with −∞ for masked scores, as a ball; `stand_in` subtracts 0 instead of a running maximum of −∞."""
+    low = arb("-inf")
+    m, l, a = low, arb(0), arb(0)
+    for part in parts:
+        row = [(low if score is None else ball(score), ball(value)) for score, value in part]
+        new = max([m, *(score for score, _ in row)])
+        base = arb(0) if stand_in and new == low else new
+        shrink, m = (m - base).exp(), new
+        weights = [(score - base).exp() for score, _ in row]
+        l = shrink * l + sum(weights, arb(0))
+        a = shrink * a + sum((w * value for w, (_, value) in zip(weights, row, strict=True)), arb(0))
+    return a / l
+
+
+def _is_attention(value: arb, parts: Sequence[Block]) -> Outcome:
+    return equal(value, attended([key for part in parts for key in part])) if value.is_finite() else Outcome.REFUTED
+
+
+def _unchanged_with_masks(parts: Sequence[Block]) -> Outcome:
+    return _is_attention(_recurrence(parts, stand_in=False), parts)
+
+
+def _stand_in_with_masks(parts: Sequence[Block]) -> Outcome:
+    """With the finite stand-in for every mask; and unchanged, where the first block has a visible key."""
+    unchanged = [_unchanged_with_masks(parts)] if any(score is not None for score, _ in parts[0]) else []
+    return Outcome.worst([_is_attention(_recurrence(parts, stand_in=True), parts), *unchanged])
+
+
+def _mask_by_hand(parts: Sequence[Block]) -> str:
+    return (
+        f"Blocks of (score, value) pairs: {', '.join(map(_pairs, parts))}. Before the first block the running maximum is −∞. "
+        "Every score of that block is −∞, so the new maximum is −∞ too, and the first weight is exp(−∞ − (−∞)), which has no value "
+        '(IEEE 754: `float("-inf") - float("-inf")` is `nan`). Everything that is added to it afterwards stays NaN: '
+        f"the recurrence ends at {_recurrence(parts, stand_in=False).str(6)}, while attention over the visible keys is "
+        f"{show(attended([key for part in parts for key in part]))}."
+    )
+
+
+unchanged_with_masks = Claim(
+    id="flash.masks-need-no-change",
+    title="The online softmax works unchanged when masked scores are −∞",
+    states="softmax is computed incrementally; nothing is said of masked scores",
+    reading="m ← max(m, block), weights exp(s − m), old sums rescaled by exp(m_old − m), from m = −∞, for any mask that leaves the row a visible key.",
+    precise="The recurrence, run over extended real scores, ends at attention over the visible keys.",
+    sources=(S0.at("Algorithmic Steps"),),
+    scope="rows with at least one visible key, in any block",
+    inventory=("C115",),
+    holds=_unchanged_with_masks,
+    worked=_mask_by_hand,
+    unsaid="the first block that a row meets has a visible key (so it is with a causal mask and blocks taken from the left, not with every mask)",
+    corrected_by="flash.masked-blocks-with-finite-stabiliser",
+)
+
+
+@derived(
+    Claim(
+        id="flash.masked-blocks-with-finite-stabiliser",
+        title="With any finite stabiliser in place of a running maximum of −∞, the recurrence is exact for every mask",
+        states="the correct form: subtract a finite number while no visible key has been met; without that change only rows whose first block has one are safe",
+        precise=r"With a visible key in the row, $a/l$ is attention over the visible keys for every mask, if a finite $\mu$ is subtracted while $m = -\infty$: "
+        r"one step from the sums at $\mu$ of the keys met so far (indicator $A$, possibly none) and a block $B$ (possibly wholly masked) gives "
+        r"$e^{\mu - \mu_{new}} \sum_j A_j e^{s_j - \mu} v_j + \sum_j B_j e^{s_j - \mu_{new}} v_j = \sum_j (A_j + B_j) e^{s_j - \mu_{new}} v_j$.",
+        sources=(S0.at("Algorithmic Steps"), DAO.at("section 3.1")),
+        scope="every number of keys and blocks, every mask that leaves the row a visible key; all real scores and values",
+        assumes=("at least one key of the row is visible",),
+        uses=("flash.any-stabiliser",),
+        holds=_stand_in_with_masks,
+    )
+)
+def masked_blocks_with_finite_stabiliser() -> Iterator[Step]:
+    new = sp.Symbol("mu_new", real=True)
+    yield Step(
+        rescale(mu, new) * component(visible[j], mu) + component(other[j], new), "=", component(visible[j] + other[j], new),
+        "one step between any two finite stabilisers: a masked key has B_j = 0, its exp(−∞), and sums over no visible key are 0 at every finite stabiliser; "
+        "by induction the last sums are those of all visible keys, and their quotient does not see the stabiliser",
+    )  # fmt: skip
+
+
+# What the loops store, compute and load: counted by running them.
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts of one run: scores computed, numbers held beside inputs and outputs (now, at the most, and after the run), numbers loaded."""
+
+    computed: int = 0
+    held: int = 0
+    peak: int = 0
+    loaded: int = 0
+
+    def hold(self, numbers: int) -> None:
+        self.held += numbers
+        self.peak = max(self.peak, self.held)
+
+    def score(self) -> None:
+        self.computed += 1
+        self.hold(1)
+
+
+def cut(length: int, block: int) -> list[range]:
+    """0..length − 1 in blocks, the last one perhaps shorter."""
+    return [range(start, min(start + block, length)) for start in range(0, length, block)]
+
+
+def _standard_run(rows: int, keys: int) -> Meter:
+    """The whole score matrix, kept for the softmax, for the product with the values, and for the backward pass."""
+    meter = Meter()
+    for _ in product(range(rows), range(keys)):
+        meter.score()
+    return meter
+
+
+def _tiled_run(rows: int, keys: int, block_rows: int, block_keys: int, backward: bool = False) -> Meter:
+    """One tile of scores at a time. Forward: m and l for each row of the block in work, and one log-sum-exp a finished row. Backward: the scores again."""
+    meter = Meter(held=rows if backward else 0)
+    for row_block in cut(rows, block_rows):
+        meter.hold(2 * len(row_block) * (not backward))
+        for key_block in cut(keys, block_keys):
+            for _ in product(row_block, key_block):
+                meter.score()
+            meter.held -= len(row_block) * len(key_block)
+        meter.held -= 2 * len(row_block) * (not backward)
+        meter.hold(len(row_block) * (not backward))
+    return meter
+
+
+def _memory(rows: int, keys: int, block_rows: int, block_keys: int) -> Outcome:
+    tiled, standard = _tiled_run(rows, keys, block_rows, block_keys), _standard_run(rows, keys)
+    bound = (1 + block_rows * block_keys + 2 * block_rows) * rows
+    return decided(standard.peak == rows * keys and tiled.peak <= rows + block_rows * block_keys + 2 * block_rows <= bound)
+
+
+B_r, B_c, rows_of_blocks, keys_of_blocks = sp.symbols("B_r B_c R C", integer=True, positive=True)
+q = sp.Symbol("q", integer=True, positive=True)  # a block of rows
+x_r, x_c = sp.symbols("x y", integer=True, positive=True)  # a place inside a tile
+
+
+def _tiles(body: sp.Expr) -> sp.Expr:
+    """The sum over every cell of every tile: C blocks of B_c keys within R blocks of B_r rows."""
+    return sp.Sum(body, (x_c, 1, B_c), (x_r, 1, B_r), (u, 1, keys_of_blocks), (q, 1, rows_of_blocks))
+
+
+@derived(
+    Claim(
+        id="flash.memory",
+        title="Beside inputs and outputs, standard attention holds n² numbers, tiled attention at most a constant times n",
+        states="standard attention needs O(n²) memory for the attention matrix, FlashAttention O(n)",
+        reading="Numbers held at once beside inputs and outputs (which take n·d either way), tile sizes fixed, in the forward pass of a training step; a builds up in the output's place.",
+        precise=r"Standard: $n_q n_k$ scores. Tiled, with tiles of $B_r \times B_c$: at most $n + B_r B_c + 2 B_r \le (1 + B_r B_c + 2 B_r)\, n$ for $n = n_q$ "
+        r"rows, written $n = 1 + k$, whatever the number of keys.",
+        sources=(S0.at("Memory Complexity"), S1.at("Flash Attention"), DAO.at("theorem 1")),
+        scope="every number of rows and keys, every tile size; the width d enters through inputs, outputs and the tile's own operands only",
+        assumes=("tile sizes do not grow with n",),
+        kind=Kind.COST,
+        inventory=("C111",),
+        holds=_memory,
+    )
+)
+def memory() -> Iterator[Step]:
+    k = sp.Symbol("k", integer=True, nonnegative=True)  # rows beyond the first
+    yield Step(_tiles(sp.S.One), "=", rows_of_blocks * B_r * keys_of_blocks * B_c, "standard: one number for every pair of a row and a key")
+    yield Step(
+        (1 + k) + B_r * B_c + 2 * B_r, "<=", (1 + B_r * B_c + 2 * B_r) * (1 + k),
+        "tiled: a log-sum-exp for each of the 1 + k rows, one tile of scores, m and l for the rows of that tile", certificate=k * (B_r * B_c + 2 * B_r),
+    )  # fmt: skip
+
+
+def _saves_only_by_recomputing(rows: int, keys: int, block_rows: int, block_keys: int) -> Outcome:
+    """In the forward pass: if fewer numbers are held at once than there are scores, some score must have been computed twice."""
+    tiled = _tiled_run(rows, keys, block_rows, block_keys)
+    return decided(tiled.peak >= rows * keys or tiled.computed > rows * keys)
+
+
+def _recomputes_for_backward(rows: int, keys: int, block_rows: int, block_keys: int) -> Outcome:
+    forward, backward = (_tiled_run(rows, keys, block_rows, block_keys, backward=back) for back in (False, True))
+    return decided(forward.computed == rows * keys and forward.computed + backward.computed == 2 * rows * keys and forward.held == rows == backward.held)
+
+
+def _forward_by_hand(rows: int, keys: int, block_rows: int, block_keys: int) -> str:
+    tiled = _tiled_run(rows, keys, block_rows, block_keys)
+    return (
+        f"{rows} row(s) and {keys} key(s) in tiles of {block_rows} × {block_keys}: there are {rows} · {keys} = {rows * keys} scores. The tiled forward pass "
+        f"computes {tiled.computed} scores, each exactly once, and never holds more than {tiled.peak} numbers "
+        "(the tile, m and l of its rows, and a log-sum-exp for each row that is done). It saves memory and recomputes nothing: "
+        "a tile of scores is dropped as soon as it has been folded into (m, l, a)."
+    )
+
+
+recomputing_on_the_fly = Claim(
+    id="flash.memory-falls-by-recomputing",
+    title="FlashAttention reduces memory by recomputing attention",
+    states="the algorithm reduces memory complexity by recomputing attention on the fly",
+    reading="Fewer numbers than there are scores are held only because scores are computed more than once.",
+    precise="A pass that holds fewer than $n_q n_k$ numbers at once computes more than $n_q n_k$ scores.",
+    sources=(S0.at("Flash Attention Algorithm"),),
+    scope="the tiled forward pass, every number of rows and keys, every tile size",
+    kind=Kind.COST,
+    inventory=("C112",),
+    holds=_saves_only_by_recomputing,
+    worked=_forward_by_hand,
+    unsaid="the backward pass is meant; the forward pass owes its saving to tiling and the online softmax, and computes every score once",
+    corrected_by="flash.recomputation-serves-backward",
+)
+
+
+@derived(
+    Claim(
+        id="flash.recomputation-serves-backward",
+        title="Recomputation trades one more pass over the scores for n kept numbers instead of n²",
+        states="recompute the forward pass during the backward pass: computation traded for memory",
+        reading="Scores computed in forward and backward together, and numbers kept between the two beside inputs and outputs.",
+        precise=r"Over $R \times C$ tiles of $B_r \times B_c$, with $n_q = R B_r$ and $n_k = C B_c$: forward and backward together compute $2 n_q n_k$ scores, "
+        r"each once a pass, and keep $n_q$ log-sum-exps between them; keeping the scores instead would compute $n_q n_k$ and keep $n_q n_k$.",
+        sources=(S0.at("Flash Attention Algorithm"), S1.at("Flash Attention"), DAO.at("section 3.1")),
+        scope="every number of rows and keys, every tile size (whole tiles in the derivation, ragged ones too in the runs)",
+        kind=Kind.COST,
+        inventory=("C116",),
+        holds=_recomputes_for_backward,
+    )
+)
+def recomputation_serves_backward() -> Iterator[Step]:
+    scores = rows_of_blocks * B_r * keys_of_blocks * B_c
+    kept = sp.Sum(sp.S.One, (x_r, 1, B_r), (q, 1, rows_of_blocks))
+    yield Step(kept, "=", rows_of_blocks * B_r, "one log-sum-exp a row is kept")
+    yield Step(_tiles(sp.S.One) + _tiles(sp.S.One), "=", 2 * scores, "the tiles cover every pair once in the forward pass and once more in the backward pass")
+
+
+def _loads(rows: int, keys: int, width: int, block_rows: int, block_keys: int, hoisted: bool) -> int:
+    """Numbers loaded by the double loop: Q's block inside the inner loop, as written, or before it (`hoisted`)."""
+    meter = Meter()
+    for row_block in cut(rows, block_rows):
+        meter.loaded += hoisted * len(row_block) * width
+        for key_block in cut(keys, block_keys):
+            meter.loaded += (not hoisted) * len(row_block) * width + 2 * len(key_block) * width
+    return meter.loaded
+
+
+def _loads_least(rows: int, keys: int, width: int, block_rows: int, block_keys: int) -> Outcome:
+    sizes = rows, keys, width, block_rows, block_keys
+    return decided(_loads(*sizes, hoisted=False) <= _loads(*sizes, hoisted=True))
+
+
+def _hoisted_loads(rows: int, keys: int, width: int, block_rows: int, block_keys: int) -> Outcome:
+    sizes = rows, keys, width, block_rows, block_keys
+    hoisted = _loads(*sizes, hoisted=True)
+    saved = rows * width * (len(cut(keys, block_keys)) - 1)
+    exact = rows * width + 2 * keys * width * len(cut(rows, block_rows))
+    return decided(hoisted == exact and _loads(*sizes, hoisted=False) - hoisted == saved)
+
+
+def _loads_by_hand(rows: int, keys: int, width: int, block_rows: int, block_keys: int) -> str:
+    sizes = rows, keys, width, block_rows, block_keys
+    over_rows, over_keys_ = len(cut(rows, block_rows)), len(cut(keys, block_keys))
+    return (
+        f"n_q = {rows}, n_k = {keys}, d = {width}, tiles {block_rows} × {block_keys}: {over_rows} block(s) of rows, {over_keys_} of keys. As written, Q's block is loaded "
+        f"in each of the {over_keys_} inner rounds: {over_keys_} · {rows} · {width} numbers of Q and {over_rows} · 2 · {keys} · {width} of K and V, "
+        f"{_loads(*sizes, hoisted=False)} together. Loaded once before the inner loop, Q costs {rows} · {width}: {_loads(*sizes, hoisted=True)} together."
+    )
+
+
+loop_as_written = Claim(
+    id="flash.loop-as-written-loads-least",
+    title="The loop as written loads no block more often than its order requires",
+    states="a double loop, rows outside and keys inside, whose body loads Q_i, K_j and V_j and updates O_i",
+    reading="The loop is offered as the algorithm that saves memory traffic, so each block is loaded as rarely as this order of the loops allows.",
+    precise="No placement of the loads within this order of the loops moves fewer numbers from slow memory.",
+    sources=(S0.at("Algorithmic Steps"),),
+    scope="every number of rows and keys, every width and tile size; a block is lost when the next of the same array is loaded",
+    kind=Kind.COST,
+    inventory=("C114",),
+    holds=_loads_least,
+    worked=_loads_by_hand,
+    corrected_by="flash.loads-with-queries-outside",
+)
+
+
+@derived(
+    Claim(
+        id="flash.loads-with-queries-outside",
+        title="With Q's block loaded before the inner loop, the loop loads n_q d + 2 n_k d · (blocks of rows) numbers",
+        states="the correct form: load Q_i once in the outer loop, K_j and V_j in the inner one; that saves n_q d for every key block but one",
+        precise=r"With $n_q = R B_r$, $n_k = C B_c$: as written the loop loads $R C (B_r d + 2 B_c d)$ numbers, of which $(C - 1) n_q d$ are repeats; "
+        r"hoisting $Q_i$ leaves $\sum_{q=1}^{R} (B_r d + \sum_{u=1}^{C} 2 B_c d) = n_q d + 2 R n_k d$.",
+        sources=(S0.at("Algorithmic Steps"), DAO.at("section 3.1")),
+        scope="every number of rows and keys, every width and tile size (whole tiles in the derivation, ragged ones too in the runs)",
+        kind=Kind.COST,
+        holds=_hoisted_loads,
+    )
+)
+def loads_with_queries_outside() -> Iterator[Step]:
+    width = sp.Symbol("d", integer=True, positive=True)
+    rows, keys = rows_of_blocks * B_r, keys_of_blocks * B_c
+    written = sp.Sum(B_r * width + 2 * B_c * width, (u, 1, keys_of_blocks), (q, 1, rows_of_blocks))
+    hoisted = sp.Sum(B_r * width + sp.Sum(2 * B_c * width, (u, 1, keys_of_blocks)), (q, 1, rows_of_blocks))
+    yield Step(written - hoisted, "=", (keys_of_blocks - 1) * rows * width, "as written, Q's block is loaded again in every inner round but the first")
+    yield Step(hoisted, "=", rows * width + 2 * rows_of_blocks * keys * width, "hoisted: every row of Q once, all keys and values once for each block of rows")

@@ -1,0 +1,663 @@
+"""Gradients of attention: the backward pass of O = P V, P = softmax(c Q Kᵀ), and the size of the Jacobian of softmax.
+
+Every gradient is that of the loss Σ G∘O with the cotangent G = ∂L/∂O held fixed; by the chain rule it is the gradient of any loss
+that sees the inputs only through O. The derivations differentiate for symbolic sizes: m queries, n keys, widths d and d_v. The exact
+checks differentiate a second way, by carrying a first-order Taylor coefficient forward through every operation (`_slopes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import sympy as sp
+from flint import arb, arb_series, ctx
+
+from theorems import exact
+from theorems.claim import Claim, derived
+from theorems.exact import Matrix, Number
+from theorems.outcome import Outcome
+from theorems.sources import DAO, KIM, S1, S2, S4
+from theorems.step import Step
+from theorems.symbols import G, K, P, Q, S, V, a, b, c, d, d_v, e, f, i, j, k, l, n, r, s, t, total
+
+u = sp.Symbol("u", integer=True, positive=True)  # a third index of query rows
+g = sp.Symbol("g", integer=True, positive=True)  # a third index of token features
+x = sp.IndexedBase("x", real=True)  # a direction in score space, x[j]
+X = sp.IndexedBase("X", real=True)  # tokens, X[j, a]
+A = sp.IndexedBase("A", real=True)  # c W_Q W_Kᵀ of a self-attention layer, A[a, b]
+W = sp.IndexedBase("W", real=True)  # its value projection, W[a, e]
+half, quarter = sp.Rational(1, 2), sp.Rational(1, 4)
+
+# --- the same quantities in symbols ---------------------------------------------------------------------------------------------
+
+
+def _over(body: sp.Expr, *indices: sp.Symbol) -> sp.Expr:
+    """The sum of `body` over the whole range of each index."""
+    for index in indices:
+        body = total(body, index)
+    return body
+
+
+def _weight(row: sp.Symbol, key: sp.Symbol) -> sp.Expr:
+    """softmax(S) at [row, key]."""
+    return sp.exp(S[row, key]) / total(sp.exp(S[row, k]), k)
+
+
+def _score(row: sp.Symbol, key: sp.Symbol) -> sp.Expr:
+    """c Q Kᵀ at [row, key]."""
+    return c * total(Q[row, b] * K[key, b], b)
+
+
+def _attention_weight(row: sp.Symbol, key: sp.Symbol) -> sp.Expr:
+    """softmax(c Q Kᵀ) at [row, key]."""
+    return sp.exp(_score(row, key)) / total(sp.exp(_score(row, k)), k)
+
+
+def _weight_cotangent(row: sp.Symbol, key: sp.Symbol) -> sp.Expr:
+    """∂L/∂P at [row, key]: Σ_e G[row, e] V[key, e]."""
+    return total(G[row, e] * V[key, e], e)
+
+
+def _score_cotangent(weight: Callable[[sp.Symbol, sp.Symbol], sp.Expr], row: sp.Symbol, key: sp.Symbol) -> sp.Expr:
+    """P∘(∂L/∂P − rowsum(P∘∂L/∂P)) at [row, key]."""
+    return weight(row, key) * (_weight_cotangent(row, key) - total(weight(row, i) * _weight_cotangent(row, i), i))
+
+
+def _loss(weight: Callable[[sp.Symbol, sp.Symbol], sp.Expr]) -> sp.Expr:
+    """Σ G∘(P V)."""
+    return _over(G[t, f] * weight(t, l) * V[l, f], f, l, t)
+
+
+def _free_weight(row: sp.Symbol, key: sp.Symbol) -> sp.Expr:
+    return P[row, key]
+
+
+# --- the same quantities on exact inputs ------------------------------------------------------------------------------------------
+
+Series = list[list[arb_series]]
+
+
+def _lifted(matrix: Sequence[Sequence[object]]) -> Series:
+    """Every entry as a Taylor series of two terms."""
+    return [[y if isinstance(y, arb_series) else arb_series([exact.ball(y)]) for y in row] for row in matrix]  # type: ignore[arg-type]
+
+
+def _loss_of_weights(weights: Series, V: Matrix, G: Matrix) -> arb_series:
+    """Σ G∘(P V). Shapes: P [m, n], V [n, e], G [m, e]."""
+    entries = (p * v * y for ps, ys in zip(weights, _lifted(G), strict=True) for p, vs in zip(ps, _lifted(V), strict=True) for v, y in zip(vs, ys, strict=True))
+    return sum(entries, arb_series([0]))
+
+
+def _softmax_series(scores: Series) -> Series:
+    exponentials = [[y.exp() for y in row] for row in scores]
+    return [[y / sum(row, arb_series([0])) for y in row] for row in exponentials]
+
+
+def _score_series(Q: Matrix, K: Matrix, scale: Number) -> Series:
+    return [[sum((x * y for x, y in zip(q, key, strict=True)), arb_series([0])) * exact.ball(scale) for key in _lifted(K)] for q in _lifted(Q)]
+
+
+def _slopes(value: Callable[[Series], arb_series], at: Sequence[Sequence[object]]) -> list[list[arb]]:
+    """The derivative of `value` in each entry of the matrix `at`, by forward differentiation in balls."""
+    ctx.cap = 2
+    slopes = []
+    for row in range(len(at)):
+        nudged = []
+        for column in range(len(at[row])):
+            series = _lifted(at)
+            series[row][column] = arb_series([exact.ball(at[row][column]), 1])  # type: ignore[arg-type]
+            nudged.append(value(series)[1])
+        slopes.append(nudged)
+    return slopes
+
+
+def _transposed_product(left: Matrix, right: Matrix) -> list[list[arb]]:
+    """leftᵀ right. Shapes: [m, n], [m, e] → [n, e]."""
+    return [[sum((exact.ball(x[row]) * exact.ball(y[column]) for x, y in zip(left, right, strict=True)), arb(0)) for column in range(len(right[0]))] for row in range(len(left[0]))]
+
+
+def _product(left: Matrix, right: Matrix) -> list[list[arb]]:
+    """left right. Shapes: [m, n], [n, e] → [m, e]."""
+    return _transposed_product(list(zip(*left, strict=True)), right)
+
+
+def _cotangents(S: Matrix, V: Matrix, G: Matrix) -> tuple[list[list[arb]], list[list[arb]], list[list[arb]]]:
+    """P = softmax(S), ∂L/∂P = G Vᵀ, and ∂L/∂S by the closed form. Shapes: each [m, n]."""
+    weights = [exact.softmax(row) for row in S]
+    upstream = _product(G, list(zip(*V, strict=True)))
+    deltas = [sum((p * y for p, y in zip(ps, ys, strict=True)), arb(0)) for ps, ys in zip(weights, upstream, strict=True)]
+    return weights, upstream, [[p * (y - delta) for p, y in zip(ps, ys, strict=True)] for ps, ys, delta in zip(weights, upstream, deltas, strict=True)]
+
+
+def _scaled(matrix: Matrix, by: Number) -> list[list[arb]]:
+    return [[exact.ball(y) * exact.ball(by) for y in row] for row in matrix]
+
+
+# --- the backward pass ----------------------------------------------------------------------------------------------------------
+
+
+def _values_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> Outcome:
+    weights = [exact.softmax(row) for row in exact.scores(Q, K, scale)]
+    return exact.equal(_slopes(lambda values: _loss_of_weights(_lifted(weights), values, G), V), _transposed_product(weights, G))
+
+
+@derived(
+    Claim(
+        id="gradients.values",
+        title="The gradient in the values is Pᵀ times the cotangent",
+        states="For O = P V, the loss gradient in the values is obtained by sending each output's gradient back along its weights.",
+        precise=r"$\partial L/\partial V = P^\top\,\partial L/\partial O$: entry by entry $\sum_r P_{rj}\,\partial L/\partial O_{re}$.",
+        sources=(DAO.at("Appendix B.2, backward pass"),),
+        scope="any m, n, d_v; any real weights P (they need not come from softmax)",
+        holds=_values_hold,
+    )
+)
+def values() -> Iterator[Step]:
+    yield Step(
+        sp.Derivative(_loss(_free_weight), V[j, e]),
+        "=",
+        total(P[r, j] * G[r, e], r),
+        "V[j, e] occurs in output row r only in the term P[r, j] V[j, e] of column e.",
+    )
+
+
+def _weights_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> Outcome:
+    weights = [exact.softmax(row) for row in exact.scores(Q, K, scale)]
+    return exact.equal(_slopes(lambda p: _loss_of_weights(p, V, G), weights), _product(G, list(zip(*V, strict=True))))
+
+
+@derived(
+    Claim(
+        id="gradients.weights",
+        title="The gradient in one attention weight is the output's gradient dotted with that key's value",
+        states="The loss gradient in the weight that query i gives to key j is Σ_k (∂L/∂o_ik) v_jk, the inner product of ∂L/∂o_i and v_j.",
+        reading="The weights are independent variables here, as they are for the rest of the backward pass; that each row sums to one enters with softmax, one step later.",
+        precise=r"$\partial L/\partial P_{rj} = \sum_e (\partial L/\partial O_{re})\,V_{je}$, that is $\partial L/\partial P = (\partial L/\partial O)\,V^\top$.",
+        sources=(S2.at("Theoretical Properties"), S2.at("Gradient Flow Analysis")),
+        scope="any m, n, d_v; the loss depends on P only through O = P V; P unconstrained",
+        inventory=("C238",),
+        holds=_weights_hold,
+    )
+)
+def weights() -> Iterator[Step]:
+    yield Step(
+        sp.Derivative(_loss(_free_weight), P[r, j]),
+        "=",
+        _weight_cotangent(r, j),
+        "The weight P[r, j] multiplies V[j, e] in output O[r, e] for every e, and occurs nowhere else.",
+    )
+
+
+def _scores_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> Outcome:
+    S = exact.scores(Q, K, scale)
+    return exact.equal(_slopes(lambda scores: _loss_of_weights(_softmax_series(scores), V, G), S), _cotangents(S, V, G)[2])
+
+
+@derived(
+    Claim(
+        id="gradients.scores",
+        title="The gradient in the scores: P∘(∂L/∂P − rowsum(P∘∂L/∂P))",
+        states="The backward pass of a softmax row needs the weights, their gradient, and one number a row.",
+        precise=r"With $\mathrm{d}P = \partial L/\partial P$ and $P = \mathrm{softmax}(S)$: $\partial L/\partial S_{rj} = P_{rj}\,\bigl(\mathrm{d}P_{rj} - \sum_i P_{ri}\,\mathrm{d}P_{ri}\bigr)$.",
+        sources=(DAO.at("Appendix B.2, backward pass"),),
+        scope="any m, n, d_v; real scores",
+        uses=("gradients.weights",),
+        holds=_scores_hold,
+    )
+)
+def scores() -> Iterator[Step]:
+    jacobian = sp.KroneckerDelta(r, t) * _weight(r, l) * (sp.KroneckerDelta(j, l) - _weight(r, j))
+    yield Step(sp.Derivative(_weight(t, l), S[r, j]), "=", jacobian, "The quotient rule; rows other than r do not contain S[r, j].")
+    yield Step(
+        sp.Derivative(_loss(_weight), S[r, j]),
+        "=",
+        _score_cotangent(_weight, r, j),
+        "Sum the Jacobian against ∂L/∂P: the delta keeps one term, and the rest is the row's average of ∂L/∂P under its own weights.",
+    )
+
+
+def _delta_holds(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> Outcome:
+    weights, upstream, _ = _cotangents(exact.scores(Q, K, scale), V, G)
+    output = exact.attention(Q, K, V, scale)
+    from_weights = [sum((p * y for p, y in zip(ps, ys, strict=True)), arb(0)) for ps, ys in zip(weights, upstream, strict=True)]
+    from_output = [sum((o * exact.ball(y) for o, y in zip(os, ys, strict=True)), arb(0)) for os, ys in zip(output, G, strict=True)]
+    return exact.equal(from_weights, from_output)
+
+
+@derived(
+    Claim(
+        id="gradients.delta-from-output",
+        title="The row sum of P∘∂L/∂P equals the row sum of O∘∂L/∂O",
+        states="The one number a row that the backward pass needs can be had from the output and its gradient, without the weights.",
+        precise=r"$\sum_j P_{rj}\,\mathrm{d}P_{rj} = \sum_e O_{re}\,\partial L/\partial O_{re}$ with $O = PV$ and $\mathrm{d}P = (\partial L/\partial O)V^\top$.",
+        sources=(DAO.at("Appendix B.2, backward pass"),),
+        scope="any m, n, d_v; any real weights",
+        uses=("gradients.weights",),
+        holds=_delta_holds,
+    )
+)
+def delta_from_output() -> Iterator[Step]:
+    yield Step(
+        total(P[r, j] * _weight_cotangent(r, j), j),
+        "=",
+        total(total(P[r, l] * V[l, f], l) * G[r, f], f),
+        "Both are the double sum of P[r, j] V[j, e] ∂L/∂O[r, e] over keys and value features; only the order of summation differs.",
+    )
+
+
+def _queries_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> Outcome:
+    forward = _slopes(lambda queries: _loss_of_weights(_softmax_series(_score_series(queries, K, scale)), V, G), Q)
+    return exact.equal(forward, _scaled(_product(_cotangents(exact.scores(Q, K, scale), V, G)[2], K), scale))
+
+
+@derived(
+    Claim(
+        id="gradients.queries",
+        title="The gradient in the queries is c · ∂L/∂S · K",
+        states="The gradient in the queries is the gradient in the scores times the keys, times the scale.",
+        precise=r"$\partial L/\partial Q = c\,(\partial L/\partial S)\,K$ with $S = c\,QK^\top$ and $\partial L/\partial S = P\circ(\mathrm{d}P - \mathrm{rowsum}(P\circ\mathrm{d}P))$.",
+        sources=(DAO.at("Appendix B.2, backward pass"),),
+        scope="any m, n, d, d_v; any real scale c; no mask",
+        uses=("gradients.scores",),
+        holds=_queries_hold,
+    )
+)
+def queries() -> Iterator[Step]:
+    yield Step(sp.Derivative(_score(t, l), Q[r, a]), "=", c * sp.KroneckerDelta(r, t) * K[l, a], "A score is linear in its query.")
+    yield Step(
+        sp.Derivative(_loss(_attention_weight), Q[r, a]),
+        "=",
+        c * total(_score_cotangent(_attention_weight, r, j) * K[j, a], j),
+        "The gradient in each score of row r, times what Q[r, a] does to that score.",
+    )
+
+
+def _keys_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> Outcome:
+    forward = _slopes(lambda keys: _loss_of_weights(_softmax_series(_score_series(Q, keys, scale)), V, G), K)
+    return exact.equal(forward, _scaled(_transposed_product(_cotangents(exact.scores(Q, K, scale), V, G)[2], Q), scale))
+
+
+@derived(
+    Claim(
+        id="gradients.keys",
+        title="The gradient in the keys is c · (∂L/∂S)ᵀ · Q",
+        states="The gradient in the keys is the transposed gradient in the scores times the queries, times the scale.",
+        precise=r"$\partial L/\partial K = c\,(\partial L/\partial S)^\top Q$ with $S = c\,QK^\top$ and $\partial L/\partial S = P\circ(\mathrm{d}P - \mathrm{rowsum}(P\circ\mathrm{d}P))$.",
+        sources=(DAO.at("Appendix B.2, backward pass"),),
+        scope="any m, n, d, d_v; any real scale c; no mask",
+        uses=("gradients.scores",),
+        holds=_keys_hold,
+    )
+)
+def keys() -> Iterator[Step]:
+    yield Step(sp.Derivative(_score(r, l), K[j, a]), "=", c * sp.KroneckerDelta(j, l) * Q[r, a], "A score is linear in its key.")
+    yield Step(
+        sp.Derivative(_loss(_attention_weight), K[j, a]),
+        "=",
+        c * total(_score_cotangent(_attention_weight, r, j) * Q[r, a], r),
+        "Key j enters one score of every row; add up what each row sends back.",
+    )
+
+
+# --- the chain of three factors ---------------------------------------------------------------------------------------------------
+
+
+def _entrywise(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> list[list[arb]]:
+    """The product of the three factors when each keeps the shape of its matrix: (∂L/∂A ∘ ∂A_rj/∂S_rj) · c K. Shape [m, d]."""
+    weights, upstream, _ = _cotangents(exact.scores(Q, K, scale), V, G)
+    own = [[y * p * (1 - p) for p, y in zip(ps, ys, strict=True)] for ps, ys in zip(weights, upstream, strict=True)]
+    return _scaled(_product(own, K), scale)
+
+
+def _chain_holds(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> Outcome:
+    forward = _slopes(lambda queries: _loss_of_weights(_softmax_series(_score_series(queries, K, scale)), V, G), Q)
+    return exact.equal(forward, _entrywise(Q, K, V, G, scale))
+
+
+def _chain_worked(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> str:
+    S = exact.scores(Q, K, scale)
+    weights, upstream, cotangent = _cotangents(S, V, G)
+    return (
+        f"Take Q = {_grid(Q)}, K = {_grid(K)}, V = {_grid(V)}, ∂L/∂O = {_grid(G)} and scale {scale}.\n\n"
+        f"- The weights are P = softmax({_grid(S)}) = {_grid(weights)}, and ∂L/∂P = (∂L/∂O) Vᵀ = {_grid(upstream)}.\n"
+        f"- Entry by entry, with ∂P_rj/∂S_rj = P_rj (1 − P_rj), the product of the factors is {_grid(_entrywise(Q, K, V, G, scale))}.\n"
+        f"- But raising one score also lowers every other weight of its row. With those terms, ∂L/∂S = P∘(∂L/∂P − rowsum(P∘∂L/∂P)) = {_grid(cotangent)}, "
+        f"and the gradient is scale · ∂L/∂S · K = {_grid(_scaled(_product(cotangent, K), scale))}."
+    )
+
+
+def _grid(matrix: Matrix) -> str:
+    return "[" + ", ".join("[" + ", ".join(exact.show(y) for y in row) + "]" for row in matrix) + "]"
+
+
+@derived(
+    Claim(
+        id="gradients.chain-rule",
+        title="∂L/∂Q as a product of three factors",
+        states="The whole gradient in the queries is the product ∂L/∂A · ∂A/∂S · ∂S/∂Q.",
+        reading="The three factors are written like the matrices that they belong to (A and S are m × n), with a plain dot between them. Factors that keep those shapes "
+        "can be multiplied entry by entry, with ∂A/∂S standing for the derivative of each weight in its own score. That gives a wrong gradient.",
+        precise=r"$\dfrac{\partial L}{\partial Q_{ra}} = \sum_{t,l}\sum_{u,k} \dfrac{\partial L}{\partial A_{tl}}\,\dfrac{\partial A_{tl}}{\partial S_{uk}}\,\dfrac{\partial S_{uk}}{\partial Q_{ra}}$ "
+        r"with $S = QK^\top$, $A = \mathrm{softmax}(cS)$: true when each factor is the Jacobian of flattened matrices and each dot sums over every entry; then $c$ sits in $\partial A/\partial S$.",
+        sources=(S2.at("Gradient Flow Analysis"),),
+        scope="any m, n, d, d_v; any real scale c",
+        inventory=("C239",),
+        uses=("gradients.queries",),
+        unsaid="each factor is the Jacobian of flattened matrices (four indices), and each dot is a sum over all entries of the matrix between",
+        corrected_by="gradients.queries",
+        holds=_chain_holds,
+        worked=_chain_worked,
+    )
+)
+def chain_rule() -> Iterator[Step]:
+    sharp = sp.exp(c * S[t, l]) / total(sp.exp(c * S[t, i]), i)
+    other = sp.exp(c * S[t, k]) / total(sp.exp(c * S[t, i]), i)
+    yield Step(
+        sp.Derivative(sharp, S[u, k]),
+        "=",
+        c * sp.KroneckerDelta(t, u) * sharp * (sp.KroneckerDelta(k, l) - other),
+        "The middle factor has four indices: a score moves every weight of its row, and no other row.",
+    )
+    yield Step(sp.Derivative(total(Q[u, b] * K[k, b], b), Q[r, a]), "=", sp.KroneckerDelta(r, u) * K[k, a], "The last factor: a query moves its own row of scores.")
+    weight = _attention_weight(t, l)
+    middle = c * sp.KroneckerDelta(t, u) * weight * (sp.KroneckerDelta(k, l) - sp.exp(_score(t, k)) / total(sp.exp(_score(t, i)), i))
+    yield Step(
+        sp.Derivative(_loss(_attention_weight), Q[r, a]),
+        "=",
+        _chained(_weight_cotangent(t, l) * middle * sp.KroneckerDelta(r, u) * K[k, a]),
+        "Summed over all entries of A and of S, the three factors give the gradient.",
+    )
+
+
+def _chained(body: sp.Expr) -> sp.Expr:
+    """Sum over every entry of S, then of A (rows u and t run over 1..m)."""
+    rows = sp.Symbol("m", integer=True, positive=True)
+    return sp.Sum(total(total(sp.Sum(body, (u, 1, rows)), k), l), (t, 1, rows))
+
+
+# --- how large is the Jacobian of softmax -----------------------------------------------------------------------------------------
+
+
+def _row_weight(key: sp.Symbol) -> sp.Expr:
+    """One weight of a softmax row with scores s."""
+    return sp.exp(s[key]) / total(sp.exp(s[k]), k)
+
+
+def _quadratic_form() -> sp.Expr:
+    """xᵀ (diag(p) − p pᵀ) x: the variance of x under the weights."""
+    mean = total(_row_weight(j) * x[j], j)
+    return total(_row_weight(j) * x[j] ** 2, j) - mean**2
+
+
+def _distinct(body: sp.Expr) -> sp.Expr:
+    """Σ over pairs i ≠ j, written with a factor that is 0 at i = j and 1 elsewhere, and evidently not negative."""
+    return _over((1 - sp.KroneckerDelta(i, j)) ** 2 * body, i, j)
+
+
+def _norm_holds(scores: Sequence[int], direction: Sequence[int]) -> Outcome:
+    p = exact.softmax(scores)
+    image = [p[row] * (x - sum((p[col] * y for col, y in enumerate(direction)), arb(0))) for row, x in enumerate(direction)]
+    return exact.at_most([4 * sum((y * y for y in image), arb(0))], [sum((exact.ball(x) ** 2 for x in direction), arb(0))])
+
+
+@derived(
+    Claim(
+        id="gradients.jacobian-norm",
+        title="The Jacobian of softmax never has spectral norm above one half",
+        states="Softmax alone cannot make a gradient grow: its Jacobian is bounded.",
+        precise=r"$0 \le x^\top(\mathrm{diag}(p) - pp^\top)x \le \tfrac12\,\lVert x\rVert^2$ for $p = \mathrm{softmax}(s)$; the matrix is symmetric, so its spectral norm is at most $\tfrac12$.",
+        sources=(S2.at("Theoretical Properties"), S1.at("Gradient Flow")),
+        scope="any n ≥ 1, real scores",
+        inventory=("C240",),
+        holds=_norm_holds,
+    )
+)
+def jacobian_norm() -> Iterator[Step]:
+    pairs = _distinct(_row_weight(i) * _row_weight(j) * (x[i] - x[j]) ** 2) / 2
+    yield Step(sp.Integer(0), "<=", _quadratic_form(), "The quadratic form is a variance: half the weighted sum of squared differences.", certificate=pairs)
+    spread = 2 * total(_row_weight(j) * (1 - _row_weight(j)) * x[j] ** 2, j)
+    sums = _distinct(_row_weight(i) * _row_weight(j) * (x[i] + x[j]) ** 2) / 2
+    yield Step(_quadratic_form(), "<=", spread, "Replace each squared difference by 2x_i² + 2x_j², which is larger by a square.", certificate=sums)
+    yield Step(_row_weight(j) * (1 - _row_weight(j)), "<=", quarter, "p(1 − p) is largest at one half.", certificate=(half - _row_weight(j)) ** 2)
+    yield Step(
+        _quadratic_form(),
+        "<=",
+        total(x[j] ** 2, j) / 2,
+        "Put the two together: twice a quarter of each square.",
+        certificate=sums + 2 * total((half - _row_weight(j)) ** 2 * x[j] ** 2, j),
+    )
+
+
+def _one_hot_holds(scores: Sequence[int], direction: Sequence[int]) -> Outcome:
+    p = exact.softmax(scores)
+    mean = sum((y * x for y, x in zip(p, direction, strict=True)), arb(0))
+    variance = sum((y * (x - mean) ** 2 for y, x in zip(p, direction, strict=True)), arb(0))
+    return exact.at_most([variance], [(1 - sum((y * y for y in p), arb(0))) * sum((exact.ball(x) ** 2 for x in direction), arb(0))])
+
+
+@derived(
+    Claim(
+        id="gradients.jacobian-near-one-hot",
+        title="The Jacobian of softmax vanishes as the row becomes one-hot",
+        states="A saturated row passes no gradient to its scores.",
+        precise=r"$x^\top(\mathrm{diag}(p) - pp^\top)x \le \bigl(1 - \sum_j p_j^2\bigr)\,\lVert x\rVert^2$; the factor tends to 0 as $p$ tends to a one-hot row.",
+        sources=(S2.at("Theoretical Properties"), S1.at("Gradient Flow")),
+        scope="any n ≥ 1, real scores",
+        inventory=("C240",),
+        holds=_one_hot_holds,
+    )
+)
+def jacobian_near_one_hot() -> Iterator[Step]:
+    squares = total(x[l] ** 2, l)
+    others = 2 * total((1 - sp.KroneckerDelta(i, l)) ** 2 * (1 - sp.KroneckerDelta(j, l)) ** 2 * x[l] ** 2, l)
+    pairs = _distinct(_row_weight(i) * _row_weight(j) * ((x[i] + x[j]) ** 2 + others)) / 2
+    yield Step(
+        _quadratic_form(),
+        "<=",
+        (1 - total(_row_weight(j) ** 2, j)) * squares,
+        "For i ≠ j, (x_i − x_j)² is at most twice the squared length; the weights of all such pairs add up to 1 − Σ p².",
+        certificate=pairs,
+    )
+
+
+def _entries_hold(scores: Sequence[int]) -> Outcome:
+    p = exact.softmax(scores)
+    entries = [abs(p[row] * (int(row == column) - p[column])) for row in range(len(p)) for column in range(len(p))]
+    return exact.at_most(entries, [arb(1) / 4] * len(entries))
+
+
+@derived(
+    Claim(
+        id="gradients.jacobian-entries",
+        title="No entry of the Jacobian of softmax exceeds one quarter",
+        states="Each single derivative of a weight in a score is small.",
+        precise=r"$\lvert\partial p_i/\partial s_j\rvert = \lvert p_i(\delta_{ij} - p_j)\rvert \le \tfrac14$.",
+        sources=(S2.at("Theoretical Properties"), S1.at("Gradient Flow")),
+        scope="any n ≥ 1, real scores",
+        inventory=("C240",),
+        holds=_entries_hold,
+    )
+)
+def jacobian_entries() -> Iterator[Step]:
+    off = (1 - sp.KroneckerDelta(i, j)) ** 2 * _row_weight(i) * _row_weight(j)
+    all_others = _row_weight(i) * total((1 - sp.KroneckerDelta(i, l)) ** 2 * _row_weight(l), l)
+    rest = _row_weight(i) * total((1 - sp.KroneckerDelta(i, l)) ** 2 * (1 - sp.KroneckerDelta(j, l)) ** 2 * _row_weight(l), l)
+    diagonal = _row_weight(i) * (1 - _row_weight(i))
+    yield Step(diagonal, "<=", quarter, "A diagonal entry is p(1 − p), which is largest at one half.", certificate=(half - _row_weight(i)) ** 2)
+    entry = _row_weight(i) * (sp.KroneckerDelta(i, j) - _row_weight(j))
+    yield Step(
+        entry**2,
+        "<=",
+        diagonal**2,
+        "An entry beside the diagonal is p_i times one other weight, the diagonal entry p_i times all other weights.",
+        certificate=rest * (rest + 2 * off) * (1 - sp.KroneckerDelta(i, j)) ** 2,
+    )
+    yield Step(
+        entry**2,
+        "<=",
+        quarter**2,
+        "So no entry is larger in size than the diagonal one of its row, which is at most a quarter.",
+        certificate=rest * (rest + 2 * off) * (1 - sp.KroneckerDelta(i, j)) ** 2 + (half - _row_weight(i)) ** 2 * (quarter + all_others),
+    )
+
+
+# --- self-attention: the tokens enter queries, keys and values at once ------------------------------------------------------------
+
+def _token_score(query: sp.Symbol, key: sp.Symbol) -> sp.Expr:
+    """x_query A x_keyᵀ."""
+    return sp.Sum(X[query, b] * A[b, g] * X[key, g], (b, 1, d), (g, 1, d))
+
+
+def _token_weight(query: sp.Symbol, key: sp.Symbol) -> sp.Expr:
+    return sp.exp(_token_score(query, key)) / total(sp.exp(_token_score(query, k)), k)
+
+
+def _token_value(key: sp.Symbol, feature: sp.Symbol) -> sp.Expr:
+    """x_key W."""
+    return total(X[key, b] * W[b, feature], b)
+
+
+def _token_output(query: sp.Symbol, feature: sp.Symbol) -> sp.Expr:
+    return total(_token_weight(query, l) * _token_value(l, feature), l)
+
+
+def _token_loss(tokens: Series, mixing: Matrix, projection: Matrix, cotangent: Matrix, causal: bool) -> arb_series:
+    """Σ G∘Z for Z = softmax(X A Xᵀ) X W, each row over its visible keys. Shapes: X [n, d], A [d, d], W [d, e], G [n, e]."""
+    A_, W_ = _lifted(mixing), _lifted(projection)
+    queries = [[sum((y * A_[b][a] for b, y in enumerate(token)), arb_series([0])) for a in range(len(token))] for token in tokens]
+    values = [[sum((y * W_[b][e] for b, y in enumerate(token)), arb_series([0])) for e in range(len(W_[0]))] for token in tokens]
+    loss = arb_series([0])
+    for row, query in enumerate(queries):
+        seen = range(row + 1 if causal else len(tokens))
+        [weights] = _softmax_series([[sum((x * y for x, y in zip(query, tokens[key], strict=True)), arb_series([0])) for key in seen]])
+        for key, weight in zip(seen, weights, strict=True):
+            loss += weight * sum((value * exact.ball(y) for value, y in zip(values[key], cotangent[row], strict=True)), arb_series([0]))
+    return loss
+
+
+def _token_weights(tokens: Matrix, mixing: Matrix, causal: bool) -> list[list[arb]]:
+    """softmax(X A Xᵀ), 0 above the diagonal if causal. Shape [n, n]."""
+    visible = [[not causal or key <= row for key in range(len(tokens))] for row in range(len(tokens))]
+    rows = exact.scores(_product(tokens, mixing), tokens)
+    return [exact.softmax(row, seen) for row, seen in zip(rows, visible, strict=True)]
+
+
+def _token_gradient(tokens: Matrix, mixing: Matrix, projection: Matrix, cotangent: Matrix, causal: bool) -> list[list[arb]]:
+    """Σ_je G_je ∂z_je/∂x_ia by the closed form. Shape [n, d]."""
+    weights = _token_weights(tokens, mixing, causal)
+    values = _product(tokens, projection)
+    outputs = _product(weights, values)
+    as_query, as_key = _product(tokens, list(zip(*mixing, strict=True))), _product(tokens, mixing)  # rows A x_l and x_j A
+    positions, features = range(len(tokens)), range(len(tokens[0]))
+    gradient = [[arb(0) for _ in features] for _ in positions]
+    for row in positions:
+        for key in positions:
+            gap = sum((exact.ball(y) * (v - o) for y, v, o in zip(cotangent[row], values[key], outputs[row], strict=True)), arb(0))
+            for a in features:
+                direct = sum((exact.ball(y) * exact.ball(w) for y, w in zip(cotangent[row], projection[a], strict=True)), arb(0))
+                gradient[key][a] += weights[row][key] * (direct + as_key[row][a] * gap)
+                gradient[row][a] += weights[row][key] * as_query[key][a] * gap
+    return gradient
+
+
+def _self_attention_holds(tokens: Matrix, mixing: Matrix, projection: Matrix, cotangent: Matrix, causal: bool) -> Outcome:
+    forward = _slopes(lambda given: _token_loss(given, mixing, projection, cotangent, causal), tokens)
+    return exact.equal(forward, _token_gradient(tokens, mixing, projection, cotangent, causal))
+
+
+@derived(
+    Claim(
+        id="gradients.self-attention",
+        title="How one position's output depends on another position's input",
+        states="The gradient at an input is the sum, over all outputs, of each output's gradient times that output's derivative in the input; the attention weights occur in that derivative.",
+        reading="The loss sees the tokens only through the outputs of this layer (a residual connection around it would add its own term).",
+        precise=r"For $z_{je} = \sum_l P_{jl}\,v_{le}$ with $v = XW$, $P = \mathrm{softmax}(XAX^\top)$: "
+        r"$\dfrac{\partial z_{je}}{\partial x_{ia}} = P_{ji}\bigl[W_{ae} + (XA)_{ja}\,(v_{ie} - z_{je})\bigr] + \delta_{ij}\sum_l P_{jl}\,(XA^\top)_{la}\,(v_{le} - z_{je})$. "
+        r"For $i \ne j$ the weight $P_{ji}$ multiplies the whole derivative; $\partial L/\partial x_{ia} = \sum_{j,e} (\partial L/\partial z_{je})\,\partial z_{je}/\partial x_{ia}$.",
+        sources=(S4.at("Gradient Flow"),),
+        scope="any n, widths d and d_v; $A = c\\,W_QW_K^\\top$ and $W$ any real matrices; derived without a mask, checked exactly with a causal mask too (a masked key has weight 0)",
+        inventory=("C257",),
+        holds=_self_attention_holds,
+    )
+)
+def self_attention() -> Iterator[Step]:
+    spread = total(_token_weight(j, l) * sp.Sum(A[a, g] * X[l, g], (g, 1, d)) * (_token_value(l, e) - _token_output(j, e)), l)
+    from_key = _token_weight(j, i) * (W[a, e] + total(X[j, b] * A[b, a], b) * (_token_value(i, e) - _token_output(j, e)))
+    yield Step(sp.Derivative(_token_value(l, e), X[i, a]), "=", sp.KroneckerDelta(i, l) * W[a, e], "A value is linear in its token.")
+    yield Step(
+        sp.Derivative(_token_output(j, e), X[i, a]),
+        "=",
+        from_key + sp.KroneckerDelta(i, j) * spread,
+        "Token i is a value and a key for every output j, which both come with the weight P[j, i]; only for j = i is it the query as well.",
+    )
+
+
+def _direct_path_holds(tokens: Matrix, mixing: Matrix, projection: Matrix, cotangent: Matrix, causal: bool) -> Outcome:
+    return exact.decided(all(weight != 0 for row in _token_weights(tokens, mixing, causal) for weight in row))
+
+
+def _direct_path_worked(tokens: Matrix, mixing: Matrix, projection: Matrix, cotangent: Matrix, causal: bool) -> str:
+    weights = _token_weights(tokens, mixing, causal)
+    row, key = next((row, key) for row, ps in enumerate(weights) for key, p in enumerate(ps) if p == 0)
+    return (
+        f"Take {len(tokens)} tokens X = {_grid(tokens)} with A = {_grid(mixing)} and a {'causal mask' if causal else 'visible row'}. The weights are {_grid(weights)}: "
+        f"output {row + 1} gives input {key + 1} the weight 0, so that input occurs nowhere in it, and ∂z_{row + 1}/∂x_{key + 1} = 0 whatever the values are."
+    )
+
+
+@derived(
+    Claim(
+        id="gradients.direct-path",
+        title="A direct gradient path between any two positions",
+        states="Attention lets the gradient flow directly between any two positions.",
+        reading="In every self-attention layer that the text describes, the causal ones of decoder models among them, each output's derivative in each input carries a non-zero attention weight.",
+        precise=r"$P_{ji} > 0$ for all positions $i, j$: true without a mask, false for $i > j$ under a causal mask. A non-zero weight does not make the derivative non-zero: see the bracket in the precise entry.",
+        sources=(S4.at("Gradient Flow"),),
+        scope="any n; finite scores",
+        inventory=("C257",),
+        unsaid="the output's position can see the input's position (no causal or padding mask between them)",
+        corrected_by="gradients.self-attention",
+        holds=_direct_path_holds,
+        worked=_direct_path_worked,
+    )
+)
+def direct_path() -> Iterator[Step]:
+    yield Step(sp.Integer(0), "<", _token_weight(j, i), "Without a mask every weight is an exponential over a sum of exponentials, hence positive.")
+
+
+def _steep_token(bound: int, others: int) -> int:
+    """The smallest whole number y with n y²/(n + 1)² ≥ bound, for n other tokens."""
+    y = 0
+    while others * y * y < bound * (others + 1) ** 2:
+        y += 1
+    return y
+
+
+def _unbounded_holds(bound: int, others: int) -> Outcome:
+    tokens = [(0,)] + [(_steep_token(bound, others),)] * others
+    cotangent = [(1,)] + [(0,)] * others
+    slope = _slopes(lambda given: _token_loss(given, [(1,)], [(1,)], cotangent, False), tokens)[0][0]
+    return exact.decided(bool(slope > bound))
+
+
+@derived(
+    Claim(
+        id="gradients.unbounded-jacobian",
+        title="Dot-product self-attention has an unbounded Jacobian, whatever the scale",
+        states="The gradient through dot-product self-attention has no bound, although the softmax in it has one.",
+        precise=r"For tokens $q, y, \dots, y$ of width one ($n$ copies of $y$) and scale $c > 0$, the first output is $f(q)$ and $f'(0) = \frac1{n+1} + \frac{c\,n\,y^2}{(n+1)^2} > \frac{c\,n\,y^2}{(n+1)^2}$, "
+        "which exceeds every bound as $y$ grows. So self-attention is not Lipschitz on all of token space.",
+        sources=(KIM.at("Theorem 3.1"), S1.at("Gradient Flow")),
+        scope="two tokens or more, identity projections of width one, any scale c > 0; wider layers contain this one",
+        inventory=("C246",),
+        holds=_unbounded_holds,
+    )
+)
+def unbounded_jacobian() -> Iterator[Step]:
+    q, y = sp.Symbol("q", real=True), sp.Symbol("y", positive=True)
+    scale = sp.Symbol("c", positive=True)
+    first = (q * sp.exp(scale * q**2) + n * y * sp.exp(scale * q * y)) / (sp.exp(scale * q**2) + n * sp.exp(scale * q * y))
+    slope = sp.Subs(sp.Derivative(first, q), q, 0)
+    spread = scale * n * y**2 / (n + 1) ** 2
+    yield Step(slope, "=", 1 / (n + 1) + spread, "At q = 0 all scores are 0 and all weights equal: its own weight, and the scale times the variance of the tokens.")
+    yield Step(spread, "<", slope, "The variance of the tokens grows with y without bound.", certificate=1 / (n + 1))
