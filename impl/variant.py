@@ -54,15 +54,18 @@ class Arithmetic:
     """How an implementation rounds, as far as the error bounds need to know. The defaults allow much; a narrower declaration is judged more sharply.
 
     `score_roundings`: roundings of one score beyond the D products and their sum (scale rounded, applied, bias added).
+    `exponent_roundings`: roundings of an exponent after the scores are formed (the stabiliser subtracted, a change of base).
     `tile`: the smallest number of keys folded into the running state at once; None for one pass over all keys.
     `stabiliser`: how far the subtracted stabiliser may lie from the row's maximum, in units of score.
-    `weights`: the dtype in which weights meet values: "accumulator", or "input" where they are rounded to the inputs' dtype first.
+    `weights`: the dtype in which weights meet values: "accumulator", or "input" where they (and their gradient)
+    are rounded to the inputs' dtype first.
     `recompute`: what backward rebuilds the weights from: "max-and-sum", or "log-sum-exp" rounded to the accumulator's dtype.
     `saved_output`: the dtype of the output that backward uses: "accumulator" or "input".
     `exp_ulp`: error of the exponential and the logarithm, in units in the last place.
     """
 
-    score_roundings: int = 3
+    score_roundings: int = 6
+    exponent_roundings: int = 4
     tile: int | None = 1
     stabiliser: float = 0.0
     weights: str = "accumulator"

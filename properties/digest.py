@@ -19,12 +19,11 @@ def of(evidence: Evidence) -> str:
     return digest_of(tuple(roots(evidence.law, evidence.subject, evidence.claim)))
 
 
-def of_law(check: str) -> str:
-    """The digest of a check itself, whatever it is tried on: of a law or search by its id, or of a claim's derivation by the claim's id."""
-    if "::" in check:
-        return digest_of((ROOT / "properties" / f"{check.partition('::')[0]}.py",))
-    searched = check.removeprefix("search:")
-    return digest_of(tuple(roots(check, DERIVATION if searched == check else SEARCH, searched)))
+def of_law(name: str) -> str:
+    """The digest of what mutants are keyed by: a law's own file and what it imports (name "module::law"), or a claim's topic (name "topic.claim")."""
+    if "::" in name:
+        return digest_of((ROOT / "properties" / f"{name.partition('::')[0]}.py",))
+    return digest_of(tuple(roots("", DERIVATION, name)))
 
 
 def roots(law: str, subject: str, claim: str) -> list[Path]:

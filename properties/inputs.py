@@ -69,7 +69,7 @@ TOGETHER = (
 
 
 @st.composite
-def dense(draw: st.DrawFn, limits: Limits, **fixed: Any) -> Inputs:
+def dense(draw: st.DrawFn, /, limits: Limits, **fixed: Any) -> Inputs:
     """Inputs inside `limits`. `fixed` narrows choices by name to a tuple of options: scores, values, mask, layout, scale, dtype, n, m, width, heads, batch."""
     together = draw(st.sampled_from(({}, *TOGETHER)), label="together")
 
@@ -97,6 +97,11 @@ def dense(draw: st.DrawFn, limits: Limits, **fixed: Any) -> Inputs:
         seed=draw(st.integers(0, 2**16), label="seed"),
     )
     return laid_out(inputs, pick("layout", LAYOUTS))
+
+
+def square(limits: Limits) -> st.SearchStrategy[Inputs]:
+    """Dense inputs with as many keys as queries, and no mask."""
+    return dense(replace(limits, unequal_lengths=False), mask=("none",))
 
 
 @st.composite
@@ -225,7 +230,8 @@ def masked(regime: str, shape: tuple[int, int, int, int], dtype: torch.dtype, ra
 
 def laid_out(x: Inputs, layout: str) -> Inputs:
     """The same numbers in another memory layout."""
-    return replace(x, **{name: relaid(getattr(x, name), layout) for name in ("query", "key", "value", "cotangent")}, regimes=(*x.regimes, f"layout: {layout}"))
+    query, key, value, cotangent = (relaid(t, layout) for t in (x.query, x.key, x.value, x.cotangent))
+    return replace(x, query=query, key=key, value=value, cotangent=cotangent, regimes=(*x.regimes, f"layout: {layout}"))
 
 
 def relaid(x: Tensor, layout: str) -> Tensor:

@@ -47,7 +47,8 @@ class Problem:
     g: Array | None = None
 
     def key_head(self, head: int) -> int:
-        return head // (self.q.shape[1] // self.k.shape[1])
+        group: int = self.q.shape[1] // self.k.shape[1]
+        return head // group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +157,7 @@ def _balls(values: Any, shape: tuple[int, ...]) -> Balls:
     """Nested lists of balls (None for −∞) as arrays of the given shape."""
     flat = list(_flat(values))
     hi = [-math.inf if x is None else float(x.mid()) for x in flat]
-    lo = [0.0 if x is None else float((x.mid() - y)) for x, y in zip(flat, hi, strict=True)]
+    lo = [0.0 if x is None else float(x.mid() - y) for x, y in zip(flat, hi, strict=True)]
     radius = [0.0 if x is None else float(x.rad()) for x in flat]
     return Balls(*(np.array(part, dtype=np.float64).reshape(shape) for part in (hi, lo, radius)))
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import hypothesis
-from hypothesis import HealthCheck, Phase, strategies as st
+from hypothesis import HealthCheck, Phase
+from hypothesis import strategies as st
 
 from properties.evidence import SEARCH, Evidence
 from theorems import CLAIMS

@@ -16,19 +16,19 @@ from properties.inputs import Inputs, plain
 from properties.oracle import Array, Balls
 
 
-class LawBroken(Exception):  # noqa: N818
+class LawBroken(Exception):
     """Raised by a law that found an example which breaks it; the message is the counterexample. Nothing else refutes."""
 
 
-class SubjectFailed(Exception):  # noqa: N818
+class SubjectFailed(Exception):
     """Raised when the subject raised on inputs inside its declared limits, whatever it raised."""
 
 
-class Undecided(Exception):  # noqa: N818
+class Undecided(Exception):
     """Raised when the oracle's balls are too wide to tell."""
 
 
-class NotRun(Exception):  # noqa: N818
+class NotRun(Exception):
     """Raised when a law cannot be tried on this subject; the message says why."""
 
 
@@ -44,7 +44,7 @@ class Subject:
 
     def __call__(self, x: Inputs) -> Tensor:
         """The output for `x`. Raises SubjectFailed if the implementation raises, LawBroken if dtype or shape are wrong."""
-        output = self._called(self.implementation.call, x.query, x.key, x.value, **x.keywords)
+        output: Tensor = self._called(self.implementation.call, x.query, x.key, x.value, **x.keywords)
         expect_shape(output, (*x.query.shape[:-1], x.value.shape[-1]), x.query.dtype)
         return output
 

@@ -10,10 +10,9 @@ import torch
 
 from impl.variant import Trait
 from properties import oracle, tolerance
-from properties.inputs import Inputs, dense, identity_values, plain, problem, shifted
+from properties.inputs import Inputs, dense, identity_values, plain, problem, shifted, square
 from properties.subject import Subject, require
 from properties.verifies import law, needs_gradients, needs_log_sum_exp, needs_mask_gradient
-
 
 SHORT = (1, 2, 3, 5, 7)  # lengths at which several sequences and heads are affordable
 EXACT = ("float64", "float32")  # where doubling an input doubles every intermediate
@@ -30,7 +29,7 @@ def bounded(subject: Subject, x: Inputs, *, gradients: bool = False) -> tuple[or
     return posed, truth, arithmetic, tolerance.forward(posed, truth, arithmetic)
 
 
-@law("softmax.weighted-sum", on=Trait.DOT_PRODUCT, draw=dense)
+@law("softmax.weighted-average", on=Trait.DOT_PRODUCT, draw=dense)
 def test_outputs_lie_within_the_bound(subject: Subject, x: Inputs) -> None:
     _, truth, _, bound = bounded(subject, x)
     subject.judge("output", subject(x), truth.output, bound.output, x)
@@ -64,7 +63,7 @@ def test_the_gradient_of_an_additive_mask_lies_within_the_bound(subject: Subject
     subject.judge("the mask's gradient", d_mask, summed, limit, x)
 
 
-@law("flash.log-sum-exp", on=Trait.DOT_PRODUCT, draw=dense, lacking=needs_log_sum_exp)
+@law("flash.any-tiling-is-exact", on=Trait.DOT_PRODUCT, draw=dense, lacking=needs_log_sum_exp)
 def test_the_log_sum_exp_lies_within_the_bound(subject: Subject, x: Inputs) -> None:
     _, truth, _, bound = bounded(subject, x)
     output, log_sum_exp = subject.with_log_sum_exp(x)
@@ -76,13 +75,13 @@ def test_the_log_sum_exp_lies_within_the_bound(subject: Subject, x: Inputs) -> N
 def test_constant_values_come_back(subject: Subject, x: Inputs) -> None:
     _, truth, _, bound = bounded(subject, x)
     output = subject(x)
-    seen = (truth.weights.sum(-1) > 0)[..., None]
+    seen = truth.weights.sum(-1, keepdims=True) > 0
     subject.within("the sum of a row's weights", np.where(seen, np.abs(plain(output) - 1), np.abs(plain(output))), bound.output, x)
     # every copy of the value column meets the same weights, so the columns agree to the last bit
     require(bool((output == output[..., :1]).all()), f"equal value columns gave different sums {output.tolist()} on {x}")
 
 
-@law("softmax.positive-weights", on=Trait.DOT_PRODUCT, draw=identity_values)
+@law("softmax.positive", on=Trait.DOT_PRODUCT, draw=identity_values)
 def test_identity_values_read_off_the_weights(subject: Subject, x: Inputs) -> None:
     posed, truth, _, bound = bounded(subject, x)
     weights = subject(x)
@@ -92,7 +91,7 @@ def test_identity_values_read_off_the_weights(subject: Subject, x: Inputs) -> No
     require(bool((weights[hidden] == 0).all()), f"a hidden key has weight in {weights.tolist()} on {x}")
 
 
-@law("softmax.shift-invariance", on=Trait.DOT_PRODUCT, draw=shifted)
+@law("softmax.shift", on=Trait.DOT_PRODUCT, draw=shifted)
 def test_adding_a_constant_to_a_row_changes_nothing(subject: Subject, x: Inputs) -> None:
     """The first feature adds the same amount to every score of a row; the truth is taken without it."""
     bare = replace(x, query=x.query[..., 1:], key=x.key[..., 1:], scale=x.scale if x.scale is not None else x.query.shape[-1] ** -0.5)
@@ -102,7 +101,7 @@ def test_adding_a_constant_to_a_row_changes_nothing(subject: Subject, x: Inputs)
     subject.judge("output", subject(x), truth.output, bound.output, x)
 
 
-@law("convexity.coordinatewise", on=Trait.DOT_PRODUCT, draw=dense)
+@law("convexity.output-in-the-hull", on=Trait.DOT_PRODUCT, draw=dense)
 def test_outputs_stay_between_the_least_and_the_largest_visible_value(subject: Subject, x: Inputs) -> None:
     posed, truth, arithmetic, _ = bounded(subject, x)
     v = tolerance.heads(posed.v, posed)[:, :, None]
@@ -120,14 +119,14 @@ def test_outputs_stay_between_the_least_and_the_largest_visible_value(subject: S
     subject.within("distance outside the values' range", np.maximum(np.maximum(low - actual, actual - high), 0), room, x)
 
 
-@law("convexity.linear-in-values", on=Trait.DOT_PRODUCT, draw=partial(dense, dtype=EXACT, scores=MODERATE, layout=("contiguous",)))
+@law("softmax.weighted-average", on=Trait.DOT_PRODUCT, draw=partial(dense, dtype=EXACT, scores=MODERATE, layout=("contiguous",)))
 def test_doubling_the_values_doubles_the_output_exactly(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
     once, twice = subject(x), subject(replace(x, value=x.value * 2))
     require(torch.equal(once * 2, twice), f"doubled values gave {twice.tolist()}, twice the output is {(once * 2).tolist()} on {x}")
 
 
-@law("symmetry.key-permutation", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=UNORDERED))
+@law("symmetry.key-value-invariance", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=UNORDERED))
 def test_reordering_the_keys_with_their_values_changes_nothing(subject: Subject, x: Inputs) -> None:
     _, truth, _, bound = bounded(subject, x)
     order = torch.arange(x.key.shape[2]).flip(0).roll(1)
@@ -135,7 +134,7 @@ def test_reordering_the_keys_with_their_values_changes_nothing(subject: Subject,
     subject.judge("output", subject(replace(x, key=x.key[:, :, order], value=x.value[:, :, order], attn_mask=mask)), truth.output, bound.output, x)
 
 
-@law("symmetry.equivariance", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("none",)))
+@law("symmetry.query-equivariance", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("none",)))
 def test_reordering_the_queries_reorders_the_outputs(subject: Subject, x: Inputs) -> None:
     _, truth, _, bound = bounded(subject, x)
     order = torch.arange(x.query.shape[2]).flip(0).roll(1)
@@ -143,7 +142,16 @@ def test_reordering_the_queries_reorders_the_outputs(subject: Subject, x: Inputs
     subject.judge("output", subject(replace(x, query=x.query[:, :, order]))[:, :, back], truth.output, bound.output, x)
 
 
-@law("symmetry.batch-independence", on=Trait.DOT_PRODUCT, draw=partial(dense, n=SHORT, m=SHORT, batch=(3,), heads=((2, 2),)))
+@law("symmetry.self-attention-equivariance", on=Trait.DOT_PRODUCT, draw=square)
+def test_reordering_the_tokens_reorders_the_outputs(subject: Subject, x: Inputs) -> None:
+    """Queries, keys and values of one sequence, permuted alike: self-attention on projections already taken."""
+    _, truth, _, bound = bounded(subject, x)
+    order = torch.arange(x.query.shape[2]).flip(0).roll(1)
+    turned = replace(x, query=x.query[:, :, order], key=x.key[:, :, order], value=x.value[:, :, order])
+    subject.judge("output", subject(turned)[:, :, torch.argsort(order)], truth.output, bound.output, x)
+
+
+@law("softmax.weighted-average", on=Trait.DOT_PRODUCT, draw=partial(dense, n=SHORT, m=SHORT, batch=(3,), heads=((2, 2),)))
 def test_each_sequence_and_head_is_computed_alone(subject: Subject, x: Inputs) -> None:
     _, truth, _, bound = bounded(subject, x)
     for b in range(x.query.shape[0]):
@@ -157,7 +165,7 @@ def test_each_sequence_and_head_is_computed_alone(subject: Subject, x: Inputs) -
             subject.judge(f"sequence {b}, head {h} alone", alone, true, bound.output[part], x)
 
 
-@law("scaling.scale-is-temperature", on=Trait.DOT_PRODUCT, draw=partial(dense, dtype=EXACT, scores=MODERATE, mask=("none",)))
+@law("softmax.query-length-is-inverse-temperature", on=Trait.DOT_PRODUCT, draw=partial(dense, dtype=EXACT, scores=MODERATE, mask=("none",)))
 def test_a_doubled_scale_is_a_doubled_query(subject: Subject, x: Inputs) -> None:
     scale = x.scale if x.scale is not None else 0.75
     doubled = replace(x, scale=2 * scale)

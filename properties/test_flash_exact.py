@@ -43,11 +43,3 @@ test_log_sum_exps_restore_the_output = searched(
 )
 test_the_recurrence_needs_no_change_for_masks = searched(flash.unchanged_with_masks, parts=rows())
 test_a_finite_stabiliser_makes_every_mask_safe = searched(flash.masked_blocks_with_finite_stabiliser, parts=rows())
-
-sizes = st.integers(1, 9)
-tiles = st.integers(1, 5)
-test_the_memory_of_tiled_attention_is_linear = searched(flash.memory, rows=sizes, keys=sizes, block_rows=tiles, block_keys=tiles)
-test_less_memory_means_recomputation = searched(flash.recomputing_on_the_fly, rows=sizes, keys=sizes, block_rows=tiles, block_keys=tiles)
-test_the_backward_pass_recomputes_each_score_once = searched(flash.recomputation_serves_backward, rows=sizes, keys=sizes, block_rows=tiles, block_keys=tiles)
-test_the_loop_as_written_loads_least = searched(flash.loop_as_written, rows=sizes, keys=sizes, width=sizes, block_rows=tiles, block_keys=tiles)
-test_loads_with_queries_outside = searched(flash.loads_with_queries_outside, rows=sizes, keys=sizes, width=sizes, block_rows=tiles, block_keys=tiles)

@@ -51,3 +51,6 @@ test_no_entry_of_the_jacobian_exceeds_a_quarter = searched(gradients.jacobian_en
 test_how_outputs_depend_on_tokens = searched(gradients.self_attention, **token_layer)
 test_every_position_reaches_every_other = searched(gradients.direct_path, **token_layer)
 test_self_attention_is_steeper_than_any_bound = searched(gradients.unbounded_jacobian, bound=st.integers(1, 1000), others=st.integers(1, 5))
+slope_cases: dict[str, Shapes] = {"bound": st.integers(1, 20), "others": st.integers(1, 5), "token": st.integers(-20, 20), "width": st.integers(1, 5)}
+test_the_slope_at_a_zero_token = searched(gradients.zero_token, **slope_cases)
+test_the_scale_bounds_the_slope = searched(gradients.scaling_prevents_explosion, **slope_cases)

@@ -18,7 +18,7 @@ from properties.verifies import law, needs_causality, needs_gradients, needs_log
 HUGE = 3e4  # finite in every format, and so are its scores
 
 
-@law("masks.no-future-influence", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("causal", "causal and boolean")), lacking=needs_causality)
+@law("masks.hidden-key-has-no-influence", "masks.causal-stack", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("causal", "causal and boolean")), lacking=needs_causality)
 def test_no_key_after_a_row_touches_it(subject: Subject, x: Inputs) -> None:
     """Bitwise prefix equality at unchanged shapes, cut after every row in turn."""
     subject.saw(x.regimes)
@@ -31,7 +31,7 @@ def test_no_key_after_a_row_touches_it(subject: Subject, x: Inputs) -> None:
         require(torch.equal(changed[:, :, : last + 1], whole[:, :, : last + 1]), f"rows 0..{last} changed with keys after {last} on {x}")
 
 
-@law("masks.future-gradient-vanishes", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("causal",)), lacking=needs_gradients)
+@law("masks.causal-stack", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("causal",)), lacking=needs_gradients)
 def test_a_row_sends_no_gradient_to_later_keys(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
     for row in range(min(x.query.shape[2], x.key.shape[2] - 1)):
@@ -41,7 +41,7 @@ def test_a_row_sends_no_gradient_to_later_keys(subject: Subject, x: Inputs) -> N
         require(bool((d_k[:, :, row + 1 :] == 0).all() and (d_v[:, :, row + 1 :] == 0).all()), f"row {row} sends gradient to later keys on {x}")
 
 
-@law("masks.additive-equals-boolean", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("causal",)), lacking=needs_masks)
+@law("masks.causal-rows", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("causal",)), lacking=needs_masks)
 def test_the_causal_flag_equals_both_explicit_masks(subject: Subject, x: Inputs) -> None:
     _, truth, _, bound = bounded(subject, x)
     lower = torch.ones(x.query.shape[2], x.key.shape[2], dtype=torch.bool).tril()
@@ -54,7 +54,7 @@ def test_the_causal_flag_equals_both_explicit_masks(subject: Subject, x: Inputs)
         subject.judge(what, subject(case), truth.output, bound.output, case)
 
 
-@law("masks.masking-removes", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("first keys hidden", "one query row"), batch=(1,)), lacking=needs_masks)
+@law("masks.padding", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("first keys hidden", "one query row"), batch=(1,)), lacking=needs_masks)
 def test_hidden_keys_are_as_good_as_absent(subject: Subject, x: Inputs) -> None:
     posed, _, arithmetic, bound = bounded(subject, x)
     if not x.query.shape[2]:
@@ -71,7 +71,7 @@ def test_hidden_keys_are_as_good_as_absent(subject: Subject, x: Inputs) -> None:
     require(torch.equal(subject(replace(x, key=key, value=value)), subject(x)), f"what stands in hidden keys and values changed the output on {x}")
 
 
-@law("masks.dead-rows-are-zero", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("dead row", "padding", "per head")), lacking=needs_masks)
+@law("masks.hidden-key-has-no-influence", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("dead row", "padding", "per head")), lacking=needs_masks)
 def test_a_row_that_sees_no_key_is_zero_and_harms_no_gradient(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
     dead = torch.from_numpy(~problem(x).visible.any(-1))
@@ -86,7 +86,7 @@ def test_a_row_that_sees_no_key_is_zero_and_harms_no_gradient(subject: Subject, 
     require(bool((own == 0).all()), f"dQ of a row that sees no key is {own.tolist()} on {x}")
 
 
-@law("flash.merge-is-union", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("none", "per head", "additive with -inf")), lacking=needs_log_sum_exp)
+@law("flash.merge-is-union", "flash.any-tiling-is-exact", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("none", "per head", "additive with -inf")), lacking=needs_log_sum_exp)
 def test_the_parts_of_a_split_merge_to_the_whole(subject: Subject, x: Inputs) -> None:
     """Output and log-sum-exp of two halves of the keys, merged in float64, against the truth of the whole."""
     _, truth, _, _ = bounded(subject, x)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from impl.variant import Arithmetic
@@ -65,65 +66,102 @@ def rounding(dtype: torch.dtype, declared: Arithmetic) -> Rounding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forward:
-    """Bounds on the error of output [B, H, N, E] and log-sum-exp [B, H, N], and what backward needs: the output's bound before it is rounded to
-    its dtype, the exponents' error [B, H, N, M], the weights' relative error as backward rebuilds them, and their absolute error [B, H, N, 1]."""
+    """Bounds on the error of output [B, H, N, E] and log-sum-exp [B, H, N], and what backward needs: the error of the output that it reads
+    [B, H, N, E], by how much a weight may grow (relative error times weight) as backward rebuilds it [B, H, N, M], and a weight's absolute
+    error by underflow [B, H, N, 1]."""
 
     output: Array
     log_sum_exp: Array
-    unrounded: Array
-    exponent: Array
-    rebuilt: Array
+    saved: Array
+    gained: Array
     underflow: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exponents:
+    """Bounds on the errors of one row's exponents: of the scores and of the logarithm of each weight before it is normalised [B, H, N, M]; the
+    distance between score and stabiliser [B, H, N, M], and how far the stabiliser may lie from the true maximum [B, H, N, 1]."""
+
+    score: Array
+    weight: Array
+    distance: Array
+    top: Array
+
+
+def exponents(problem: Problem, truth: Truth, a: Rounding, moved: Array | float = 0.0) -> Exponents:
+    """`moved` [B, H, N, M] is the score error that the inputs already carry. Hidden keys have no error."""
+    seen, declared, width = problem.visible, a.declared, problem.q.shape[-1]
+    k, scale = heads(problem.k, problem), abs(float(problem.scale.mid()))
+    size = scale * np.abs(problem.q) @ np.abs(k).swapaxes(-1, -2) + np.abs(np.where(seen, problem.bias, 0))
+    count = a.gamma(width + declared.score_roundings)
+    underflow = (2 * width + declared.score_roundings) * max(scale, 1.0) * a.tiny
+    score = np.where(seen, count * size + (1 + count) * (moved + underflow), 0)
+    top = truth.scores.max(-1, keepdims=True, initial=-np.inf)
+    depth = np.where(seen, np.where(np.isfinite(top), top, 0) - np.where(seen, truth.scores, 0), 0)  # below the row's maximum
+    rise = np.where(seen, score - depth, 0).max(-1, keepdims=True, initial=0)  # the computed maximum: a far lower score has to climb first
+    swings = 1 if declared.tile is None else 3  # a rising stabiliser may start that far below a score and end that far above the maximum
+    distance = np.where(seen, depth + score + rise + swings * declared.stabiliser, 0)
+    steps = a.merges(truth.weights.shape[-1]) + 1
+    weight = score + a.gamma(declared.exponent_roundings) * distance + steps * (np.log1p(2 * a.exp) + declared.exponent_roundings * a.tiny)
+    return Exponents(score=score, weight=np.where(seen, weight, 0), distance=distance, top=rise + declared.stabiliser)
+
+
+def grown(truth: Truth, exponent: Array) -> Array:
+    """At least p (e^x − 1), by which a weight p may exceed itself; neither overflows nor forgets a weight that float64 rounds to 0."""
+    lse = np.where(np.isfinite(truth.log_sum_exp.hi), truth.log_sum_exp.hi, 0)[..., None]
+    return np.where(exponent < 1, truth.weights * np.expm1(np.minimum(exponent, 1)), np.exp(np.minimum(truth.scores - lse + exponent, 700)))
 
 
 def forward(problem: Problem, truth: Truth, arithmetic: Rounding, moved: tuple[Array, Array] | None = None) -> Forward:
     """The forward bounds. `moved` = (score error [B, H, N, M], value error [B, G, M, E]) that the inputs themselves already carry."""
-    a, p = arithmetic, truth.weights
-    keys = p.shape[-1]
-    merges = a.merges(keys)
-    k, v = (heads(x, problem) for x in (problem.k, problem.v))
-    scale = abs(float(problem.scale.mid()))
-    size = scale * np.abs(problem.q) @ np.abs(k).swapaxes(-1, -2) + np.abs(np.where(problem.visible, problem.bias, 0))
-    score = a.gamma(problem.q.shape[-1] + a.declared.score_roundings) * size + problem.q.shape[-1] * a.tiny
-    if moved is not None:
-        score = score + moved[0]
-    top = truth.scores.max(-1, keepdims=True, initial=-np.inf)
-    depth = np.where(problem.visible, np.where(np.isfinite(top), top, 0) - np.where(problem.visible, truth.scores, 0), 0)  # below the row's maximum
-    score = np.where(problem.visible, score, 0)
-    depth = depth + 2 * score.max(-1, keepdims=True, initial=0) + a.declared.stabiliser
-    exponent = np.where(problem.visible, score + a.gamma(1) * depth + (merges + 1) * np.log1p(2 * a.exp), 0)  # log of the weight's relative error
-    theta = np.expm1(exponent)
-    underflow = np.full((*p.shape[:-1], 1), (merges + 2) * a.tiny * np.exp(a.declared.stabiliser) + a.least_weights)
+    a, p, seen = arithmetic, truth.weights, problem.visible
+    keys, merges = p.shape[-1], a.merges(p.shape[-1])
+    v = heads(problem.v, problem)
+    off_v = np.zeros_like(v) if moved is None else heads(moved[1], problem)
+    off = exponents(problem, truth, a, 0.0 if moved is None else moved[0])
 
-    shift = (p * theta).sum(-1, keepdims=True)
+    gain = grown(truth, off.weight)
+    shift = gain.sum(-1, keepdims=True)
     spread = distances(v, truth.output.hi)  # |v_j − o| [B, H, N, M, E]
-    seen = problem.visible[..., None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        moved_mean = np.where(shift < 1, np.einsum("bhnm,bhnme->bhne", p * theta, spread) / (1 - shift), np.inf)
-        inflated = np.where(shift < 1, np.einsum("bhnm,bhme->bhne", p * (1 + theta), np.abs(v)) / (1 - shift), np.inf)
-    hull = np.where(seen, spread, 0).max(-2, initial=0)
-    largest = np.where(seen, np.abs(v)[:, :, None], 0).max(-2, initial=0)
-    counted = (1 + a.gamma(2 * keys + 4 * merges + 1)) * (1 + a.u_weights) - 1
-    unrounded = np.minimum(moved_mean, hull) + counted * np.minimum(inflated, largest)
-    unrounded = unrounded + (underflow * np.where(seen, np.abs(v)[:, :, None] + np.abs(truth.output.hi)[..., None, :], 0).sum(-2)) + (keys + 3) * a.tiny
-    if moved is not None:
-        unrounded = unrounded + np.einsum("bhnm,bhme->bhne", p, heads(moved[1], problem)) + np.minimum(np.expm1(exponent.max()), 1) * moved[1].max(initial=0)
+    hull = largest(spread, seen)
 
-    worst = exponent.max(-1, initial=0)
-    mass = np.where(np.isfinite(top[..., 0]), truth.log_sum_exp.hi - np.where(np.isfinite(top[..., 0]), top[..., 0], 0), 0)  # log of Σ exp(s − max)
-    counting = a.gamma(keys + 2 * merges + 1)
-    size_lse = np.where(np.isfinite(truth.log_sum_exp.hi), np.abs(truth.log_sum_exp.hi), 0)
-    log_sum_exp = worst + 2 * counting + a.exp * (mass + a.declared.stabiliser) + 2 * a.u * (size_lse + worst) + a.tiny
-    rebuilt = exponent + worst[..., None] + 2 * counting + a.gamma(2)
+    def mean(weights: Array, of: Array, otherwise: Array) -> Array:
+        """At most Σ weights_j of_j / (1 − Σ p_j θ_j), and no more than `otherwise`."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.minimum(np.where(shift < 1, np.einsum("bhnm,bhnme->bhne", weights, of) / (1 - shift), np.inf), otherwise)
+
+    size: Array = np.broadcast_to(np.abs(v)[:, :, None], spread.shape)
+    size_off: Array = np.broadcast_to(off_v[:, :, None], spread.shape)
+    counted = (1 + a.gamma(2 * keys + 4 * merges + 1)) * (1 + a.u_weights) - 1
+    # the computed mass holds the largest score's own term, so that underflow is divided by no less than this
+    swing = (2 + 3 * a.gamma(a.declared.exponent_roundings)) * a.declared.stabiliser
+    lift = np.exp(swing + (merges + 1) * np.log1p(2 * a.exp)) * (1 + counted) ** 2
+    vanished, strayed = lift * (merges + 2) * a.tiny, lift * (2 * keys + 3 * merges + 2) * a.tiny  # of one weight; of a whole sum
+    lost = vanished + lift * a.least_weights
+    top_v = largest(size + size_off, seen)
+    unrounded = mean(gain, spread, hull) + counted * mean(p + gain, size, largest(size, seen))
+    unrounded = unrounded + (1 + counted) * mean(p + gain, size_off, largest(size_off, seen))
+    unrounded = unrounded + lost * np.where(seen[..., None], size + size_off + top_v[..., None, :], 0).sum(-2) + strayed * (1 + top_v)
+
+    height = np.where(np.isfinite(truth.log_sum_exp.hi), truth.log_sum_exp.hi, 0)
+    top = truth.scores.max(-1, initial=-np.inf)
+    mass = np.where(np.isfinite(top), height - np.where(np.isfinite(top), top, 0), 0)  # log Σ exp(s − max), between 0 and log n
+    under = np.minimum(seen.sum(-1) * vanished + strayed, 0.5)
+    off_mass = np.minimum(np.log1p(shift[..., 0]), off.weight.max(-1, initial=0)) + a.gamma(keys + 2 * merges + 1) - np.log1p(-under)
+    log_sum_exp = off_mass + a.exp * (mass + off.top[..., 0] + off_mass) + a.tiny
+    log_sum_exp = log_sum_exp + a.gamma(2) * (np.abs(height) + log_sum_exp) + 2 * a.tiny
+    rebuilt = off.weight + off_mass[..., None] + a.gamma(2)
     if a.declared.recompute == "log-sum-exp":
-        rebuilt = rebuilt + (log_sum_exp - worst)[..., None] + a.gamma(1) * (mass[..., None] + depth)
+        reach = mass[..., None] + off.distance + log_sum_exp[..., None]
+        from_it = off.score + log_sum_exp[..., None] + a.gamma(a.declared.exponent_roundings) * reach + np.log1p(2 * a.exp) + a.gamma(2)
+        rebuilt = np.maximum(rebuilt, from_it)
+    o = np.abs(truth.output.hi)
     return Forward(
-        output=SLACK * (unrounded + a.u_out * (np.abs(truth.output.hi) + unrounded) + a.least_out),
+        output=SLACK * (unrounded + a.u_out * (o + unrounded) + a.least_out),
         log_sum_exp=SLACK * log_sum_exp,
-        unrounded=unrounded + a.u_saved * np.abs(truth.output.hi),
-        exponent=exponent,
-        rebuilt=np.expm1(rebuilt),
-        underflow=underflow,
+        saved=unrounded + a.u_saved * (o + unrounded) + (a.least_out if a.u_saved else 0.0),
+        gained=grown(truth, np.where(seen, rebuilt, 0)),
+        underflow=np.full((*p.shape[:-1], 1), lost),
     )
 
 
@@ -141,43 +179,58 @@ def backward(problem: Problem, truth: Truth, arithmetic: Rounding, ahead: Forwar
     """The gradients' bounds, from the forward pass's. Raises ValueError if the problem has no cotangent."""
     if problem.g is None or truth.d_scores is None or truth.d_weights is None or truth.delta is None or not (truth.d_q and truth.d_k and truth.d_v):
         raise ValueError("the problem has no cotangent, so there is no gradient to bound")
-    a, p, pi = arithmetic, truth.weights, ahead.rebuilt
+    a, p, seen = arithmetic, truth.weights, problem.visible
     k, v = (heads(x, problem) for x in (problem.k, problem.v))
-    g, scale = np.abs(problem.g), abs(float(problem.scale.mid()))
+    g, scale, o = np.abs(problem.g), abs(float(problem.scale.mid())), np.abs(truth.output.hi)
     rows, keys, width = problem.q.shape[2], problem.k.shape[2], problem.v.shape[3]
     merges, group = a.merges(max(keys, rows)), problem.q.shape[1] // problem.k.shape[1]
-    absent = np.where(problem.visible, ahead.underflow, 0)
+    absent = np.where(seen, ahead.underflow, 0)
+    rebuilt = p + ahead.gained + absent  # no rebuilt weight is larger
 
     d_p, delta = np.abs(truth.d_weights), np.abs(truth.delta)[..., None]
-    size_p = g @ np.abs(v).swapaxes(-1, -2)
-    off_p = a.gamma(width + 1) * size_p
-    by_output = (g * ahead.unrounded).sum(-1, keepdims=True) + a.gamma(width + 1) * (g * np.abs(truth.output.hi)).sum(-1, keepdims=True)
-    by_weights = (p * (pi * d_p + (1 + pi) * off_p) + absent * (d_p + off_p)).sum(-1, keepdims=True)
-    by_weights = by_weights + a.gamma(keys + 1) * (p * (1 + pi) * (d_p + off_p)).sum(-1, keepdims=True)
+    count = a.gamma(width + 1)
+    off_p = ((1 + count) * (1 + a.u_weights) - 1) * (g @ np.abs(v).swapaxes(-1, -2)) + 2 * width * a.tiny + a.least_weights  # rounded as weights are
+    by_output = (g * (ahead.saved + count * (o + ahead.saved))).sum(-1, keepdims=True) + 2 * width * a.tiny
+    held = rebuilt * (1 + a.u_weights)
+    by_weights = ((held - p) * d_p + held * off_p).sum(-1, keepdims=True)
+    by_weights = by_weights + a.gamma(keys + 1) * (held * (d_p + off_p)).sum(-1, keepdims=True) + 2 * keys * a.tiny
     off_delta = np.maximum(by_output, by_weights)
+    moved = off_p + off_delta
+    moved = moved + a.gamma(4) * (d_p + delta + moved) + 4 * a.tiny
     slope = np.abs(truth.d_weights - truth.delta[..., None])
-    moved = off_p + off_delta + a.gamma(4) * (d_p + delta)
-    off_s = p * ((1 + pi) * moved + pi * slope) + absent * (slope + moved)
+    off_s = np.where(seen, held * moved + (held - p) * slope + a.tiny, 0)
 
     d_s = np.abs(truth.d_scores.hi)
-    count = (1 + a.gamma(keys + 2 * merges + 4)) * (1 + a.u_weights) - 1
-    d_q = scale * (off_s * (1 + count) + count * d_s + a.least_weights) @ np.abs(k) + (keys + 3) * a.tiny
-    count = (1 + a.gamma(rows * group + 2 * merges + 4)) * (1 + a.u_weights) - 1
-    d_k = scale * (off_s * (1 + count) + count * d_s + a.least_weights).swapaxes(-1, -2) @ np.abs(problem.q) + (rows * group + 3) * a.tiny
-    off_w = p * ((1 + pi) * (1 + count) - 1) + absent
-    d_v = off_w.swapaxes(-1, -2) @ g + (rows * group + 3) * a.tiny
+    rounded_s = off_s + a.u_weights * (d_s + off_s) + np.where(seen, a.least_weights, 0)  # where weights are rounded, so is their gradient
+
+    def summed(count: int) -> tuple[Array, float]:
+        """dS (its error, and the rounding of a sum over it, per unit of what it multiplies), and what underflows in such a sum of `count` terms."""
+        counted = a.gamma(count + 2 * merges + 4)
+        return rounded_s + counted * (d_s + rounded_s), (2 * count + 2 * merges + 4) * max(scale, 1.0) * a.tiny
+
+    across, under = summed(keys)
+    d_q = scale * across @ np.abs(k) + under
+    down, under = summed(rows * group)
+    d_k = scale * down.swapaxes(-1, -2) @ np.abs(problem.q) + under
+    d_v = (held * (1 + a.gamma(rows * group + 2 * merges + 4)) - p).swapaxes(-1, -2) @ g + under
 
     def rounded(off: Array, true: Array, times: int = 1) -> Array:
         """Rounded to the output dtype `times` times, then summed over the query heads that share a key head."""
-        off = off + times * (a.u_out * (np.abs(true) + off) + a.least_out)
+        off = off + ((1 + a.u_out) ** times - 1) * (np.abs(true) + off) + times * (1 + a.u_out) ** times * a.least_out
         return SLACK * (off if times == 1 else shared(off, problem))
 
     return Backward(
         d_q=rounded(d_q, truth.d_q.hi),
         d_k=rounded(d_k, truth.d_k.hi, 1 + group),
         d_v=rounded(d_v, truth.d_v.hi, 1 + group),
-        d_scores=SLACK * (off_s * (1 + a.u_weights) + a.u_weights * d_s + a.u * d_s + a.tiny),
+        d_scores=SLACK * (rounded_s + a.u * (d_s + rounded_s) + a.tiny),
     )
+
+
+def largest(x: Array, seen: npt.NDArray[np.bool_]) -> Array:
+    """The maximum over the visible keys: x [B, H, N, M, E] → [B, H, N, E]; 0 where no key is visible."""
+    found: Array = np.where(seen[..., None], x, 0).max(-2, initial=0)
+    return found
 
 
 def heads(x: Array, problem: Problem) -> Array:
@@ -203,20 +256,20 @@ def merged(parts: list[Part], whole: Truth) -> tuple[Array, Array]:
     """The outputs of disjoint key sets merged in float64 by their log-sum-exps, and a bound on the merged error.
 
     With errors o_i' = o_i + a_i and weights w_i' ∝ w_i exp(b_i), |b_i| ≤ b: the merged error is at most Σ w_i a_i + (e^{2b} − 1) Σ w_i |o_i − o|,
-    plus float64's own roundings (exp of a difference of log-sum-exps, sums and products of two terms).
+    plus float64's own roundings (exp of a difference t of log-sum-exps: relative error of a few units and u t; sums and products of two terms).
     """
     lses = np.stack([part[1] for part in parts])
     top = lses.max(0)
     raised = np.exp(lses - np.where(np.isfinite(top), top, 0))
     mass = raised.sum(0)
     weights = raised / np.where(mass == 0, 1, mass)
-    merged_output: Array = sum(w[..., None] * part[0] for w, part in zip(weights, parts, strict=True))  # type: ignore[assignment]
+    merged_output: Array = sum(w[..., None] * part[0] for w, part in zip(weights, parts, strict=True))
     off = np.max([np.where(np.isfinite(part[2].log_sum_exp.hi), part[3].log_sum_exp, 0) for part in parts], axis=0)
     true_lse = np.where(np.isfinite(whole.log_sum_exp.hi), whole.log_sum_exp.hi, 0)
     limit = np.zeros_like(merged_output)
     for part in parts:
         share = np.exp(part[2].log_sum_exp.hi - true_lse)[..., None]
         limit = limit + share * (part[3].output * np.exp(2 * off)[..., None] + np.expm1(2 * off)[..., None] * np.abs(part[2].output.hi - whole.output.hi))
-        size = np.where(np.isfinite(part[2].log_sum_exp.hi), np.abs(part[2].log_sum_exp.hi), 0)[..., None]
-        limit = limit + 2.0**-52 * share * (8 + size) * (np.abs(part[2].output.hi) + part[3].output)
+        below = np.where(np.isfinite(part[1]), top - part[1], 0)[..., None]
+        limit = limit + 2.0**-52 * share * (8 + below) * (np.abs(part[2].output.hi) + part[3].output)
     return merged_output, SLACK * limit + np.finfo(np.float64).tiny

@@ -19,6 +19,7 @@ from hypothesis.strategies import SearchStrategy
 from impl.variant import Implementation, Limits, Trait
 from properties.evidence import Evidence
 from properties.subject import LawBroken, NotRun, Subject, SubjectFailed, Undecided
+from theorems import CLAIMS
 from theorems.outcome import Outcome
 
 EXAMPLES = {"quick": 12, "ci": 100, "deep": 20_000}
@@ -102,7 +103,12 @@ def law(
     draw: Callable[[Limits], SearchStrategy[Any]],
     lacking: Callable[[Implementation], str | None] = lambda implementation: None,
 ) -> Callable[[Callable[[Subject, Any], None]], Callable[[Any], Law]]:
-    """Register the decorated check of one example as a law, and leave a pytest test of the same name (the plugin runs it)."""
+    """Register the decorated check of one example as a law, and leave a pytest test of the same name (the plugin runs it).
+
+    Raises ValueError if a claim is not in the ledger.
+    """
+    if unknown := set(claims) - CLAIMS.keys():
+        raise ValueError(f"a law speaks about unknown claims {sorted(unknown)}; claims are declared in theorems/")
 
     def declare(check: Callable[[Subject, Any], None]) -> Callable[[Any], Law]:
         module = check.__module__.rpartition(".")[2]

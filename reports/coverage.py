@@ -34,6 +34,11 @@ def _by_verdict(verdict: Verdict, settled: dict[str, Verdict]) -> str:
     return f"{verdict.value:>13} {len(rows):3}" + (f": {', '.join(rows)}" if rows else "")
 
 
+def rows_of(book: Book, key: str) -> list[str]:
+    """The inventory rows that stand in a text."""
+    return [row for row, entry in book.inventory.items() if any(text == key for text, _ in entry.places)]
+
+
 def _by_text(book: Book, key: str, settled: dict[str, Verdict]) -> str:
-    rows = [row for row, entry in book.inventory.items() if any(text == key for text, _ in entry.places)]
+    rows = rows_of(book, key)
     return f"{key:>13} {sum(row in settled for row in rows):3} of {len(rows)}"

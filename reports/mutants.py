@@ -13,7 +13,7 @@ from reports.verdict import speaks
 
 SCHEMA = "attention-ledger/mutants/1"
 FILE = "mutants.json"
-AGAIN = "move the file away or write it anew with pytest tests/mutants"
+AGAIN = "move the file away or write it anew with python -m tests.planting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,5 +49,5 @@ def _size(x: float) -> float:
 
 
 def _note(row: Evidence) -> str:
-    told = ", ".join(filter(None, [plain(row.detail), cell(code(row.counterexample)) if row.counterexample else ""]))
+    told = ", ".join(filter(None, [plain(row.detail), cell(code(row.counterexample.partition("\n")[0])) if row.counterexample else ""]))
     return f"- {code(row.subject)}, {code(row.law)}: {finding(row).value}" + (f": {told}" if told else "")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from properties.evidence import EvidenceFile
 from reports.book import Book
-from reports.coverage import settled_rows
+from reports.coverage import rows_of, settled_rows
 from reports.links import to_claim, to_row
 from reports.markdown import cell, code, link, plain, table
 from reports.render_topic import titled
@@ -38,9 +40,15 @@ def _contradictions(book: Book) -> list[str]:
 
 def _places(book: Book) -> str:
     topics = ", ".join(link(titled(topic), f"topics/{topic}.md") for topic in book.topics)
-    texts = "\n".join(f"- {link(f'{text.key}: {plain(text.title)}', f'texts/{text.key}.md')}" for text in book.texts)
+    settled = settled_rows(book)
+    texts = "\n".join(f"- {link(f'{text.key}: {plain(text.title)}', f'texts/{text.key}.md')}, {_share(book, text.key, settled)}" for text in book.texts)
     others = "[Implementations and laws](implementations.md), [planted mutants](mutants.md), [everything as JSON](ledger.json)"
     return f"Topics: {topics or 'none yet'}. {others}.\n\nThe course texts, heading by heading:\n\n{texts}"
+
+
+def _share(book: Book, text: str, settled: Collection[str]) -> str:
+    rows = rows_of(book, text)
+    return f"{sum(row in settled for row in rows)} of {len(rows)} statements settled"
 
 
 def _environments(book: Book) -> list[str]:

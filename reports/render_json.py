@@ -54,7 +54,7 @@ def _evidence(seen: Seen) -> dict[str, Any]:
         "regimes": dict(sorted(row.regimes.items())),
         "counterexample": row.counterexample,
         "detail": row.detail,
-        "steps": len(row.steps),
+        "steps": len(row.steps) or None,
         "figures": _written(row.figures),
         "profile": row.profile,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reports.book import Book
+from reports.coverage import rows_of, settled_rows
 from reports.links import to_claim
 from reports.markdown import anchor, plain, slug, table
 from theorems.sources import Source
@@ -11,8 +12,8 @@ UP = "../"
 
 
 def text_page(book: Book, text: Source) -> str:
-    here = [row for row, entry in book.inventory.items() if any(key == text.key for key, _ in entry.places)]
-    settled = sum(any(book.judgements[c.id].verdict.settles for c in book.settling(row)) for row in here)
+    here, every = rows_of(book, text.key), settled_rows(book)
+    settled = sum(row in every for row in here)
     opening = f"{len(here)} statements of this text are listed, {settled} are settled. A statement stands under every heading where it is made."
     sections = [_section(book, text.key, heading) for heading in book.headings[text.key]]
     return "\n\n".join([f"# {text.key}: {plain(text.title)}", f"[All texts]({UP}README.md)", opening, *sections])

@@ -37,7 +37,7 @@ def _claim(book: Book, claim: Claim) -> str:
     parts = [
         f"---\n\n{anchor(claim.id)}\n\n## {line(claim.title)}",
         f"{code(claim.id)}. {verdict_line(book.judgements[claim.id])}",
-        f"Why: {line(_reason(book.judgements[claim.id]))}.",
+        f"Why: {_reason(book.judgements[claim.id])}.",
         *_statement(book, claim),
         *_derivation(book, claim, seen),
         *_search(book, claim, seen),
@@ -51,8 +51,10 @@ def _claim(book: Book, claim: Claim) -> str:
 
 
 def _reason(judgement: Judgement) -> str:
+    """Why the verdict is so. Only a declared reason is Markdown; any other may quote evidence."""
     reason = judgement.reason.strip().rstrip(".")
-    return f"**{reason}**" if judgement.contradiction else reason
+    shown = line(reason) if judgement.verdict is Verdict.NOT_CHECKABLE else plain(reason)
+    return f"**{shown}**" if judgement.contradiction else shown
 
 
 def _statement(book: Book, claim: Claim) -> list[str]:
@@ -100,7 +102,8 @@ def _argument(book: Book, claim: Claim, seen: Seen) -> list[str]:
     lemmas = f", {cited} of them cited and spot-checked only" if cited else ""
     concluded = [f"**{subject}** concludes", math(steps[-1].relation)] if steps and whole else [f"**{subject}**{state}"]
     detail = plain(seen.row.detail)
-    return [*concluded, f"in {_plural(len(steps), 'step')}{lemmas}:" if steps else "", detail, "\n".join(_step(book, n, s) for n, s in enumerate(steps, 1))]
+    numbered = "\n".join(_step(book, n, s) for n, s in enumerate(steps, 1)).rstrip()
+    return [*concluded, f"in {_plural(len(steps), 'step')}{lemmas}:" if steps else "", detail, numbered]
 
 
 def _step(book: Book, n: int, step: StepRecord) -> str:
@@ -142,11 +145,19 @@ def _implementations(seen: list[Seen]) -> list[str]:
         ]
         for x in rows
     ]  # fmt: skip
-    return ["**Implementations.** Only a reference speaks about the mathematics; any other row is about its own code.", table(header, cells)]
+    told = "**Implementations.** Only a reference speaks about the mathematics; any other row is about its own code."
+    return [told, table(header, cells), *_violations(rows)]
 
 
 def _note(row: Evidence) -> str:
-    return ", ".join(filter(None, [plain(row.detail), code(row.counterexample) if row.counterexample else ""]))
+    """What a row says about itself, one line of it."""
+    return ", ".join(filter(None, [plain(row.detail), code(row.counterexample.partition("\n")[0]) if row.counterexample else ""]))
+
+
+def _violations(rows: list[Seen]) -> list[str]:
+    """Counterexamples too long for a table."""
+    long = [x.row for x in rows if "\n" in x.row.counterexample]
+    return [f"{code(row.subject)} breaks {code(_law_name(row.law))}:\n\n```text\n{row.counterexample}\n```" for row in long]
 
 
 def _regimes(row: Evidence) -> str:
@@ -176,7 +187,7 @@ def _figure(value: object) -> str:
 def _broken_by(book: Book, claim: Claim) -> str:
     names = book.broken_by[claim.id]
     if not names:
-        return "" if book.judgements[claim.id].verdict in (Verdict.NOT_CHECKABLE, Verdict.OPEN) else "**Planted mutants that break it:** none."
+        return "**Planted mutants that break it:** none." if book.judgements[claim.id].verdict is Verdict.VACUOUS else ""
     return f"**Planted mutants that break it:** {', '.join(link(code(name), f'{UP}mutants.md') for name in names)}."
 
 

@@ -44,7 +44,7 @@ class Verdict(Enum):
 
 
 MEANINGS = {
-    Verdict.PROVED: "Every step is machine-checked for the whole stated scope, and an evaluation agreed.",
+    Verdict.PROVED: "Every step is machine-checked for the whole stated scope, and it held where it was evaluated.",
     Verdict.DERIVED: "Every step is machine-checked, but only at the listed sizes.",
     Verdict.TESTED: "There is no full derivation; every example tried agreed, which is evidence and no proof.",
     Verdict.BOUNDED: "The approximation's measured error stayed under a bound whose derivation is machine-checked.",
@@ -158,13 +158,14 @@ def _judge_true(claim: Claim, spoken: list[Evidence], rows: list[Evidence]) -> J
     if unclear := _found(spoken, *BROKEN):
         return _open(_told(unclear))
     held = _found(spoken, Outcome.HELD)
-    argued = any(row.subject == DERIVATION for row in held)
-    if claim.derive is not None and not argued:
+    derivations = [row for row in held if row.subject == DERIVATION]
+    if claim.derive is not None and not derivations:
         return _open("its derivation has not been checked")
+    argued = any(not row.steps[-1].cites for row in derivations)  # a conclusion that is only cited is not derived
     tried = _evaluations(held, meant_for_code=any(row.subject not in (DERIVATION, SEARCH) for row in rows))
     if not tried:
         return _open(_why_untried(argued, rows))
-    return _positive(claim, argued, tried, [row for row in held if row.figures])
+    return _positive(claim, argued, tried, held)
 
 
 def _evaluations(held: list[Evidence], *, meant_for_code: bool) -> list[Evidence]:
@@ -181,23 +182,41 @@ def _why_untried(argued: bool, rows: list[Evidence]) -> str:
         return f"it held on {others[0].subject}, but no reference has shown it, and only a reference speaks about the mathematics"
     untried = [row for row in rows if row.subject != DERIVATION]
     told = f": {untried[0].detail}" if untried and untried[0].detail else ""
-    return "the derivation stands, but no example has been tried" + told if argued else "no example has been tried" + told
+    return ("the derivation stands, but " if argued else "") + "no example has been tried" + told
 
 
-def _positive(claim: Claim, argued: bool, tried: list[Evidence], with_figures: list[Evidence]) -> Judgement:
-    examples = sum(row.examples for row in tried)
-    counted = f"held on all {examples} examples"
-    if claim.kind is Kind.STATISTICAL and not with_figures:
+def _positive(claim: Claim, argued: bool, tried: list[Evidence], held: list[Evidence]) -> Judgement:
+    counted = _counted(tried)
+    if claim.kind is Kind.STATISTICAL and not any(row.figures for row in held):
         return _open("a statistical claim needs its test, sample size and level beside it, and its evidence has no figures")
     if claim.kind in (Kind.COST, Kind.STATISTICAL):
         verdict = Verdict.MEASURED if claim.kind is Kind.COST else Verdict.ESTIMATED
         return Judgement(verdict=verdict, reason=counted, sizes=claim.sizes, argued=argued)
     if not argued:
-        return Judgement(verdict=Verdict.TESTED, reason=f"{counted}; there is no derivation")
+        return Judgement(verdict=Verdict.TESTED, reason=f"{counted}; {_no_argument(held)}")
     if claim.kind is Kind.APPROXIMATION:
-        return Judgement(verdict=Verdict.BOUNDED, reason=f"the bound is derived, and {counted}", sizes=claim.sizes, argued=True)
+        return Judgement(verdict=Verdict.BOUNDED, reason=f"the bound is derived{_lemmas(held)}, and it {counted}", sizes=claim.sizes, argued=True)
     verdict = Verdict.DERIVED if claim.sizes else Verdict.PROVED
-    return Judgement(verdict=verdict, reason=f"every step of the derivation is checked, and it {counted}", sizes=claim.sizes, argued=True)
+    return Judgement(verdict=verdict, reason=f"every step of the derivation is checked{_lemmas(held)}, and it {counted}", sizes=claim.sizes, argued=True)
+
+
+def _no_argument(held: list[Evidence]) -> str:
+    return "its derivation ends in a cited lemma" if any(row.subject == DERIVATION for row in held) else "there is no derivation"
+
+
+def _lemmas(held: list[Evidence]) -> str:
+    """What the derivation takes from elsewhere."""
+    cited = sorted({step.cites for row in held if row.subject == DERIVATION for step in row.steps if step.cites})
+    return f" (lemmas cited from {', '.join(cited)} are only spot-checked)" if cited else ""
+
+
+def _counted(tried: list[Evidence]) -> str:
+    """On how many examples a statement held, and whose. Environments try the same examples, so each law counts once."""
+    once = {row.key: row for row in sorted(tried, key=lambda row: row.examples)}.values()
+    searched = sum(row.examples for row in once if row.subject == SEARCH)
+    shown = sum(row.examples for row in once if row.subject != SEARCH)
+    parts = [f"{shown} examples on the reference"] * bool(shown) + [f"{searched} examples in exact or ball arithmetic"] * bool(searched)
+    return f"held on {' and '.join(parts)}"
 
 
 def _judge_false(claim: Claim, spoken: list[Evidence], grounds: Grounds) -> Judgement:

@@ -28,7 +28,15 @@ def holds(**case: object) -> Outcome:
 
 
 def claim(id: str = "toy.claim", **fields: Any) -> Claim:
-    given = {"title": "A claim", "states": "It is so.", "precise": "It is so.", "sources": (S0,), "scope": "everything", "derive": steps, "holds": holds}
+    given: dict[str, Any] = {
+        "title": "A claim",
+        "states": "It is so.",
+        "precise": "It is so.",
+        "sources": (S0,),
+        "scope": "everything",
+        "derive": steps,
+        "holds": holds,
+    }
     return Claim(id=id, **given | fields)
 
 
@@ -57,9 +65,8 @@ def stranger(outcome: Outcome = HELD, **fields: Any) -> Evidence:
 
 def grounds(claims: list[Claim], *rows: Evidence, broken: bool = True) -> Grounds:
     by_claim = {c.id: [r for r in rows if r.claim == c.id] for c in claims}
-    return Grounds(
-        claims={c.id: c for c in claims}, evidence=by_claim, current={r.key: NOW for r in rows}, broken_by={c.id: ("a mutant",) if broken else () for c in claims}
-    )
+    mutants = {c.id: ("a mutant",) if broken else () for c in claims}
+    return Grounds(claims={c.id: c for c in claims}, evidence=by_claim, current={r.key: NOW for r in rows}, broken_by=mutants)
 
 
 def judged(subject: Claim, *rows: Evidence, beside: tuple[Claim, ...] = (), broken: bool = True) -> Judgement:
@@ -157,6 +164,18 @@ def test_old_evidence_is_stale(late: Evidence) -> None:
     judgement = judged(PLAIN, *rows, late)
     assert judgement.verdict is Verdict.STALE
     assert late.law in judgement.reason
+
+
+def test_a_conclusion_that_is_only_cited_is_not_derived() -> None:
+    lemma = replace(derivation().steps[0], cites="cover2006")
+    judgement = judged(PLAIN, derivation(steps=(*derivation().steps, lemma)), reference())
+    assert judgement.verdict is Verdict.TESTED
+    assert "cited" in judgement.reason
+    assert judged(PLAIN, derivation(steps=(lemma, *derivation().steps)), reference()).verdict is Verdict.PROVED
+
+
+def test_examples_that_two_environments_tried_count_once() -> None:
+    assert "held on 9 examples on the reference;" in judged(UNARGUED, reference(examples=3), reference(examples=9)).reason
 
 
 def test_evidence_that_another_environment_took_anew_is_not_missed() -> None:

@@ -5,10 +5,10 @@ Adding a topic is one import and one name in TOPICS.
 
 from types import ModuleType
 
-from theorems import inventory
+from theorems import convexity, entropy, flash, gradients, inventory, masks, multi_head, overflow, scaling, softmax, symmetry
 from theorems.claim import Claim
 
-TOPICS: tuple[ModuleType, ...] = ()
+TOPICS: tuple[ModuleType, ...] = (softmax, entropy, scaling, gradients, symmetry, masks, convexity, flash, overflow, multi_head,)
 
 
 class BadLedger(ValueError):

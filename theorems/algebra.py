@@ -209,7 +209,7 @@ def _by_cases(expression: sp.Expr, sign: str) -> bool:
     exponentials = expression.atoms(sp.exp) if free else ()
     grown = {power: _grown(power.args[0]) for power in exponentials if power.args[0].is_nonnegative or power.args[0].is_nonpositive}
     above, below = sp.fraction(sp.together(expression.xreplace(grown)))
-    return _decided(below, "is_positive") and _by_terms(sp.expand(above), sign)
+    return _decided(below, "is_positive") and _by_terms(sp.expand_mul(above), sign)
 
 
 def _grown(exponent: sp.Expr) -> sp.Expr:

@@ -58,7 +58,7 @@ def _value(x: sp.Expr, at: Point) -> arb:
         case sp.Symbol():
             return arb(at.integer(x)) if x.is_integer else at.real(x)
         case sp.Indexed():
-            places = tuple(int(_value(index, at).unique_fmpz()) for index in x.indices)
+            places = tuple(_whole(index, at) for index in x.indices)
             return at.real(x.base[places])
         case sp.Add():
             return sum((_value(y, at) for y in x.args), arb(0))
@@ -75,11 +75,11 @@ def _value(x: sp.Expr, at: Point) -> arb:
                 return base.sqrt()
             if x.exp == sp.Rational(-1, 2):
                 return base.rsqrt()
-            return base ** (int(x.exp) if x.exp.is_Integer else _value(x.exp, at))
+            return _power(base, int(x.exp)) if x.exp.is_Integer else base ** _value(x.exp, at)
         case sp.Sum():
             return _sum(x, at)
         case sp.KroneckerDelta():
-            return arb(int(_value(x.args[0], at).unique_fmpz() == _value(x.args[1], at).unique_fmpz()))
+            return arb(int(_whole(x.args[0], at) == _whole(x.args[1], at)))
         case sp.log():
             return _value(x.args[0], at).log()
         case sp.tanh():
@@ -101,10 +101,26 @@ def _value(x: sp.Expr, at: Point) -> arb:
     raise CannotEvaluate(f"no ball evaluation for {type(x).__name__} in {x}")
 
 
+def _whole(x: sp.Expr, at: Point) -> int:
+    """The integer in the ball of `x`. Raises CannotEvaluate if there is none, or more than one."""
+    value = _value(x, at).unique_fmpz()
+    if value is None:
+        raise CannotEvaluate(f"{x} is not an integer")
+    return int(value)
+
+
+def _power(base: arb, exponent: int) -> arb:
+    """A whole power by multiplication, which (unlike arb's own power) is defined for balls that contain 0."""
+    product = arb(1)
+    for _ in range(abs(exponent)):
+        product *= base
+    return product if exponent >= 0 else 1 / product
+
+
 def _sum(x: sp.Sum, at: Point) -> arb:
     (index, low, high), *outer = reversed(x.limits)  # the last limit is the outermost
     body = sp.Sum(x.function, *reversed(outer)) if outer else x.function
-    first, last = (int(_value(bound, at).unique_fmpz()) for bound in (low, high))
+    first, last = _whole(low, at), _whole(high, at)
     result, hidden = arb(0), at.whole.get(index)
     for place in range(first, last + 1):
         at.whole[index] = place

@@ -185,7 +185,7 @@ def concentration_holds(weights: Weights, count: int) -> Outcome:
     count = min(count, len(ordered))
     share = sum(ordered[:count], Fraction(0))
     rest = len(ordered) - count
-    bound = exact.entropy([share, 1 - share]) + share * 1 * ball(count).log() + (ball(1 - share) * ball(rest).log() if rest else arb(0))
+    bound = exact.entropy([share, 1 - share]) + ball(share) * ball(count).log() + (ball(1 - share) * ball(rest).log() if rest else arb(0))
     return exact.at_most([exact.entropy(weights)], [bound])
 
 
@@ -197,7 +197,8 @@ def concentration_holds(weights: Weights, count: int) -> Outcome:
         reading="If m positions hold all but ε of the weight, entropy cannot be high: so where it is high, few positions cannot hold the weight. With m = 1 it"
         " bounds the entropy of a peak of 1 − ε.",
         precise=r"If $m$ positions hold $1-\varepsilon$ and the other $n$ hold $\varepsilon$, then"
-        r" $H \le h(\varepsilon) + (1-\varepsilon)\log m + \varepsilon \log n$, $h$ the binary entropy. In the formula $\varepsilon = 1/(1+y)$, the first weights are"
+        r" $H \le h(\varepsilon) + (1-\varepsilon)\log m + \varepsilon \log n$, $h$ the binary entropy. In the formula $\varepsilon = 1/(1+y)$, the"
+        r" first weights are"
         r" $(1-\varepsilon)\,\mathrm{softmax}(x)$ and the others $\varepsilon\,\mathrm{softmax}(s)$.",
         sources=(S0.at("Entropy of Attention Distribution"), COVER.at("Theorem 2.10.1")),
         scope="all m, n ≥ 1, every distribution over m + n positions, 0 < ε < 1",
@@ -239,8 +240,9 @@ def uniform_holds(weights: Weights, level: Fraction) -> Outcome:
         id="entropy.maximum-iff-uniform",
         title="Entropy is largest exactly at the uniform row",
         states="Maximum entropy is uniform attention.",
-        precise=r"$H(p) = \log n$ if and only if $p_i = 1/n$ for all $i$. The formula is the strict half: a row that is not uniform has some weight below average, here"
-        r" $1/((n+1)(1+h))$ with $h > 0$ and $n$ other positions, and then $H < \log(n+1)$.",
+        precise=r"$H(p) = \log n$ if and only if $p_i = 1/n$ for all $i$. The formula is the strict half: a row that is not uniform has some weight"
+        r" below average, here"
+        r" $1/(n+1+h)$ with $h > 0$, where the $n$ other positions share the rest as a softmax does, and then $H < \log(n+1)$.",
         sources=(S0.at("Entropy of Attention Distribution"), COVER.at("Theorem 2.6.4")),
         scope="all lengths, every distribution",
         inventory=("C018", "C017"),
@@ -251,14 +253,14 @@ def uniform_holds(weights: Weights, level: Fraction) -> Outcome:
 def maximum_iff_uniform() -> Iterator[Step]:
     yield from logarithm_below_line()
     yield Step(entropy(1 / n, j), "=", sp.log(n), because="n equal terms of (log n)/n")
-    below = 1 / ((n + 1) * (1 + h))
-    others = (1 - below) * softmax(s, j)
+    below, rest, inside = 1 / (1 + n + h), (n + h) / (1 + n + h), softmax(s, j)
+    yield Step(below, "<", 1 / (n + 1), because="a row that is not uniform has a weight below average", certificate=h / ((n + 1) * (1 + n + h)))
     yield Step(
-        -below * sp.log(below) + entropy(others, j),
+        -below * sp.log(below) + entropy(rest * inside, j),
         "<",
         sp.log(n + 1),
-        because="every weight falls short of the line by z − 1 − log z with z = 1/((n + 1) p), and the weight below average does so strictly, since z = 1 + h",
-        certificate=below * Excess(1 + h) + surplus(others, j, 1 / ((n + 1) * others)),
+        because="inside the rest entropy is at most log n, and between the two groups log z lies below z − 1, strictly for the group below its share",
+        certificate=rest * surplus(inside, j, 1 / (n * inside)) + below * Excess((1 + n + h) / (n + 1)) + rest * Excess(n / (n + 1) / rest),
     )
 
 
@@ -270,9 +272,13 @@ def high_is_uniform_holds(weights: Weights, level: Fraction) -> Outcome:
 
 def high_is_uniform_worked(weights: Weights, level: Fraction) -> str:
     entropy_, ceiling = exact.entropy(weights), ball(len(weights)).log()
+    near = [Fraction(51, 100), Fraction(49, 100)]
+    share = exact.show(100 * exact.entropy(near) / ball(2).log(), 6)
     return (
-        f"The row ({', '.join(map(str, weights))}) is not uniform. Its entropy is {exact.show(entropy_)}, which is {exact.show(100 * entropy_ / ceiling, 4)} % of the largest"
+        f"The row ({', '.join(map(str, weights))}) is not uniform. Its entropy is {exact.show(entropy_)}, which is"
+        f" {exact.show(100 * entropy_ / ceiling, 4)} % of the largest"
         f" possible, log {len(weights)} = {exact.show(ceiling)}: more than the {level} of it that was asked for as “high”."
+        f" No level below the maximum helps, since entropy is continuous: ({near[0]}, {near[1]}) reaches {share} % of log 2."
     )
 
 
@@ -280,7 +286,7 @@ high_is_uniform = Claim(
     id="entropy.high-is-uniform",
     title="High entropy is the uniform distribution",
     states="High entropy: distributed attention, the uniform distribution.",
-    reading="Above some level, a fraction of log n below one, the row is uniform.",
+    reading="Whatever fraction λ < 1 of log n one calls high, a row above it is uniform.",
     precise=r"If $H(p) > \lambda \log n$ with $\lambda < 1$, then $p$ is uniform.",
     sources=(S1.at("Attention Entropy"),),
     scope="all n ≥ 1, every distribution, every level below one",
@@ -325,7 +331,8 @@ def full_reference_holds(length: int, row: int) -> Outcome:
 
 def full_reference_worked(length: int, row: int) -> str:
     return (
-        f"Row {row} of a causal map over {length} positions sees {row} key{'s' * (row > 1)}. Uniform attention over what it sees has weights 1/{row} and entropy"
+        f"Row {row} of a causal map over {length} positions sees {row} key{'s' * (row > 1)}. Uniform attention over what it sees has weights 1/{row}"
+        f" and entropy"
         f" log {row} = {exact.show(ball(row).log())}, not log {length} = {exact.show(ball(length).log())}; no weights in this row can reach that."
     )
 
@@ -368,7 +375,8 @@ def head_average_holds(heads: Sequence[Weights]) -> Outcome:
         title="Averaging heads before taking entropy can only raise it",
         states="Entropy of attention weights, taken over a map whose heads may have been averaged.",
         reading="Entropy of the mean row against the mean of the heads' entropies, m heads.",
-        precise=r"$\frac1m \sum_r H(p_r) \le H\!\left(\frac1m \sum_r p_r\right)$. Two one-hot heads on different keys show how misleading the right-hand side can be:"
+        precise=r"$\frac1m \sum_r H(p_r) \le H\!\left(\frac1m \sum_r p_r\right)$. Two one-hot heads on different keys show how misleading the"
+        r" right-hand side can be:"
         r" $\log 2$ against $0$.",
         sources=(S1.at("Attention Quality Metrics"), COVER.at("Theorem 2.7.3")),
         scope="any number of heads, all n ≥ 1, all rows of positive weights (zeros by continuity)",
@@ -389,8 +397,8 @@ def average_of_heads() -> Iterator[Step]:
     )
 
 
-def tempered(scores: Sequence[exact.Number], temperature: Fraction) -> arb:
-    return exact.entropy(exact.softmax([Fraction(z) / temperature for z in scores]))  # type: ignore[arg-type]
+def tempered(scores: Sequence[int], temperature: Fraction) -> arb:
+    return exact.entropy(exact.softmax([Fraction(z) / temperature for z in scores]))
 
 
 def slope_holds(scores: Sequence[int], temperature: Fraction) -> Outcome:
@@ -398,7 +406,7 @@ def slope_holds(scores: Sequence[int], temperature: Fraction) -> Outcome:
     from_series = entropy_series(scores, temperature)
     p = exact.softmax([Fraction(z) / temperature for z in scores])
     mean = sum((z * o for z, o in zip(p, scores, strict=True)), arb(0))
-    variance = sum((z * (o - mean) ** 2 for z, o in zip(p, scores, strict=True)), arb(0))
+    variance = sum((z * (o - mean) * (o - mean) for z, o in zip(p, scores, strict=True)), arb(0))
     return exact.equal([from_series], [variance / ball(temperature**3)])
 
 
@@ -452,7 +460,8 @@ def monotone_holds(scores: Sequence[int], cold: Fraction, step: Fraction) -> Out
         title="Entropy never falls as the temperature rises",
         states="A higher temperature spreads attention out, a lower one concentrates it.",
         reading="Entropy of softmax(s/T) as a function of T, for fixed scores.",
-        precise=r"$\partial H(\mathrm{softmax}(s/T)) / \partial T \ge 0$ at every $T > 0$, so $H$ is non-decreasing in $T$; it is zero only if all scores are equal.",
+        precise=r"$\partial H(\mathrm{softmax}(s/T)) / \partial T \ge 0$ at every $T > 0$, so $H$ is non-decreasing in $T$; it is zero only if all"
+        r" scores are equal.",
         sources=(S1.at("Attention Overflow"), S4.at("Attention Collapse"), S0.at("Energy Function")),
         scope="all n ≥ 1, all finite real scores, all T > 0 (for √d_k, take T = √d_k)",
         inventory=("C025", "C007"),
@@ -464,9 +473,7 @@ def monotone_in_temperature() -> Iterator[Step]:
     mass = total(sp.exp(s[l] / T), l)
     p, q = sp.exp(s[j] / T) / mass, sp.exp(s[k] / T) / mass
     pairs = total(total(p * q * (s[j] - s[k]) ** 2, k), j) / 2
-    yield Step(
-        total(p * s[j] ** 2, j) - total(p * s[j], j) ** 2, "=", pairs, because="a variance is half the mean squared difference of two independent draws"
-    )
+    yield Step(total(p * s[j] ** 2, j) - total(p * s[j], j) ** 2, "=", pairs, because="a variance is half the mean squared difference of two independent draws")
     yield Step(
         sp.Integer(0),
         "<=",
@@ -514,7 +521,7 @@ def offset_lowers() -> Iterator[Step]:
         "<",
         entropy(p, j),
         because="log(p + ε) exceeds log p in every term",
-        certificate=total(p * (Excess(ratio) + (1 - ratio)), j),
+        certificate=surplus(p, j, ratio) + total(p * (1 - ratio), j),
     )
 
 
@@ -523,7 +530,8 @@ def offset_lowers() -> Iterator[Step]:
         id="entropy.offset-bias",
         title="The offset costs at most n·ε",
         states="Entropy in code: −Σ p log(p + ε) with ε = 1e-8 or 1e-9.",
-        precise=r"$H(p) - n\varepsilon \le -\sum_j p_j \log(p_j + \varepsilon) < H(p)$. The formula is the lower bound; entropy.offset-lowers is the upper one.",
+        precise=r"$H(p) - n\varepsilon \le -\sum_j p_j \log(p_j + \varepsilon) < H(p)$. The formula is the lower bound; entropy.offset-lowers is the"
+        r" upper one.",
         sources=(S0.at("Head View Analysis"), S1.at("Attention Entropy")),
         scope="all n ≥ 1, every distribution, every ε > 0, in exact arithmetic",
         inventory=("C021", "C022", "C023"),
@@ -554,15 +562,18 @@ def offset_claim(name: str, source: str, place: str, row: str) -> Claim:
     def worked(weights: Weights) -> str:
         code, true = with_offset(weights, small), exact.entropy(weights)
         return (
-            f"For the row ({', '.join(map(str, weights))}) the entropy is {exact.show(true)}. The code's sum is {exact.show(code)}, off by {exact.show(code - true)}: every term"
+            f"For the row ({', '.join(map(str, weights))}) the entropy is {exact.show(true)}. The code's sum is {exact.show(code)}, off by"
+            f" {exact.show(code - true)}: every term"
             f" has a logarithm of something too large. In float16 it is worse: {float(small):g} rounds to zero there, so a weight of zero gives 0·(−∞) = NaN."
+            f" In Python: `-sum(p * math.log(p + {float(small):g}) for p in [{', '.join(map(str, weights))}])`."
         )
 
     return Claim(
         id=f"entropy.{name}",
         title=f"−Σ p log(p + {float(small):g}) is the entropy",
         states="The code computes the entropy of each row, with a small number added inside the logarithm.",
-        reading="In exact arithmetic the expression equals −Σ p log p, with 0 log 0 = 0. (In floats: it misses it by more than rounding, and in half precision it is NaN"
+        reading="In exact arithmetic the expression equals −Σ p log p, with 0 log 0 = 0. (In floats: it misses it by more than rounding, and in half"
+        " precision it is NaN"
         " for rows with a zero.)",
         precise=rf"$-\sum_j p_j \log(p_j + {shown}) = H(p)$.",
         sources=({"S0": S0, "S1": S1}[source].at(place),),
@@ -585,7 +596,8 @@ def code_nonnegative_holds(weights: Weights) -> Outcome:
 def code_nonnegative_worked(weights: Weights) -> str:
     values = ", ".join(f"{exact.show(with_offset(weights, small))} with {float(small):g}" for small in SMALL.values())
     return (
-        f"For the row ({', '.join(map(str, weights))}) the sum is {values}: negative, because log(1 + ε) is positive. In float64 `-math.log(1 + 1e-8)` prints -1e-08 (to"
+        f"For the row ({', '.join(map(str, weights))}) the sum is {values}: negative, because log(1 + ε) is positive. In float64 `-math.log(1 + 1e-8)`"
+        f" prints -1e-08 (to"
         " rounding); in float32 1 + 1e-8 rounds to 1 and the sum is −0."
     )
 
@@ -628,7 +640,8 @@ def offset_guards_holds(name: str, weight: Fraction, small: Fraction) -> Outcome
 def offset_guards_worked(name: str, weight: Fraction, small: Fraction) -> str:
     smallest = Fraction(2) ** FORMATS[name][1]
     return (
-        f"The smallest positive {name} is 2^{FORMATS[name][1]}, about {float(smallest):.3g}. {float(small):g} is less than half of it, so {float(rounded(weight, name)):g} +"
+        f"The smallest positive {name} is 2^{FORMATS[name][1]}, about {float(smallest):.3g}. {float(small):g} is less than half of it, so"
+        f" {float(rounded(weight, name)):g} +"
         f" {float(small):g} rounds to 0, its logarithm is −∞, and 0 · (−∞) is NaN, which spreads to the row's sum and to every mean over rows."
         f" In Python: `numpy.{name}(0) + numpy.{name}({float(small):g})`."
     )
@@ -656,7 +669,8 @@ offset_needs_range = Claim(
     id="entropy.offset-needs-range",
     title="An offset guards the logarithm where the format reaches below it",
     states="A small number added inside the logarithm prevents log 0.",
-    precise=r"$p + \varepsilon$ does not round to zero if $\varepsilon > \eta/2$, $\eta$ the smallest positive number of the format; a zero weight does so otherwise. For $10^{-8}$"
+    precise=r"$p + \varepsilon$ does not round to zero if $\varepsilon > \eta/2$, $\eta$ the smallest positive number of the format; a zero weight"
+    r" does so otherwise. For $10^{-8}$"
     r" and $10^{-9}$ that is float32, bfloat16 and float64, and not float16, whose $\eta$ is $2^{-24}$. The formula says that $p + \varepsilon$, with"
     r" $\varepsilon = \eta/2 + h$, is nearer to $\eta$ than to 0.",
     sources=(S0.at("Head View Analysis"), S1.at("Attention Entropy")),
@@ -710,7 +724,7 @@ def js_range_holds(first: Weights, second: Weights) -> Outcome:
         states="The Jensen–Shannon divergence compares attention distributions of heads or layers.",
         reading="It is symmetric, finite for every pair of rows (disjoint ones too), and bounded.",
         precise=r"$0 \le D_{JS}(p, q) \le \log 2$. The formula is the upper bound, for $p = \mathrm{softmax}(s)$ and $q = \mathrm{softmax}(x)$.",
-        sources=(S0.at("Jensen-Shannon Divergence for Attention Analysis"), COVER.at("Problem 2.30")),
+        sources=(S0.at("Jensen-Shannon Divergence for Attention Analysis"), ENDRES),
         scope="all n ≥ 1, every pair of distributions over n positions (zeros contribute zero)",
         inventory=("C026",),
         holds=js_range_holds,
@@ -728,13 +742,13 @@ def js_range() -> Iterator[Step]:
         because="log(M/p) is at most M/p − 1, whose mean over the row is zero; likewise for q",
         certificate=(surplus(p, j, (p + q) / 2 / p) + surplus(q, j, (p + q) / 2 / q)) / 2,
     )
-    mine, other = p / (p + q), q / (p + q)
+    mine, other = p / 2 / ((p + q) / 2), q / 2 / ((p + q) / 2)
     yield Step(
         gap,
         "<=",
         sp.log(2),
         because="p is at most 2M, so no logarithm exceeds log 2",
-        certificate=(total(p * (Excess(mine) + (1 - mine)), j) + total(q * (Excess(other) + (1 - other)), j)) / 2,
+        certificate=(surplus(p, j, mine) + total(p * (1 - mine), j) + surplus(q, j, other) + total(q * (1 - other), j)) / 2,
     )
 
 
@@ -798,7 +812,8 @@ def triangle_worked(first: Weights, second: Weights, third: Weights) -> str:
     shown = [f"({', '.join(map(str, row))})" for row in (first, second, third)]
     far, near, rest = (js(*pair) for pair in ((first, third), (first, second), (second, third)))
     return (
-        f"With p = {shown[0]}, q = {shown[1]} and r = {shown[2]}: D(p, r) = {exact.show(far)}, but D(p, q) + D(q, r) = {exact.show(near)} + {exact.show(rest)} ="
+        f"With p = {shown[0]}, q = {shown[1]} and r = {shown[2]}: D(p, r) = {exact.show(far)}, but D(p, q) + D(q, r) = {exact.show(near)} +"
+        f" {exact.show(rest)} ="
         f" {exact.show(near + rest)}. The way through q is shorter than the direct one, so D breaks the triangle inequality."
     )
 

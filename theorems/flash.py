@@ -13,7 +13,7 @@ from itertools import product
 import sympy as sp
 from flint import arb
 
-from theorems.claim import Claim, Kind, derived
+from theorems.claim import Claim, derived
 from theorems.exact import ball, decided, equal, show
 from theorems.outcome import Outcome
 from theorems.sources import DAO, MILAKOV, S0, S1
@@ -63,7 +63,7 @@ def partial(number: int, empty: bool = False) -> Partial:
 
 def same(left: Partial, right: Partial, because: str) -> Iterator[Step]:
     """Two steps: equal stabilisers (through exp, which maps −∞ to 0), then equal components."""
-    yield Step(sp.exp(left.m), "=", sp.exp(right.m), f"{because}; the larger of the stabilisers does not depend on it (compared through exp, so that −∞ counts)")
+    yield Step(sp.exp(left.m), "=", sp.exp(right.m), f"{because}; nor does the larger stabiliser depend on it (compared through exp, so that −∞ counts)")
     yield Step(left.x, "=", right.x, f"{because}; x stands for l and for each entry of a")
 
 
@@ -276,7 +276,7 @@ def _tiling_is_exact(tiles: Sequence[Block], joins: Sequence[int]) -> Outcome:
         id="flash.any-tiling-is-exact",
         title="Tiled online softmax is attention, whatever the tiles, their order and their grouping",
         states="block-wise attention with an online softmax is exact; keys may be distributed over blocks or over devices",
-        reading="In real arithmetic: cut the keys into any disjoint blocks, form each block's state, merge the states in any order and grouping, divide a by l.",
+        reading="In real arithmetic: cut the keys into disjoint blocks, form each block's state, merge the states in any order and grouping, divide a by l.",
         precise=r"For any partition of the visible keys into blocks $u = 1..B$ (block $u$ has keys $j = 1..n$, $A_{uj} = 0$ pads a short or masked block), "
         r"any real stabilisers $\mu_u$ and $\mu$: $a/l$ of the merged states is $\sum_{u,j} A_{uj} e^{s_{uj}} v_{uj} / \sum_{u,j} A_{uj} e^{s_{uj}}$.",
         sources=(S0.at("Flash Attention Algorithm"), S1.at("Flash Attention"), S1.at("Attention Memory Scaling"), DAO.at("theorem 1")),
@@ -577,223 +577,3 @@ def masked_blocks_with_finite_stabiliser() -> Iterator[Step]:
         "one step between any two finite stabilisers: a masked key has B_j = 0, its exp(−∞), and sums over no visible key are 0 at every finite stabiliser; "
         "by induction the last sums are those of all visible keys, and their quotient does not see the stabiliser",
     )  # fmt: skip
-
-
-# What the loops store, compute and load: counted by running them.
-
-
-@dataclass(slots=True)
-class Meter:
-    """Counts of one run: scores computed, numbers held beside inputs and outputs (now, at the most, and after the run), numbers loaded."""
-
-    computed: int = 0
-    held: int = 0
-    peak: int = 0
-    loaded: int = 0
-
-    def hold(self, numbers: int) -> None:
-        self.held += numbers
-        self.peak = max(self.peak, self.held)
-
-    def score(self) -> None:
-        self.computed += 1
-        self.hold(1)
-
-
-def cut(length: int, block: int) -> list[range]:
-    """0..length − 1 in blocks, the last one perhaps shorter."""
-    return [range(start, min(start + block, length)) for start in range(0, length, block)]
-
-
-def _standard_run(rows: int, keys: int) -> Meter:
-    """The whole score matrix, kept for the softmax, for the product with the values, and for the backward pass."""
-    meter = Meter()
-    for _ in product(range(rows), range(keys)):
-        meter.score()
-    return meter
-
-
-def _tiled_run(rows: int, keys: int, block_rows: int, block_keys: int, backward: bool = False) -> Meter:
-    """One tile of scores at a time. Forward: m and l for each row of the block in work, and one log-sum-exp a finished row. Backward: the scores again."""
-    meter = Meter(held=rows if backward else 0)
-    for row_block in cut(rows, block_rows):
-        meter.hold(2 * len(row_block) * (not backward))
-        for key_block in cut(keys, block_keys):
-            for _ in product(row_block, key_block):
-                meter.score()
-            meter.held -= len(row_block) * len(key_block)
-        meter.held -= 2 * len(row_block) * (not backward)
-        meter.hold(len(row_block) * (not backward))
-    return meter
-
-
-def _memory(rows: int, keys: int, block_rows: int, block_keys: int) -> Outcome:
-    tiled, standard = _tiled_run(rows, keys, block_rows, block_keys), _standard_run(rows, keys)
-    bound = (1 + block_rows * block_keys + 2 * block_rows) * rows
-    return decided(standard.peak == rows * keys and tiled.peak <= rows + block_rows * block_keys + 2 * block_rows <= bound)
-
-
-B_r, B_c, rows_of_blocks, keys_of_blocks = sp.symbols("B_r B_c R C", integer=True, positive=True)
-q = sp.Symbol("q", integer=True, positive=True)  # a block of rows
-x_r, x_c = sp.symbols("x y", integer=True, positive=True)  # a place inside a tile
-
-
-def _tiles(body: sp.Expr) -> sp.Expr:
-    """The sum over every cell of every tile: C blocks of B_c keys within R blocks of B_r rows."""
-    return sp.Sum(body, (x_c, 1, B_c), (x_r, 1, B_r), (u, 1, keys_of_blocks), (q, 1, rows_of_blocks))
-
-
-@derived(
-    Claim(
-        id="flash.memory",
-        title="Beside inputs and outputs, standard attention holds n² numbers, tiled attention at most a constant times n",
-        states="standard attention needs O(n²) memory for the attention matrix, FlashAttention O(n)",
-        reading="Numbers held at once beside inputs and outputs (which take n·d either way), tile sizes fixed, in the forward pass of a training step; a builds up in the output's place.",
-        precise=r"Standard: $n_q n_k$ scores. Tiled, with tiles of $B_r \times B_c$: at most $n + B_r B_c + 2 B_r \le (1 + B_r B_c + 2 B_r)\, n$ for $n = n_q$ "
-        r"rows, written $n = 1 + k$, whatever the number of keys.",
-        sources=(S0.at("Memory Complexity"), S1.at("Flash Attention"), DAO.at("theorem 1")),
-        scope="every number of rows and keys, every tile size; the width d enters through inputs, outputs and the tile's own operands only",
-        assumes=("tile sizes do not grow with n",),
-        kind=Kind.COST,
-        inventory=("C111",),
-        holds=_memory,
-    )
-)
-def memory() -> Iterator[Step]:
-    k = sp.Symbol("k", integer=True, nonnegative=True)  # rows beyond the first
-    yield Step(_tiles(sp.S.One), "=", rows_of_blocks * B_r * keys_of_blocks * B_c, "standard: one number for every pair of a row and a key")
-    yield Step(
-        (1 + k) + B_r * B_c + 2 * B_r, "<=", (1 + B_r * B_c + 2 * B_r) * (1 + k),
-        "tiled: a log-sum-exp for each of the 1 + k rows, one tile of scores, m and l for the rows of that tile", certificate=k * (B_r * B_c + 2 * B_r),
-    )  # fmt: skip
-
-
-def _saves_only_by_recomputing(rows: int, keys: int, block_rows: int, block_keys: int) -> Outcome:
-    """In the forward pass: if fewer numbers are held at once than there are scores, some score must have been computed twice."""
-    tiled = _tiled_run(rows, keys, block_rows, block_keys)
-    return decided(tiled.peak >= rows * keys or tiled.computed > rows * keys)
-
-
-def _recomputes_for_backward(rows: int, keys: int, block_rows: int, block_keys: int) -> Outcome:
-    forward, backward = (_tiled_run(rows, keys, block_rows, block_keys, backward=back) for back in (False, True))
-    return decided(forward.computed == rows * keys and forward.computed + backward.computed == 2 * rows * keys and forward.held == rows == backward.held)
-
-
-def _forward_by_hand(rows: int, keys: int, block_rows: int, block_keys: int) -> str:
-    tiled = _tiled_run(rows, keys, block_rows, block_keys)
-    return (
-        f"{rows} row(s) and {keys} key(s) in tiles of {block_rows} × {block_keys}: there are {rows} · {keys} = {rows * keys} scores. The tiled forward pass "
-        f"computes {tiled.computed} scores, each exactly once, and never holds more than {tiled.peak} numbers "
-        "(the tile, m and l of its rows, and a log-sum-exp for each row that is done). It saves memory and recomputes nothing: "
-        "a tile of scores is dropped as soon as it has been folded into (m, l, a)."
-    )
-
-
-recomputing_on_the_fly = Claim(
-    id="flash.memory-falls-by-recomputing",
-    title="FlashAttention reduces memory by recomputing attention",
-    states="the algorithm reduces memory complexity by recomputing attention on the fly",
-    reading="Fewer numbers than there are scores are held only because scores are computed more than once.",
-    precise="A pass that holds fewer than $n_q n_k$ numbers at once computes more than $n_q n_k$ scores.",
-    sources=(S0.at("Flash Attention Algorithm"),),
-    scope="the tiled forward pass, every number of rows and keys, every tile size",
-    kind=Kind.COST,
-    inventory=("C112",),
-    holds=_saves_only_by_recomputing,
-    worked=_forward_by_hand,
-    unsaid="the backward pass is meant; the forward pass owes its saving to tiling and the online softmax, and computes every score once",
-    corrected_by="flash.recomputation-serves-backward",
-)
-
-
-@derived(
-    Claim(
-        id="flash.recomputation-serves-backward",
-        title="Recomputation trades one more pass over the scores for n kept numbers instead of n²",
-        states="recompute the forward pass during the backward pass: computation traded for memory",
-        reading="Scores computed in forward and backward together, and numbers kept between the two beside inputs and outputs.",
-        precise=r"Over $R \times C$ tiles of $B_r \times B_c$, with $n_q = R B_r$ and $n_k = C B_c$: forward and backward together compute $2 n_q n_k$ scores, "
-        r"each once a pass, and keep $n_q$ log-sum-exps between them; keeping the scores instead would compute $n_q n_k$ and keep $n_q n_k$.",
-        sources=(S0.at("Flash Attention Algorithm"), S1.at("Flash Attention"), DAO.at("section 3.1")),
-        scope="every number of rows and keys, every tile size (whole tiles in the derivation, ragged ones too in the runs)",
-        kind=Kind.COST,
-        inventory=("C116",),
-        holds=_recomputes_for_backward,
-    )
-)
-def recomputation_serves_backward() -> Iterator[Step]:
-    scores = rows_of_blocks * B_r * keys_of_blocks * B_c
-    kept = sp.Sum(sp.S.One, (x_r, 1, B_r), (q, 1, rows_of_blocks))
-    yield Step(kept, "=", rows_of_blocks * B_r, "one log-sum-exp a row is kept")
-    yield Step(_tiles(sp.S.One) + _tiles(sp.S.One), "=", 2 * scores, "the tiles cover every pair once in the forward pass and once more in the backward pass")
-
-
-def _loads(rows: int, keys: int, width: int, block_rows: int, block_keys: int, hoisted: bool) -> int:
-    """Numbers loaded by the double loop: Q's block inside the inner loop, as written, or before it (`hoisted`)."""
-    meter = Meter()
-    for row_block in cut(rows, block_rows):
-        meter.loaded += hoisted * len(row_block) * width
-        for key_block in cut(keys, block_keys):
-            meter.loaded += (not hoisted) * len(row_block) * width + 2 * len(key_block) * width
-    return meter.loaded
-
-
-def _loads_least(rows: int, keys: int, width: int, block_rows: int, block_keys: int) -> Outcome:
-    sizes = rows, keys, width, block_rows, block_keys
-    return decided(_loads(*sizes, hoisted=False) <= _loads(*sizes, hoisted=True))
-
-
-def _hoisted_loads(rows: int, keys: int, width: int, block_rows: int, block_keys: int) -> Outcome:
-    sizes = rows, keys, width, block_rows, block_keys
-    hoisted = _loads(*sizes, hoisted=True)
-    saved = rows * width * (len(cut(keys, block_keys)) - 1)
-    exact = rows * width + 2 * keys * width * len(cut(rows, block_rows))
-    return decided(hoisted == exact and _loads(*sizes, hoisted=False) - hoisted == saved)
-
-
-def _loads_by_hand(rows: int, keys: int, width: int, block_rows: int, block_keys: int) -> str:
-    sizes = rows, keys, width, block_rows, block_keys
-    over_rows, over_keys_ = len(cut(rows, block_rows)), len(cut(keys, block_keys))
-    return (
-        f"n_q = {rows}, n_k = {keys}, d = {width}, tiles {block_rows} × {block_keys}: {over_rows} block(s) of rows, {over_keys_} of keys. As written, Q's block is loaded "
-        f"in each of the {over_keys_} inner rounds: {over_keys_} · {rows} · {width} numbers of Q and {over_rows} · 2 · {keys} · {width} of K and V, "
-        f"{_loads(*sizes, hoisted=False)} together. Loaded once before the inner loop, Q costs {rows} · {width}: {_loads(*sizes, hoisted=True)} together."
-    )
-
-
-loop_as_written = Claim(
-    id="flash.loop-as-written-loads-least",
-    title="The loop as written loads no block more often than its order requires",
-    states="a double loop, rows outside and keys inside, whose body loads Q_i, K_j and V_j and updates O_i",
-    reading="The loop is offered as the algorithm that saves memory traffic, so each block is loaded as rarely as this order of the loops allows.",
-    precise="No placement of the loads within this order of the loops moves fewer numbers from slow memory.",
-    sources=(S0.at("Algorithmic Steps"),),
-    scope="every number of rows and keys, every width and tile size; a block is lost when the next of the same array is loaded",
-    kind=Kind.COST,
-    inventory=("C114",),
-    holds=_loads_least,
-    worked=_loads_by_hand,
-    corrected_by="flash.loads-with-queries-outside",
-)
-
-
-@derived(
-    Claim(
-        id="flash.loads-with-queries-outside",
-        title="With Q's block loaded before the inner loop, the loop loads n_q d + 2 n_k d · (blocks of rows) numbers",
-        states="the correct form: load Q_i once in the outer loop, K_j and V_j in the inner one; that saves n_q d for every key block but one",
-        precise=r"With $n_q = R B_r$, $n_k = C B_c$: as written the loop loads $R C (B_r d + 2 B_c d)$ numbers, of which $(C - 1) n_q d$ are repeats; "
-        r"hoisting $Q_i$ leaves $\sum_{q=1}^{R} (B_r d + \sum_{u=1}^{C} 2 B_c d) = n_q d + 2 R n_k d$.",
-        sources=(S0.at("Algorithmic Steps"), DAO.at("section 3.1")),
-        scope="every number of rows and keys, every width and tile size (whole tiles in the derivation, ragged ones too in the runs)",
-        kind=Kind.COST,
-        holds=_hoisted_loads,
-    )
-)
-def loads_with_queries_outside() -> Iterator[Step]:
-    width = sp.Symbol("d", integer=True, positive=True)
-    rows, keys = rows_of_blocks * B_r, keys_of_blocks * B_c
-    written = sp.Sum(B_r * width + 2 * B_c * width, (u, 1, keys_of_blocks), (q, 1, rows_of_blocks))
-    hoisted = sp.Sum(B_r * width + sp.Sum(2 * B_c * width, (u, 1, keys_of_blocks)), (q, 1, rows_of_blocks))
-    yield Step(written - hoisted, "=", (keys_of_blocks - 1) * rows * width, "as written, Q's block is loaded again in every inner round but the first")
-    yield Step(hoisted, "=", rows * width + 2 * rows_of_blocks * keys * width, "hoisted: every row of Q once, all keys and values once for each block of rows")

@@ -18,7 +18,7 @@ from theorems.exact import Matrix, Number
 from theorems.outcome import Outcome
 from theorems.sources import DAO, KIM, S1, S2, S4
 from theorems.step import Step
-from theorems.symbols import G, K, P, Q, S, V, a, b, c, d, d_v, e, f, i, j, k, l, n, r, s, t, total
+from theorems.symbols import G, K, P, Q, S, V, a, b, c, d, e, f, i, j, k, l, n, r, s, t, total
 
 u = sp.Symbol("u", integer=True, positive=True)  # a third index of query rows
 g = sp.Symbol("g", integer=True, positive=True)  # a third index of token features
@@ -75,6 +75,7 @@ def _free_weight(row: sp.Symbol, key: sp.Symbol) -> sp.Expr:
 # --- the same quantities on exact inputs ------------------------------------------------------------------------------------------
 
 Series = list[list[arb_series]]
+Given = Sequence[Sequence[object]]  # numbers or series
 
 
 def _lifted(matrix: Sequence[Sequence[object]]) -> Series:
@@ -82,7 +83,7 @@ def _lifted(matrix: Sequence[Sequence[object]]) -> Series:
     return [[y if isinstance(y, arb_series) else arb_series([exact.ball(y)]) for y in row] for row in matrix]  # type: ignore[arg-type]
 
 
-def _loss_of_weights(weights: Series, V: Matrix, G: Matrix) -> arb_series:
+def _loss_of_weights(weights: Series, V: Given, G: Given) -> arb_series:
     """Σ G∘(P V). Shapes: P [m, n], V [n, e], G [m, e]."""
     entries = (p * v * y for ps, ys in zip(weights, _lifted(G), strict=True) for p, vs in zip(ps, _lifted(V), strict=True) for v, y in zip(vs, ys, strict=True))
     return sum(entries, arb_series([0]))
@@ -93,7 +94,7 @@ def _softmax_series(scores: Series) -> Series:
     return [[y / sum(row, arb_series([0])) for y in row] for row in exponentials]
 
 
-def _score_series(Q: Matrix, K: Matrix, scale: Number) -> Series:
+def _score_series(Q: Given, K: Given, scale: Number) -> Series:
     return [[sum((x * y for x, y in zip(q, key, strict=True)), arb_series([0])) * exact.ball(scale) for key in _lifted(K)] for q in _lifted(Q)]
 
 
@@ -113,7 +114,8 @@ def _slopes(value: Callable[[Series], arb_series], at: Sequence[Sequence[object]
 
 def _transposed_product(left: Matrix, right: Matrix) -> list[list[arb]]:
     """leftᵀ right. Shapes: [m, n], [m, e] → [n, e]."""
-    return [[sum((exact.ball(x[row]) * exact.ball(y[column]) for x, y in zip(left, right, strict=True)), arb(0)) for column in range(len(right[0]))] for row in range(len(left[0]))]
+    pairs = [(list(map(exact.ball, x)), list(map(exact.ball, y))) for x, y in zip(left, right, strict=True)]
+    return [[sum((x[row] * y[column] for x, y in pairs), arb(0)) for column in range(len(right[0]))] for row in range(len(left[0]))]
 
 
 def _product(left: Matrix, right: Matrix) -> list[list[arb]]:
@@ -171,8 +173,10 @@ def _weights_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> 
         id="gradients.weights",
         title="The gradient in one attention weight is the output's gradient dotted with that key's value",
         states="The loss gradient in the weight that query i gives to key j is Σ_k (∂L/∂o_ik) v_jk, the inner product of ∂L/∂o_i and v_j.",
-        reading="The weights are independent variables here, as they are for the rest of the backward pass; that each row sums to one enters with softmax, one step later.",
-        precise=r"$\partial L/\partial P_{rj} = \sum_e (\partial L/\partial O_{re})\,V_{je}$, that is $\partial L/\partial P = (\partial L/\partial O)\,V^\top$.",
+        reading="The weights are independent variables here, as they are for the rest of the backward pass; that each row sums to one enters with "
+        "softmax, one step later.",
+        precise=r"$\partial L/\partial P_{rj} = \sum_e (\partial L/\partial O_{re})\,V_{je}$, that is $\partial L/\partial P = (\partial L/\partial "
+        r"O)\,V^\top$.",
         sources=(S2.at("Theoretical Properties"), S2.at("Gradient Flow Analysis")),
         scope="any m, n, d_v; the loss depends on P only through O = P V; P unconstrained",
         inventory=("C238",),
@@ -198,7 +202,8 @@ def _scores_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> O
         id="gradients.scores",
         title="The gradient in the scores: P∘(∂L/∂P − rowsum(P∘∂L/∂P))",
         states="The backward pass of a softmax row needs the weights, their gradient, and one number a row.",
-        precise=r"With $\mathrm{d}P = \partial L/\partial P$ and $P = \mathrm{softmax}(S)$: $\partial L/\partial S_{rj} = P_{rj}\,\bigl(\mathrm{d}P_{rj} - \sum_i P_{ri}\,\mathrm{d}P_{ri}\bigr)$.",
+        precise=r"With $\mathrm{d}P = \partial L/\partial P$ and $P = \mathrm{softmax}(S)$: $\partial L/\partial S_{rj} = "
+        r"P_{rj}\,\bigl(\mathrm{d}P_{rj} - \sum_i P_{ri}\,\mathrm{d}P_{ri}\bigr)$.",
         sources=(DAO.at("Appendix B.2, backward pass"),),
         scope="any m, n, d_v; real scores",
         uses=("gradients.weights",),
@@ -229,7 +234,8 @@ def _delta_holds(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> O
         id="gradients.delta-from-output",
         title="The row sum of P∘∂L/∂P equals the row sum of O∘∂L/∂O",
         states="The one number a row that the backward pass needs can be had from the output and its gradient, without the weights.",
-        precise=r"$\sum_j P_{rj}\,\mathrm{d}P_{rj} = \sum_e O_{re}\,\partial L/\partial O_{re}$ with $O = PV$ and $\mathrm{d}P = (\partial L/\partial O)V^\top$.",
+        precise=r"$\sum_j P_{rj}\,\mathrm{d}P_{rj} = \sum_e O_{re}\,\partial L/\partial O_{re}$ with $O = PV$ and $\mathrm{d}P = (\partial L/\partial "
+        r"O)V^\top$.",
         sources=(DAO.at("Appendix B.2, backward pass"),),
         scope="any m, n, d_v; any real weights",
         uses=("gradients.weights",),
@@ -255,7 +261,8 @@ def _queries_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> 
         id="gradients.queries",
         title="The gradient in the queries is c · ∂L/∂S · K",
         states="The gradient in the queries is the gradient in the scores times the keys, times the scale.",
-        precise=r"$\partial L/\partial Q = c\,(\partial L/\partial S)\,K$ with $S = c\,QK^\top$ and $\partial L/\partial S = P\circ(\mathrm{d}P - \mathrm{rowsum}(P\circ\mathrm{d}P))$.",
+        precise=r"$\partial L/\partial Q = c\,(\partial L/\partial S)\,K$ with $S = c\,QK^\top$ and $\partial L/\partial S = P\circ(\mathrm{d}P - "
+        r"\mathrm{rowsum}(P\circ\mathrm{d}P))$.",
         sources=(DAO.at("Appendix B.2, backward pass"),),
         scope="any m, n, d, d_v; any real scale c; no mask",
         uses=("gradients.scores",),
@@ -282,7 +289,8 @@ def _keys_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> Out
         id="gradients.keys",
         title="The gradient in the keys is c · (∂L/∂S)ᵀ · Q",
         states="The gradient in the keys is the transposed gradient in the scores times the queries, times the scale.",
-        precise=r"$\partial L/\partial K = c\,(\partial L/\partial S)^\top Q$ with $S = c\,QK^\top$ and $\partial L/\partial S = P\circ(\mathrm{d}P - \mathrm{rowsum}(P\circ\mathrm{d}P))$.",
+        precise=r"$\partial L/\partial K = c\,(\partial L/\partial S)^\top Q$ with $S = c\,QK^\top$ and $\partial L/\partial S = P\circ(\mathrm{d}P - "
+        r"\mathrm{rowsum}(P\circ\mathrm{d}P))$.",
         sources=(DAO.at("Appendix B.2, backward pass"),),
         scope="any m, n, d, d_v; any real scale c; no mask",
         uses=("gradients.scores",),
@@ -335,10 +343,13 @@ def _grid(matrix: Matrix) -> str:
         id="gradients.chain-rule",
         title="∂L/∂Q as a product of three factors",
         states="The whole gradient in the queries is the product ∂L/∂A · ∂A/∂S · ∂S/∂Q.",
-        reading="The three factors are written like the matrices that they belong to (A and S are m × n), with a plain dot between them. Factors that keep those shapes "
+        reading="The three factors are written like the matrices that they belong to (A and S are m × n), with a plain dot between them. Factors that "
+        "keep those shapes "
         "can be multiplied entry by entry, with ∂A/∂S standing for the derivative of each weight in its own score. That gives a wrong gradient.",
-        precise=r"$\dfrac{\partial L}{\partial Q_{ra}} = \sum_{t,l}\sum_{u,k} \dfrac{\partial L}{\partial A_{tl}}\,\dfrac{\partial A_{tl}}{\partial S_{uk}}\,\dfrac{\partial S_{uk}}{\partial Q_{ra}}$ "
-        r"with $S = QK^\top$, $A = \mathrm{softmax}(cS)$: true when each factor is the Jacobian of flattened matrices and each dot sums over every entry; then $c$ sits in $\partial A/\partial S$.",
+        precise=r"$\dfrac{\partial L}{\partial Q_{ra}} = \sum_{t,l}\sum_{u,k} \dfrac{\partial L}{\partial A_{tl}}\,\dfrac{\partial A_{tl}}{\partial "
+        r"S_{uk}}\,\dfrac{\partial S_{uk}}{\partial Q_{ra}}$ "
+        r"with $S = QK^\top$, $A = \mathrm{softmax}(cS)$: true when each factor is the Jacobian of flattened matrices and each dot sums over every "
+        r"entry; then $c$ sits in $\partial A/\partial S$.",
         sources=(S2.at("Gradient Flow Analysis"),),
         scope="any m, n, d, d_v; any real scale c",
         inventory=("C239",),
@@ -358,7 +369,9 @@ def chain_rule() -> Iterator[Step]:
         c * sp.KroneckerDelta(t, u) * sharp * (sp.KroneckerDelta(k, l) - other),
         "The middle factor has four indices: a score moves every weight of its row, and no other row.",
     )
-    yield Step(sp.Derivative(total(Q[u, b] * K[k, b], b), Q[r, a]), "=", sp.KroneckerDelta(r, u) * K[k, a], "The last factor: a query moves its own row of scores.")
+    yield Step(
+        sp.Derivative(total(Q[u, b] * K[k, b], b), Q[r, a]), "=", sp.KroneckerDelta(r, u) * K[k, a], "The last factor: a query moves its own row of scores."
+    )
     weight = _attention_weight(t, l)
     middle = c * sp.KroneckerDelta(t, u) * weight * (sp.KroneckerDelta(k, l) - sp.exp(_score(t, k)) / total(sp.exp(_score(t, i)), i))
     yield Step(
@@ -397,7 +410,7 @@ def _distinct(body: sp.Expr) -> sp.Expr:
 def _norm_holds(scores: Sequence[int], direction: Sequence[int]) -> Outcome:
     p = exact.softmax(scores)
     image = [p[row] * (x - sum((p[col] * y for col, y in enumerate(direction)), arb(0))) for row, x in enumerate(direction)]
-    return exact.at_most([4 * sum((y * y for y in image), arb(0))], [sum((exact.ball(x) ** 2 for x in direction), arb(0))])
+    return exact.at_most([4 * sum((y * y for y in image), arb(0))], [sum((exact.ball(x * x) for x in direction), arb(0))])
 
 
 @derived(
@@ -405,7 +418,8 @@ def _norm_holds(scores: Sequence[int], direction: Sequence[int]) -> Outcome:
         id="gradients.jacobian-norm",
         title="The Jacobian of softmax never has spectral norm above one half",
         states="Softmax alone cannot make a gradient grow: its Jacobian is bounded.",
-        precise=r"$0 \le x^\top(\mathrm{diag}(p) - pp^\top)x \le \tfrac12\,\lVert x\rVert^2$ for $p = \mathrm{softmax}(s)$; the matrix is symmetric, so its spectral norm is at most $\tfrac12$.",
+        precise=r"$0 \le x^\top(\mathrm{diag}(p) - pp^\top)x \le \tfrac12\,\lVert x\rVert^2$ for $p = \mathrm{softmax}(s)$; the matrix is symmetric, so "
+        r"its spectral norm is at most $\tfrac12$.",
         sources=(S2.at("Theoretical Properties"), S1.at("Gradient Flow")),
         scope="any n ≥ 1, real scores",
         inventory=("C240",),
@@ -431,8 +445,8 @@ def jacobian_norm() -> Iterator[Step]:
 def _one_hot_holds(scores: Sequence[int], direction: Sequence[int]) -> Outcome:
     p = exact.softmax(scores)
     mean = sum((y * x for y, x in zip(p, direction, strict=True)), arb(0))
-    variance = sum((y * (x - mean) ** 2 for y, x in zip(p, direction, strict=True)), arb(0))
-    return exact.at_most([variance], [(1 - sum((y * y for y in p), arb(0))) * sum((exact.ball(x) ** 2 for x in direction), arb(0))])
+    variance = sum((y * (x - mean) * (x - mean) for y, x in zip(p, direction, strict=True)), arb(0))
+    return exact.at_most([variance], [(1 - sum((y * y for y in p), arb(0))) * sum((exact.ball(x * x) for x in direction), arb(0))])
 
 
 @derived(
@@ -440,7 +454,8 @@ def _one_hot_holds(scores: Sequence[int], direction: Sequence[int]) -> Outcome:
         id="gradients.jacobian-near-one-hot",
         title="The Jacobian of softmax vanishes as the row becomes one-hot",
         states="A saturated row passes no gradient to its scores.",
-        precise=r"$x^\top(\mathrm{diag}(p) - pp^\top)x \le \bigl(1 - \sum_j p_j^2\bigr)\,\lVert x\rVert^2$; the factor tends to 0 as $p$ tends to a one-hot row.",
+        precise=r"$x^\top(\mathrm{diag}(p) - pp^\top)x \le \bigl(1 - \sum_j p_j^2\bigr)\,\lVert x\rVert^2$; the factor tends to 0 as $p$ tends to a "
+        r"one-hot row.",
         sources=(S2.at("Theoretical Properties"), S1.at("Gradient Flow")),
         scope="any n ≥ 1, real scores",
         inventory=("C240",),
@@ -503,6 +518,7 @@ def jacobian_entries() -> Iterator[Step]:
 
 # --- self-attention: the tokens enter queries, keys and values at once ------------------------------------------------------------
 
+
 def _token_score(query: sp.Symbol, key: sp.Symbol) -> sp.Expr:
     """x_query A x_keyᵀ."""
     return sp.Sum(X[query, b] * A[b, g] * X[key, g], (b, 1, d), (g, 1, d))
@@ -553,10 +569,10 @@ def _token_gradient(tokens: Matrix, mixing: Matrix, projection: Matrix, cotangen
     for row in positions:
         for key in positions:
             gap = sum((exact.ball(y) * (v - o) for y, v, o in zip(cotangent[row], values[key], outputs[row], strict=True)), arb(0))
-            for a in features:
-                direct = sum((exact.ball(y) * exact.ball(w) for y, w in zip(cotangent[row], projection[a], strict=True)), arb(0))
-                gradient[key][a] += weights[row][key] * (direct + as_key[row][a] * gap)
-                gradient[row][a] += weights[row][key] * as_query[key][a] * gap
+            for feature in features:
+                direct = sum((exact.ball(y) * exact.ball(w) for y, w in zip(cotangent[row], projection[feature], strict=True)), arb(0))
+                gradient[key][feature] += weights[row][key] * (direct + as_key[row][feature] * gap)
+                gradient[row][feature] += weights[row][key] * as_query[key][feature] * gap
     return gradient
 
 
@@ -569,13 +585,17 @@ def _self_attention_holds(tokens: Matrix, mixing: Matrix, projection: Matrix, co
     Claim(
         id="gradients.self-attention",
         title="How one position's output depends on another position's input",
-        states="The gradient at an input is the sum, over all outputs, of each output's gradient times that output's derivative in the input; the attention weights occur in that derivative.",
+        states="The gradient at an input is the sum, over all outputs, of each output's gradient times that output's derivative in the input; the "
+        "attention weights occur in that derivative.",
         reading="The loss sees the tokens only through the outputs of this layer (a residual connection around it would add its own term).",
         precise=r"For $z_{je} = \sum_l P_{jl}\,v_{le}$ with $v = XW$, $P = \mathrm{softmax}(XAX^\top)$: "
-        r"$\dfrac{\partial z_{je}}{\partial x_{ia}} = P_{ji}\bigl[W_{ae} + (XA)_{ja}\,(v_{ie} - z_{je})\bigr] + \delta_{ij}\sum_l P_{jl}\,(XA^\top)_{la}\,(v_{le} - z_{je})$. "
-        r"For $i \ne j$ the weight $P_{ji}$ multiplies the whole derivative; $\partial L/\partial x_{ia} = \sum_{j,e} (\partial L/\partial z_{je})\,\partial z_{je}/\partial x_{ia}$.",
+        r"$\dfrac{\partial z_{je}}{\partial x_{ia}} = P_{ji}\bigl[W_{ae} + (XA)_{ja}\,(v_{ie} - z_{je})\bigr] + \delta_{ij}\sum_l "
+        r"P_{jl}\,(XA^\top)_{la}\,(v_{le} - z_{je})$. "
+        r"For $i \ne j$ the weight $P_{ji}$ multiplies the whole derivative; $\partial L/\partial x_{ia} = \sum_{j,e} (\partial L/\partial "
+        r"z_{je})\,\partial z_{je}/\partial x_{ia}$.",
         sources=(S4.at("Gradient Flow"),),
-        scope="any n, widths d and d_v; $A = c\\,W_QW_K^\\top$ and $W$ any real matrices; derived without a mask, checked exactly with a causal mask too (a masked key has weight 0)",
+        scope="any n, widths d and d_v; $A = c\\,W_QW_K^\\top$ and $W$ any real matrices; derived without a mask, checked exactly with a causal mask "
+        "too (a masked key has weight 0)",
         inventory=("C257",),
         holds=_self_attention_holds,
     )
@@ -600,7 +620,8 @@ def _direct_path_worked(tokens: Matrix, mixing: Matrix, projection: Matrix, cota
     weights = _token_weights(tokens, mixing, causal)
     row, key = next((row, key) for row, ps in enumerate(weights) for key, p in enumerate(ps) if p == 0)
     return (
-        f"Take {len(tokens)} tokens X = {_grid(tokens)} with A = {_grid(mixing)} and a {'causal mask' if causal else 'visible row'}. The weights are {_grid(weights)}: "
+        f"Take {len(tokens)} tokens X = {_grid(tokens)} with A = {_grid(mixing)} and a {'causal mask' if causal else 'visible row'}. The weights are "
+        f"{_grid(weights)}: "
         f"output {row + 1} gives input {key + 1} the weight 0, so that input occurs nowhere in it, and ∂z_{row + 1}/∂x_{key + 1} = 0 whatever the values are."
     )
 
@@ -610,8 +631,10 @@ def _direct_path_worked(tokens: Matrix, mixing: Matrix, projection: Matrix, cota
         id="gradients.direct-path",
         title="A direct gradient path between any two positions",
         states="Attention lets the gradient flow directly between any two positions.",
-        reading="In every self-attention layer that the text describes, the causal ones of decoder models among them, each output's derivative in each input carries a non-zero attention weight.",
-        precise=r"$P_{ji} > 0$ for all positions $i, j$: true without a mask, false for $i > j$ under a causal mask. A non-zero weight does not make the derivative non-zero: see the bracket in the precise entry.",
+        reading="In every self-attention layer that the text describes, the causal ones of decoder models among them, each output's derivative in each "
+        "input carries a non-zero attention weight.",
+        precise=r"$P_{ji} > 0$ for all positions $i, j$: true without a mask, false for $i > j$ under a causal mask. A non-zero weight does not make "
+        r"the derivative non-zero: see the bracket in the precise entry.",
         sources=(S4.at("Gradient Flow"),),
         scope="any n; finite scores",
         inventory=("C257",),
@@ -645,7 +668,8 @@ def _unbounded_holds(bound: int, others: int) -> Outcome:
         id="gradients.unbounded-jacobian",
         title="Dot-product self-attention has an unbounded Jacobian, whatever the scale",
         states="The gradient through dot-product self-attention has no bound, although the softmax in it has one.",
-        precise=r"For tokens $q, y, \dots, y$ of width one ($n$ copies of $y$) and scale $c > 0$, the first output is $f(q)$ and $f'(0) = \frac1{n+1} + \frac{c\,n\,y^2}{(n+1)^2} > \frac{c\,n\,y^2}{(n+1)^2}$, "
+        precise=r"For tokens $q, y, \dots, y$ of width one ($n$ copies of $y$) and scale $c > 0$, the first output is $f(q)$ and $f'(0) = \frac1{n+1} + "
+        r"\frac{c\,n\,y^2}{(n+1)^2} > \frac{c\,n\,y^2}{(n+1)^2}$, "
         "which exceeds every bound as $y$ grows. So self-attention is not Lipschitz on all of token space.",
         sources=(KIM.at("Theorem 3.1"), S1.at("Gradient Flow")),
         scope="two tokens or more, identity projections of width one, any scale c > 0; wider layers contain this one",
@@ -654,10 +678,82 @@ def _unbounded_holds(bound: int, others: int) -> Outcome:
     )
 )
 def unbounded_jacobian() -> Iterator[Step]:
-    q, y = sp.Symbol("q", real=True), sp.Symbol("y", positive=True)
-    scale = sp.Symbol("c", positive=True)
-    first = (q * sp.exp(scale * q**2) + n * y * sp.exp(scale * q * y)) / (sp.exp(scale * q**2) + n * sp.exp(scale * q * y))
-    slope = sp.Subs(sp.Derivative(first, q), q, 0)
-    spread = scale * n * y**2 / (n + 1) ** 2
-    yield Step(slope, "=", 1 / (n + 1) + spread, "At q = 0 all scores are 0 and all weights equal: its own weight, and the scale times the variance of the tokens.")
+    slope, spread = _slope_at_zero(sp.Symbol("c", positive=True))
+    yield Step(
+        slope, "=", 1 / (n + 1) + spread, "At q = 0 all scores are 0 and all weights equal: its own weight, and the scale times the variance of the tokens."
+    )
     yield Step(spread, "<", slope, "The variance of the tokens grows with y without bound.", certificate=1 / (n + 1))
+
+
+def _scaled_slope(others: int, token: int, width: int) -> arb:
+    """∂z_11/∂x_11 of self-attention with scale 1/√width: a zero token and copies of (token, …, token), identity projections."""
+    tokens = [(0,) * width] + [(token,) * width] * others
+    scale = 1 / exact.ball(width).sqrt()
+    identity = [[int(row == column) for column in range(width)] for row in range(width)]
+    first = [[int(row == column == 0) for column in range(width)] for row in range(others + 1)]
+    return _slopes(lambda given: _token_loss(given, _scaled(identity, scale), identity, first, False), tokens)[0][0]
+
+
+def _zero_token_holds(bound: int, others: int, token: int, width: int) -> Outcome:
+    spread = exact.ball(others * token * token) / (others + 1) ** 2
+    return exact.equal([_scaled_slope(others, token, width)], [arb(1) / (others + 1) + spread / exact.ball(width).sqrt()])
+
+
+def _slope_at_zero(scale: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """The derivative of the zero token's output in its own moving feature, and the scale times the variance of the tokens."""
+    q, y = sp.Symbol("q", real=True), sp.Symbol("y", positive=True)
+    first = (q * sp.exp(scale * q**2) + n * y * sp.exp(scale * q * y)) / (sp.exp(scale * q**2) + n * sp.exp(scale * q * y))
+    return sp.Subs(sp.Derivative(first, q), q, 0), scale * n * y**2 / (n + 1) ** 2
+
+
+@derived(
+    Claim(
+        id="gradients.zero-token",
+        title="At a zero token, the gradient is its own weight plus the scaled variance of the tokens",
+        states="With the scale in place, the gradient still grows with the spread of the tokens.",
+        precise=r"$\dfrac{\partial z_{11}}{\partial x_{11}} = \dfrac1{n+1} + \dfrac{1}{\sqrt{d_k}}\,\dfrac{n\,y^2}{(n+1)^2}$ "
+        r"for a zero token beside $n$ copies of $(y, \dots, y)$, identity projections and the scale $1/\sqrt{d_k}$.",
+        sources=(KIM.at("Theorem 3.1"),),
+        scope="two tokens or more, any width d_k (the derivation follows the one feature that moves)",
+        holds=_zero_token_holds,
+    )
+)
+def zero_token() -> Iterator[Step]:
+    slope, spread = _slope_at_zero(1 / sp.sqrt(d))
+    yield Step(slope, "=", 1 / (n + 1) + spread, "At q = 0 all scores are 0 and all weights equal; the score of a key moves at the rate y/√d_k.")
+
+
+def _prevented_holds(bound: int, others: int, token: int, width: int) -> Outcome:
+    return exact.at_most([_scaled_slope(others, token, width)], [bound])
+
+
+def _prevented_worked(bound: int, others: int, token: int, width: int) -> str:
+    count = others + 1
+    return (
+        f"Take {others} token(s) ({', '.join([str(token)] * width)}) beside a zero token, identity projections and the scale 1/√{width}. All scores of the zero token are 0, so each weight "
+        f"is 1/{count}, and the derivative of its output in its own first feature is 1/{count} + (1/√{width}) · {others} · {token}²/{count}² = "
+        f"{exact.show(_scaled_slope(others, token, width))}, above {bound}. Doubling {token} quadruples the second term, so no bound will do."
+    )
+
+
+@derived(
+    Claim(
+        id="gradients.scaling-prevents-explosion",
+        title="The factor 1/√d_k prevents exploding gradients",
+        states="Dividing by √d_k prevents vanishing and exploding gradients, also in deep networks.",
+        reading="There is a bound, depending on the width alone, that the Jacobian of scaled self-attention respects for all tokens. (Each search case names a candidate bound; "
+        "the derivation shows that none will do.)",
+        precise=r"$\dfrac{1}{\sqrt{d_k}}\dfrac{n\,y^2}{(n+1)^2} < \dfrac{\partial z_{11}}{\partial x_{11}}$ for a zero token beside $n$ copies of $(y, \dots, y)$: unbounded in $y$ at every width. "
+        "What the factor does is to keep the variance of the scores at one under the assumptions of the variance claims.",
+        sources=(S2.at("Mathematical Components"), S2.at("Theoretical Properties")),
+        scope="any width d_k, two tokens or more; the half about vanishing gradients is judged in the claim on saturation",
+        inventory=("C243", "C244"),
+        uses=("gradients.zero-token",),
+        corrected_by="gradients.zero-token",
+        holds=_prevented_holds,
+        worked=_prevented_worked,
+    )
+)
+def scaling_prevents_explosion() -> Iterator[Step]:
+    slope, spread = _slope_at_zero(1 / sp.sqrt(d))
+    yield Step(spread, "<", slope, "The derivative is this plus 1/(n + 1); it grows with y without bound.", certificate=1 / (n + 1))

@@ -19,7 +19,9 @@ from theorems.sources import BLANCHARD, S0, S1, S2, S3, S4, VASWANI
 from theorems.step import Step
 from theorems.symbols import K, Q, T, a, b, c, i, j, l, m, n, r, s, softmax, total, v
 
-Row = Sequence[exact.Number]
+Exact = int | Fraction
+Row = Sequence[Exact]
+Matrix = Sequence[Row]
 D = sp.KroneckerDelta
 mask = sp.IndexedBase("M", real=True)  # M[j], 1 where key j is kept and 0 where it is hidden
 x = sp.IndexedBase("x", nonnegative=True)  # by how much a score exceeds the row's smallest
@@ -33,7 +35,7 @@ gap, spread, reach, delta = sp.symbols("h R D Delta", nonnegative=True)
 rho = sp.Symbol("rho", positive=True)  # the length of the query
 
 
-def sums_to_one(weights: Row) -> Outcome:
+def sums_to_one(weights: exact.Row) -> Outcome:
     return exact.equal([sum((ball(p) for p in weights), arb(0))], [1])
 
 
@@ -50,7 +52,8 @@ def definition_holds(scores: Row, values: Row) -> Outcome:
         title="Attention of one query is a weighted average of the values",
         states="The output of attention is the sum of the values, weighted by the softmax of the energies.",
         reading="One query, n ≥ 1 keys with finite energies; a matrix of queries is handled row by row.",
-        precise=r"$\sum_j \alpha_j v_j = \dfrac{\sum_j e^{s_j} v_j}{\sum_l e^{s_l}}$ with a divisor that is never zero, so the output exists for all finite energies.",
+        precise=r"$\sum_j \alpha_j v_j = \dfrac{\sum_j e^{s_j} v_j}{\sum_l e^{s_l}}$ with a divisor that is never zero, so the output exists for all"
+        r" finite energies.",
         sources=(S0.at("General Attention Framework"), S3.at("Basic Attention Formula"), VASWANI.at("Eq. 1")),
         scope="all n ≥ 1, all finite real energies, each coordinate of the values",
         inventory=("C001",),
@@ -60,9 +63,7 @@ def definition_holds(scores: Row, values: Row) -> Outcome:
 def weighted_average() -> Iterator[Step]:
     mass = total(sp.exp(s[l]), l)
     yield Step(sp.Integer(0), "<", mass, because="a sum of at least one exponential is positive, so every weight is defined")
-    yield Step(
-        total(softmax(s, j) * v[j], j), "=", total(sp.exp(s[j]) * v[j], j) / mass, because="all weights share one divisor, which comes out of the sum"
-    )
+    yield Step(total(softmax(s, j) * v[j], j), "=", total(sp.exp(s[j]) * v[j], j) / mass, because="all weights share one divisor, which comes out of the sum")
 
 
 def row_sum_holds(scores: Row) -> Outcome:
@@ -107,7 +108,7 @@ def positive() -> Iterator[Step]:
     yield Step(sp.Integer(0), "<", softmax(s, i), because="an exponential over a sum of exponentials: both are positive")
 
 
-def shift_holds(scores: Row, shift: exact.Number) -> Outcome:
+def shift_holds(scores: Row, shift: Exact) -> Outcome:
     return exact.equal(exact.softmax([e + shift for e in scores]), exact.softmax(scores))
 
 
@@ -117,7 +118,7 @@ def shift_holds(scores: Row, shift: exact.Number) -> Outcome:
         title="Adding one number to all scores of a row changes nothing",
         states="The softmax does not see a constant added to every score of its row.",
         precise=r"$\mathrm{softmax}(s + c\mathbf{1})_i = \mathrm{softmax}(s)_i$ for every real $c$.",
-        sources=(S1.at("Numerical Stability"), BLANCHARD.at("Section 3")),
+        sources=(S1.at("Numerical Stability"), BLANCHARD),
         scope="all n ≥ 1, all finite real scores, all real c",
         inventory=("C005",),
         holds=shift_holds,
@@ -125,9 +126,7 @@ def shift_holds(scores: Row, shift: exact.Number) -> Outcome:
 )
 def shift() -> Iterator[Step]:
     shifted = sp.exp(s[i] + c) / total(sp.exp(s[l] + c), l)
-    yield Step(
-        total(sp.exp(s[l] + c), l), "=", sp.exp(c) * total(sp.exp(s[l]), l), because="exp turns the sum into a product, and the common factor comes out"
-    )
+    yield Step(total(sp.exp(s[l] + c), l), "=", sp.exp(c) * total(sp.exp(s[l]), l), because="exp turns the sum into a product, and the common factor comes out")
     yield Step(shifted, "=", softmax(s, i), because="the same factor stands above and below, and it is never zero")
 
 
@@ -159,9 +158,7 @@ def jacobian_holds(scores: Row, toward: Row) -> Outcome:
 )
 def jacobian() -> Iterator[Step]:
     mass = total(sp.exp(s[l]), l)
-    yield Step(
-        sp.Derivative(mass, s[j]), "=", sp.exp(s[j]), because="only the term of key j depends on its score, and the exponential is its own derivative"
-    )
+    yield Step(sp.Derivative(mass, s[j]), "=", sp.exp(s[j]), because="only the term of key j depends on its score, and the exponential is its own derivative")
     yield Step(
         sp.Derivative(softmax(s, i), s[j]),
         "=",
@@ -170,7 +167,7 @@ def jacobian() -> Iterator[Step]:
     )
 
 
-def ranking_holds(scores: Row, temperature: exact.Number) -> Outcome:
+def ranking_holds(scores: Row, temperature: Exact) -> Outcome:
     """s_e < s_o exactly when the weight of e is below that of o, for every pair."""
     p = exact.softmax([Fraction(e) / temperature for e in scores])
     pairs = [(e, o) for e in range(len(p)) for o in range(len(p)) if scores[e] < scores[o]]
@@ -247,7 +244,8 @@ def cauchy_schwarz_holds(first: Row, second: Row) -> Outcome:
         title="A dot product is two lengths and a cosine",
         states="The dot-product energy is the product of both lengths and the cosine of the angle between query and key.",
         reading="Query and key of the same width, both non-zero; the angle is the one of the triangle that they span.",
-        precise=r"$(q \cdot k)^2 \le \|q\|^2 \|k\|^2$ and $\|q - k\|^2 = \|q\|^2 + \|k\|^2 - 2\, q \cdot k$, so $q \cdot k / (\|q\| \|k\|)$ is the cosine of one angle.",
+        precise=r"$(q \cdot k)^2 \le \|q\|^2 \|k\|^2$ and $\|q - k\|^2 = \|q\|^2 + \|k\|^2 - 2\, q \cdot k$, so $q \cdot k / (\|q\| \|k\|)$ is the"
+        r" cosine of one angle.",
         sources=(S0.at("Energy Function"), S0.at("Vector Space Perspective")),
         scope="every width d ≥ 1 shared by query and key; the angle exists where neither is zero",
         inventory=("C006", "C039"),
@@ -261,7 +259,7 @@ def dot_product_angle() -> Iterator[Step]:
     yield Step(dot**2, "<=", first * second, because="by Lagrange's identity the gap is half a sum of squares", certificate=minors)
 
 
-def query_length_holds(direction: Row, keys: exact.Matrix, length: exact.Number) -> Outcome:
+def query_length_holds(direction: Row, keys: Matrix, length: Exact) -> Outcome:
     """softmax of the scores of the query length·direction against softmax at temperature 1/length of the direction's scores."""
     stretched = [[sum(length * e * o for e, o in zip(direction, key, strict=True)) for key in keys]]
     plain = [sum(e * o for e, o in zip(direction, key, strict=True)) for key in keys]
@@ -289,7 +287,7 @@ def query_length_is_inverse_temperature() -> Iterator[Step]:
     yield Step(left, "=", right, because="the factor stands in every exponent of the row, so it is one temperature 1/ρ for all keys")
 
 
-def query_bias_holds(query: Row, matrix: exact.Matrix, keys: exact.Matrix, query_bias: Row, key_bias: Row) -> Outcome:
+def query_bias_holds(query: Row, matrix: Matrix, keys: Matrix, query_bias: Row, key_bias: Row) -> Outcome:
     """Shapes: query [d_q], matrix [d_q, d_k], keys [n, d_k], query_bias [d_q], key_bias [d_k]."""
     product = [[sum(q * row[o] * z for q, row in zip(query, matrix, strict=True) for o, z in enumerate(key))] for key in keys]
     from_query = sum(e * o for e, o in zip(query, query_bias, strict=True))
@@ -319,7 +317,7 @@ def query_bias_is_inert() -> Iterator[Step]:
     yield Step(with_it, "=", kept, because="b_q · q does not depend on the key: with s_j = qᵀWk_j and z_j = b_k · k_j it is one factor above and below")
 
 
-def low_temperature_holds(scores: Row, values: exact.Matrix, temperature: exact.Number) -> Outcome:
+def low_temperature_holds(scores: Row, values: Matrix, temperature: Exact) -> Outcome:
     """‖o − v*‖ ≤ (n − 1) e^{−Δ/T} max ‖v_j − v*‖. Shapes: scores [n], values [n, e]."""
     top = max(range(len(scores)), key=lambda e: scores[e])
     others = [e for e in range(len(scores)) if e != top]
@@ -330,7 +328,8 @@ def low_temperature_holds(scores: Row, values: exact.Matrix, temperature: exact.
     lead = scores[top] - max(scores[e] for e in others)
     far = max(sum((z - o) ** 2 for z, o in zip(values[e], values[top], strict=True)) for e in others)
     bound = (ball(-Fraction(lead) / temperature).exp() * len(others)) ** 2 * ball(far)
-    return exact.at_most([sum(((z - ball(o)) ** 2 for z, o in zip(output, values[top], strict=True)), arb(0))], [bound])
+    apart = [z - ball(o) for z, o in zip(output, values[top], strict=True)]
+    return exact.at_most([sum((z * z for z in apart), arb(0))], [bound])  # z * z, as arb's power of a ball around 0 is not finite
 
 
 @derived(
@@ -339,7 +338,8 @@ def low_temperature_holds(scores: Row, values: exact.Matrix, temperature: exact.
         title="How fast a cold softmax becomes a hard lookup",
         states="A soft dictionary becomes a hard one: as the temperature falls, attention returns the value of the best key.",
         reading="One key leads by Δ > 0; with a tie at the top the limit is the mean of the tied values instead.",
-        precise=r"$\|o - v^*\| \le (n-1)\, e^{-\Delta/T} \max_j \|v_j - v^*\|$; in the formula $m = n - 1$ keys follow the leader at distances $\Delta + g_r$, and"
+        precise=r"$\|o - v^*\| \le (n-1)\, e^{-\Delta/T} \max_j \|v_j - v^*\|$; in the formula $m = n - 1$ keys follow the leader at distances $\Delta"
+        r" + g_r$, and"
         r" $D - y_r$ is the part of $v_r - v^*$ along $o - v^*$, at most $D$.",
         sources=(S4.at("Attention as Soft Dictionary Lookup"), S4.at("Attention Collapse")),
         scope="all n ≥ 2, T > 0, Δ ≥ 0, values in any Euclidean space (take the direction of o − v*)",
@@ -351,9 +351,7 @@ def low_temperature() -> Iterator[Step]:
     weight, lead = sp.exp(-(delta + g[r]) / T), sp.exp(-delta / T)
     mass = 1 + total(weight, r)
     pull = total(weight * (reach - y[r]), r)
-    yield Step(
-        total(weight, r), "<=", m * lead, because="no follower is nearer to the leader than Δ", certificate=lead * total(1 - sp.exp(-g[r] / T), r)
-    )
+    yield Step(total(weight, r), "<=", m * lead, because="no follower is nearer to the leader than Δ", certificate=lead * total(1 - sp.exp(-g[r] / T), r))
     rest = lead * reach * total(1 - sp.exp(-g[r] / T), r) + m * lead * reach * total(weight, r) + total(weight * y[r], r)
     yield Step(
         pull / mass,
@@ -364,7 +362,7 @@ def low_temperature() -> Iterator[Step]:
     )
 
 
-def high_temperature_holds(scores: Row, temperature: exact.Number) -> Outcome:
+def high_temperature_holds(scores: Row, temperature: Exact) -> Outcome:
     """e^{−R/T} ≤ n α_i ≤ e^{R/T} with R the spread of the scores."""
     p = exact.softmax([Fraction(e) / temperature for e in scores])
     ratio = ball(Fraction(max(scores) - min(scores)) / temperature).exp()
@@ -377,7 +375,8 @@ def high_temperature_holds(scores: Row, temperature: exact.Number) -> Outcome:
         id="softmax.high-temperature",
         title="How fast a hot softmax becomes uniform",
         states="Raising the temperature makes attention uniform.",
-        precise=r"$e^{-R/T} \le n\,\alpha_i \le e^{R/T}$ with $R = \max s - \min s$, so $\alpha_i \to 1/n$ as $T \to \infty$; in the formula $s_j - \min s = x_j$"
+        precise=r"$e^{-R/T} \le n\,\alpha_i \le e^{R/T}$ with $R = \max s - \min s$, so $\alpha_i \to 1/n$ as $T \to \infty$; in the formula $s_j -"
+        r" \min s = x_j$"
         r" and $R = x_i + h$.",
         sources=(S4.at("Vanishing Attention"), S4.at("Attention as Soft Dictionary Lookup")),
         scope="all n ≥ 1, all finite real scores, all T > 0",
@@ -419,7 +418,8 @@ def slope_holds(scores: Row, values: Row, toward: Row) -> Outcome:
         title="The soft lookup is differentiable as often as one likes",
         states="Attention is a differentiable dictionary.",
         reading="The normalised lookup, as a function of scores (hence of q and k, which enter them smoothly) and values.",
-        precise=r"$\partial o / \partial s_j = \alpha_j (v_j - o)$ and $\partial o / \partial v_j = \alpha_j$: polynomials in weights and values, so every further"
+        precise=r"$\partial o / \partial s_j = \alpha_j (v_j - o)$ and $\partial o / \partial v_j = \alpha_j$: polynomials in weights and values, so"
+        r" every further"
         r" derivative is one again, and none fails to exist.",
         sources=(S4.at("Attention as Soft Dictionary Lookup"),),
         scope="all n ≥ 1, all finite real scores and values",
@@ -454,7 +454,8 @@ def masked_mass_holds(scores: Row, keep: Sequence[bool]) -> Outcome:
         id="softmax.masked-product-mass",
         title="A mask multiplied onto softmax loses the mass of the hidden keys",
         states="The sparse formula multiplies the softmax by a mask.",
-        precise=r"$\sum_j M_j \alpha_j = 1 - \sum_j (1 - M_j)\,\alpha_j$: the row sums to one only if no key is hidden, and must be divided by its sum to be attention"
+        precise=r"$\sum_j M_j \alpha_j = 1 - \sum_j (1 - M_j)\,\alpha_j$: the row sums to one only if no key is hidden, and must be divided by its sum"
+        r" to be attention"
         r" over the kept keys.",
         sources=(S0.at("Block Sparse Attention"),),
         scope="all n ≥ 1, all finite real scores, every mask (0 or 1, or any real factor)",
@@ -478,7 +479,8 @@ def every_mechanism_worked(scores: Row, keep: Sequence[bool]) -> str:
     kept = ", ".join(p for p, z in zip(shares, keep, strict=True) if z)
     return (
         f"Take the scores {list(scores)} and the mask {[int(z) for z in keep]}. The softmax is ({', '.join(shares)}); multiplied by the mask, the weights that"
-        f" remain are ({kept}), and they sum to {exact.show(kept_mass(scores, keep))}, not to 1. The monotonic weights of the same text fall short too: with one"
+        f" remain are ({kept}), and they sum to {exact.show(kept_mass(scores, keep))}, not to 1. The monotonic weights of the same text fall short"
+        f" too: with one"
         " position and stopping probability 1/2 they sum to 1/2."
     )
 
@@ -499,26 +501,27 @@ every_mechanism = Claim(
 )
 
 
-def lookup(query: Row, keys: exact.Matrix, values: Row) -> arb:
+def lookup(query: Row, keys: Matrix, values: Row) -> arb:
     """Attention of one query with scale 1 and scalar values. Shapes: query [d], keys [n, d], values [n]."""
     return exact.attention([query], keys, [[z] for z in values])[0][0]
 
 
-def similarities(query: Row, keys: exact.Matrix) -> list[arb]:
+def similarities(query: Row, keys: Matrix) -> list[arb]:
     """What similarity(q, key) must be: the answer of the dictionary that holds this key alone, with value 1."""
     return [lookup(query, [key], [1]) for key in keys]
 
 
-def dictionary_holds(query: Row, keys: exact.Matrix, values: Row) -> Outcome:
+def dictionary_holds(query: Row, keys: Matrix, values: Row) -> Outcome:
     """Attention against Σ similarity(q, key_i) × value_i, for the only similarity that fits dictionaries of one entry."""
     as_written = sum((z * ball(o) for z, o in zip(similarities(query, keys), values, strict=True)), arb(0))
     return exact.equal([lookup(query, keys, values)], [as_written])
 
 
-def dictionary_worked(query: Row, keys: exact.Matrix, values: Row) -> str:
+def dictionary_worked(query: Row, keys: Matrix, values: Row) -> str:
     total_value = exact.show(sum((ball(z) for z in values), arb(0)))
     return (
-        f"A dictionary with one entry (key, 1) makes attention return 1, whatever query and key are, so the written formula forces similarity(q, key) = 1. Now take the"
+        f"A dictionary with one entry (key, 1) makes attention return 1, whatever query and key are, so the written formula forces similarity(q, key)"
+        f" = 1. Now take the"
         f" query {list(query)}, the keys {[list(z) for z in keys]} and the values {list(values)}: the formula gives {total_value}, attention gives"
         f" {exact.show(lookup(query, keys, values))}. No function of the query and one key can do it: a softmax weight depends on the other keys as well."
     )
@@ -540,7 +543,7 @@ dictionary = Claim(
 )
 
 
-def normalised_dictionary_holds(query: Row, keys: exact.Matrix, values: Row) -> Outcome:
+def normalised_dictionary_holds(query: Row, keys: Matrix, values: Row) -> Outcome:
     similar = [ball(sum(e * o for e, o in zip(query, key, strict=True))).exp() for key in keys]
     above = sum((z * ball(o) for z, o in zip(similar, values, strict=True)), arb(0))
     return exact.equal([lookup(query, keys, values) * sum(similar, arb(0))], [above])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import sympy as sp
+from flint import arb
 
 from theorems import algebra, balls
 from theorems.outcome import Outcome
@@ -86,7 +87,7 @@ class Step:
         return Outcome.HELD
 
 
-def _contradicts(relation: Relation, gap: balls.arb) -> bool:
+def _contradicts(relation: Relation, gap: arb) -> bool:
     """Whether the ball `gap` = right - left excludes the relation (for < and !=, an exact zero does too)."""
     match relation:
         case "=":

@@ -10,14 +10,14 @@ variant = Variant(
     source="Vaswani et al. 2017, section 3.2.2, https://arxiv.org/abs/1706.03762",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(tile=None)),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(score_roundings=3, exponent_roundings=1, tile=None)),
     Implementation(variant=variant, name="fused", call=fused.attention),
     Implementation(
         variant=variant,
         name="torch",
         call=torch_functional.attention,
         limits=Limits(dtypes=("float64", "float32"), unequal_widths=False, zero_length=False),
-        arithmetic=Arithmetic(score_roundings=6, weights="input", recompute="log-sum-exp", saved_output="input"),
+        arithmetic=Arithmetic(weights="input", recompute="log-sum-exp", saved_output="input"),
         ours=False,
     ),
 )

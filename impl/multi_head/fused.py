@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from impl.multi_head.reference import check_heads
 from impl.scaled_dot_product.blockwise import attention as all_heads
 from impl.scaled_dot_product.reference import accumulation
-from impl.multi_head.reference import check_heads
 
 
 def attention(
@@ -34,4 +34,5 @@ def attention(
 
 def split(projected: Tensor, num_heads: int) -> Tensor:
     """[B, N, H·D] → [B, H, N, D]."""
-    return projected.unflatten(-1, (num_heads, -1)).transpose(-3, -2)
+    heads: Tensor = projected.unflatten(-1, (num_heads, -1))
+    return heads.transpose(-3, -2)

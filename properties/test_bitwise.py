@@ -32,7 +32,7 @@ def uniform_rows(draw: st.DrawFn, limits: Limits) -> Inputs:
 SMALL = (1, 2, 3, 5)
 
 
-@law("entropy.uniform-attention", on=Trait.DOT_PRODUCT, draw=uniform_rows, lacking=needs_masks)
+@law("softmax.high-temperature", on=Trait.DOT_PRODUCT, draw=uniform_rows, lacking=needs_masks)
 def test_equal_scores_give_the_exact_mean_of_the_visible_values(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
     assert x.attn_mask is not None
@@ -54,7 +54,7 @@ def saturated_rows(draw: st.DrawFn, limits: Limits) -> Inputs:
     return replace(x, query=query, key=key, scale=0.5, regimes=(*x.regimes, f"winner: {'first' if winner == 0 else 'last' if winner == m - 1 else 'inner'}"))
 
 
-@law("softmax.temperature-limits", on=Trait.DOT_PRODUCT, draw=saturated_rows)
+@law("softmax.low-temperature", on=Trait.DOT_PRODUCT, draw=saturated_rows)
 def test_a_winner_by_far_returns_its_value_exactly(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
     winner = int(x.key[0, 0, :, 0].argmax())
@@ -63,7 +63,7 @@ def test_a_winner_by_far_returns_its_value_exactly(subject: Subject, x: Inputs) 
     require(torch.equal(actual, expected), f"key {winner} wins by 2048, its value is {expected.tolist()}, got {actual.tolist()} on {x}")
 
 
-@law("softmax.weighted-sum", on=Trait.DOT_PRODUCT, draw=dense)
+@law("softmax.weighted-average", on=Trait.DOT_PRODUCT, draw=dense)
 def test_a_call_changes_nothing_and_repeats_itself(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
     tensors = [t for t in (x.query, x.key, x.value, x.attn_mask) if t is not None]
@@ -77,7 +77,7 @@ def test_a_call_changes_nothing_and_repeats_itself(subject: Subject, x: Inputs) 
     require(torch.equal(first, again), f"a call with other values in between changed the result from {first.tolist()} to {again.tolist()} ({other.shape}) on {x}")
 
 
-@law("gradients.queries", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("none", "dead row", "causal")), lacking=needs_gradients)
+@law("gradients.queries", "gradients.keys", "gradients.values", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("none", "dead row", "causal")), lacking=needs_gradients)
 def test_a_zero_cotangent_gives_zero_gradients(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
     for name, gradient in zip(("dQ", "dK", "dV"), subject.gradients(replace(x, cotangent=torch.zeros_like(x.cotangent))), strict=True):

@@ -1,0 +1,173 @@
+"""Pytest glue: one test for each (law, implementation), search and derivation, and the evidence file that they fill."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+from impl import IMPLEMENTATIONS
+from impl.variant import Implementation
+from properties import digest, environment, search
+from properties.derivations import observe_derivation
+from properties.evidence import BadEvidence, Evidence, EvidenceFile, from_row, read, to_row, write
+from properties.verifies import EXAMPLES, Law
+from theorems import CLAIMS
+from theorems.outcome import Outcome
+
+ROOT = Path(__file__).parents[1]
+PROFILES = tuple(EXAMPLES)
+FLUSH_EVERY = 25  # reports between two writes of the evidence file, so that an interrupted run keeps what it had
+
+for name in PROFILES:
+    hypothesis.settings.register_profile(name, derandomize=name != "deep", deadline=None)
+
+
+class Ledger:
+    """Collects the evidence of a run in the process that reports, and keeps the file up to date."""
+
+    def __init__(self, config: pytest.Config, path: Path | None) -> None:
+        self.config, self.path = config, path
+        self.rows: list[Evidence] = []
+        self.reports = 0
+        self.before = EvidenceFile(environment=environment.describe(), evidence=())
+        if path is not None and path.exists():
+            self.before = replace(self.before, evidence=read(path).evidence)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        rows = [from_row(json.loads(str(text))) for key, text in report.user_properties if key == "evidence"]
+        if report.when == "call" and rows:
+            self.rows += rows
+            self.reports += 1
+            if self.reports % FLUSH_EVERY == 0:
+                self.flush(self.before)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.rows:
+            complete = exitstatus in (0, 1) and not self.config.option.keyword and ran_all(self.config)
+            self.flush(replace(self.before, evidence=()) if complete else self.before)
+
+    def flush(self, before: EvidenceFile) -> None:
+        if self.path is not None:
+            write(self.path, before.merged(self.rows, current_claims=CLAIMS))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.rows:
+            return
+        terminalreporter.section("evidence")
+        by_subject: dict[str, Counter[str]] = {}
+        for row in {(e.law, e.subject): e for e in self.rows}.values():
+            by_subject.setdefault(row.subject, Counter())[row.outcome.value] += 1
+        for subject, outcomes in sorted(by_subject.items()):
+            terminalreporter.write_line(f"{subject:40} " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
+        terminalreporter.write_line(f"written to {self.path}" if self.path else "not written (give --evidence FILE, or run the ci profile)")
+
+
+def ran_all(config: pytest.Config) -> bool:
+    return [Path(argument).resolve() for argument in config.args] == [ROOT / "properties"] and not config.option.lf
+
+
+def profile_of(config: pytest.Config) -> str:
+    return config.getoption("--hypothesis-profile", default=None) or "ci"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("attention ledger", "the claims and laws under properties/ (profiles: --hypothesis-profile quick, ci or deep)")
+    group.addoption("--evidence", metavar="FILE", help="write what the properties observe to FILE (default: reports/evidence/<environment>.json in the ci profile)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    profile = profile_of(config)
+    if profile not in PROFILES:
+        raise pytest.UsageError(f"unknown profile {profile!r}; possible are {', '.join(PROFILES)}")
+    torch.set_num_threads(1)  # results must not depend on how many workers share the machine
+    if hasattr(config, "workerinput"):
+        return
+    given = config.getoption("--evidence")
+    path = Path(given) if given else ROOT / "reports" / "evidence" / f"{environment.slug(environment.describe())}.json" if profile == "ci" else None
+    try:
+        config.pluginmanager.register(Ledger(config, path), "attention-ledger")
+    except BadEvidence as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    law: Law | None = getattr(metafunc.function, "law", None)
+    if law is not None:
+        fitting = [i for i in IMPLEMENTATIONS if law.on in i.variant.traits]
+        metafunc.parametrize("implementation", fitting, ids=[f"{i.variant.name}/{i.name}" for i in fitting])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let `-k` find every test about a claim by the claim's id."""
+    for item in items:
+        test = getattr(item, "obj", None)
+        about = set(law.claims) if (law := getattr(test, "law", None)) else set()
+        if sought := getattr(test, "search", None):
+            about |= {sought.claim.id, sought.claim.corrected_by} - {""}
+        item.extra_keyword_matches |= about
+
+
+@pytest.fixture
+def profile(request: pytest.FixtureRequest) -> str:
+    """The profile's name: quick, ci or deep."""
+    return profile_of(request.config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a law, a search or a derivation, and keep what it found."""
+    chosen, arguments = profile_of(pyfuncitem.config), pyfuncitem.funcargs
+    if law := getattr(pyfuncitem.obj, "law", None):
+        implementation = arguments["implementation"]
+        assert isinstance(implementation, Implementation)
+        observed = law.run(implementation, EXAMPLES[chosen])
+        keep(pyfuncitem, observed.evidence(law), chosen)
+        conclude(observed.outcome, observed.detail, ours=implementation.ours)
+    elif sought := getattr(pyfuncitem.obj, "search", None):
+        rows = search.observe(sought, search.EXAMPLES[chosen])
+        keep(pyfuncitem, rows, chosen)
+        expect(rows, false_as_made=sought.claim.false_as_made)
+    elif "derivation_of" in arguments:
+        row = observe_derivation(CLAIMS[str(arguments["derivation_of"])])
+        keep(pyfuncitem, [row], chosen)
+        conclude(row.outcome, row.detail, ours=True)
+    else:
+        return None
+    return True
+
+
+def keep(item: pytest.Item, rows: list[Evidence], profile: str) -> None:
+    for row in rows:
+        item.user_properties.append(("evidence", json.dumps(to_row(replace(row, profile=profile, digest=digest.of(row))))))
+
+
+def conclude(outcome: Outcome, detail: str, *, ours: bool) -> None:
+    """What pytest shows for an outcome: a stranger's violation is shown as an expected failure, ours fails."""
+    match outcome:
+        case Outcome.HELD:
+            return
+        case Outcome.NOT_RUN | Outcome.SWITCHED_OFF:
+            pytest.skip(detail)
+    if ours:
+        pytest.fail(f"{outcome.value}: {detail}", pytrace=False)
+    pytest.xfail(f"a stranger's {outcome.value}: {detail}")
+
+
+def expect(rows: list[Evidence], *, false_as_made: bool) -> None:
+    """A false claim must be refuted and its correction survive; any other must survive."""
+    first, *corrected = rows
+    wanted = Outcome.REFUTED if false_as_made else Outcome.HELD
+    if first.outcome is not wanted:
+        pytest.fail(f"{first.claim}: the search ended {first.outcome.value}, expected {wanted.value}: {first.counterexample}", pytrace=False)
+    for row in corrected:
+        if row.outcome is not Outcome.HELD:
+            pytest.fail(f"{row.claim} should survive the search that refutes {first.claim}, but ended {row.outcome.value}: {row.counterexample}", pytrace=False)

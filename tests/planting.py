@@ -1,0 +1,224 @@
+"""Plant bugs: edit a source of ours, import the result beside the original, and see which laws, derivations or searches notice.
+
+A mutant is an edit (old → new, where old occurs exactly once) in a TOML file under tests/mutants/. `python -m tests.planting` tries every mutant
+under every law and three seeds and writes reports/evidence/mutants.json, which verdicts read; `make test` then replays a part of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from impl.variant import Implementation
+from properties import digest, search
+from properties.evidence import write_text
+from properties.verifies import EXAMPLES, LAWS, Law
+from theorems.claim import Claim
+from theorems.outcome import Outcome
+
+ROOT = Path(__file__).parents[1]
+EVIDENCE = ROOT / "reports" / "evidence" / "mutants.json"
+SCHEMA = "attention-ledger/mutants/1"
+SEEDS = (1, 2, 3)
+NOTICED = (Outcome.REFUTED, Outcome.ERROR)
+DEFAULT_SUBJECT = {  # which implementation shows a bug in which file
+    "impl/scaled_dot_product/reference.py": "scaled-dot-product/reference",
+    "impl/scaled_dot_product/state.py": "scaled-dot-product/blockwise-tiles-of-4",
+    "impl/scaled_dot_product/blockwise.py": "scaled-dot-product/blockwise-tiles-of-4",
+    "impl/multi_head/reference.py": "multi-head/reference",
+    "impl/multi_head/fused.py": "multi-head/fused",
+}
+
+
+class BadMutant(ValueError):
+    """Raised when a mutant cannot be planted: its text does not occur exactly once, or names something unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """One edit. `breaks` names claims for edits of theorems; `arithmetic` overrides the declared arithmetic (controls)."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    why: str
+    source: str = ""
+    subject: str = ""
+    breaks: tuple[str, ...] = ()
+    arithmetic: dict[str, Any] = field(default_factory=dict)
+    control: bool = False
+
+    @property
+    def of_theorem(self) -> bool:
+        return self.file.startswith("theorems/")
+
+    def source_text(self) -> str:
+        """The edited source. Raises BadMutant unless `old` occurs exactly once."""
+        text = (ROOT / self.file).read_text(encoding="utf-8")
+        if (count := text.count(self.old)) != 1:
+            raise BadMutant(f"mutant {self.name!r}: its text occurs {count} times in {self.file}, must be once: {self.old!r}")
+        return text.replace(self.old, self.new)
+
+
+def mutants() -> list[Mutant]:
+    """Every mutant and control under tests/mutants/. Raises BadMutant for a name given twice or an unknown field."""
+    found: dict[str, Mutant] = {}
+    for path in sorted((ROOT / "tests" / "mutants").glob("*.toml")):
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        for kind, table in ((kind, table) for kind in ("mutant", "control") for table in tables.get(kind, ())):
+            try:
+                mutant = Mutant(**table | {"control": kind == "control", "breaks": tuple(table.get("breaks", ()))})
+            except TypeError as error:
+                raise BadMutant(f"{path.name}: {error}") from error
+            if found.setdefault(mutant.name, mutant) is not mutant:
+                raise BadMutant(f"{path.name}: mutant {mutant.name!r} is named twice")
+    return list(found.values())
+
+
+class Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from edited source instead of its file."""
+
+    def __init__(self, module: str, source: str, path: Path) -> None:
+        self.module, self.source, self.path = module, source, path
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
+        return importlib.util.spec_from_loader(fullname, self, origin=str(self.path)) if fullname == self.module else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self.source, str(self.path), "exec"), module.__dict__)
+
+
+@contextmanager
+def planted(mutant: Mutant, package: str) -> Iterator[None]:
+    """Within, `package`'s modules are imported afresh with the mutant's edit; afterwards the originals are back."""
+    module = mutant.file.removesuffix(".py").replace("/", ".")
+    finder = Planted(module, mutant.source_text(), ROOT / mutant.file)
+    ours = {name: loaded for name, loaded in sys.modules.items() if name == package or name.startswith(f"{package}.")}
+    kept = {"impl.variant", "theorems.outcome", "theorems.claim", "theorems.sources", "theorems.step", "theorems.balls", "theorems.algebra", "theorems.symbols"}
+    for name in ours.keys() - kept:
+        del sys.modules[name]
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+            del sys.modules[name]
+        sys.modules.update(ours)
+        for name, loaded in ours.items():  # `from package import module` reads the parent's attribute
+            parent, _, child = name.rpartition(".")
+            if parent in ours:
+                setattr(ours[parent], child, loaded)
+
+
+def mutated_implementation(mutant: Mutant) -> Implementation:
+    """The implementation that shows the mutant's edit, under its original name."""
+    wanted = mutant.subject or DEFAULT_SUBJECT[mutant.file]
+    with planted(mutant, "impl"):
+        implementations: tuple[Implementation, ...] = importlib.import_module("impl").IMPLEMENTATIONS
+    chosen = {f"{i.variant.name}/{i.name}": i for i in implementations}
+    if wanted not in chosen:
+        raise BadMutant(f"mutant {mutant.name!r} names subject {wanted!r}; possible are {', '.join(sorted(chosen))}")
+    return replace(chosen[wanted], arithmetic=replace(chosen[wanted].arithmetic, **mutant.arithmetic))
+
+
+def mutated_claims(mutant: Mutant) -> dict[str, Claim]:
+    """The claims of the mutant's topic as its edit leaves them."""
+    with planted(mutant, mutant.file.removesuffix(".py").replace("/", ".")):
+        topic = importlib.import_module(mutant.file.removesuffix(".py").replace("/", "."))
+    return {claim.id: claim for claim in vars(topic).values() if isinstance(claim, Claim)}
+
+
+def noticed_by(mutant: Mutant, law: Law, implementation: Implementation, seed: int) -> bool:
+    return law.run(implementation, EXAMPLES["ci"], seed=seed, shrink=False).outcome in NOTICED
+
+
+def theorem_broken(mutant: Mutant, claim_id: str) -> bool:
+    """Whether the edited claim's derivation no longer holds, or its search finds a counterexample."""
+    claims = mutated_claims(mutant)
+    if claim_id not in claims:
+        raise BadMutant(f"mutant {mutant.name!r} says it breaks {claim_id!r}, which {mutant.file} does not declare")
+    claim = claims[claim_id]
+    if claim.derive is not None and derivation_fails(claim):
+        return True
+    if claim.holds is None or claim_id not in search.SEARCHES:
+        return False
+    outcomes = [search.SEARCHES[claim_id].run(claim, search.EXAMPLES["ci"], seed=seed, shrink=False)[0] for seed in SEEDS]
+    return all(outcome is Outcome.REFUTED for outcome in outcomes)
+
+
+def derivation_fails(claim: Claim) -> bool:
+    assert claim.derive is not None
+    return any(step.check() is not Outcome.HELD for step in claim.derive())
+
+
+def load_checks() -> None:
+    """Import every property module, so that LAWS and SEARCHES are complete."""
+    torch.set_num_threads(1)
+    for path in sorted((ROOT / "properties").glob("test_*.py")):
+        importlib.import_module(f"properties.{path.stem}")
+
+
+def examined(mutant: Mutant) -> dict[str, Any]:
+    """Everything that notices one mutant, under every seed: its row in the evidence file."""
+    load_checks()
+    row: dict[str, Any] = {"name": mutant.name, "file": mutant.file, "why": mutant.why, "source": mutant.source}
+    if mutant.of_theorem:
+        return row | {"breaks": [claim for claim in mutant.breaks if theorem_broken(mutant, claim)], "seeds": list(SEEDS)}
+    implementation = mutated_implementation(mutant)
+    laws = [law for law in LAWS.values() if law.on in implementation.variant.traits]
+    if mutant.control:
+        return {"name": mutant.name, "why": mutant.why, "accused_by": accusers(implementation, laws)}
+    return row | {"kills": [law.id for law in laws if all(noticed_by(mutant, law, implementation, seed) for seed in SEEDS)], "seeds": list(SEEDS)}
+
+
+def accusers(implementation: Implementation, laws: list[Law]) -> list[str]:
+    """The laws that find fault with an implementation."""
+    return [law.id for law in laws if law.run(implementation, EXAMPLES["ci"]).outcome in NOTICED]
+
+
+def digests(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The digest, as of now, of every law and claim that some mutant breaks."""
+    return {name: digest.of_law(name) for name in sorted({name for row in rows for name in (*row.get("kills", ()), *row.get("breaks", ()))})}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.planting", description="Try every mutant under every law and write reports/evidence/mutants.json.")
+    parser.add_argument("only", nargs="*", help="names of mutants to try; nothing is written then")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
+    options = parser.parse_args()
+    chosen = [mutant for mutant in mutants() if not options.only or mutant.name in options.only]
+    rows = []
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        for number, row in enumerate(pool.map(examined, chosen), 1):
+            noticed = row.get("kills", row.get("breaks", row.get("accused_by", [])))
+            print(f"[{number}/{len(chosen)}] {row['name']}: {', '.join(noticed) or 'nothing noticed'}", flush=True)
+            rows.append(row)
+    bad = [row["name"] for row in rows if row.get("accused_by") or not row.get("kills", row.get("breaks", True))]
+    if not options.only:
+        kept = [row for row in rows if "accused_by" not in row]
+        document = {"schema": SCHEMA, "mutants": kept, "controls": [row for row in rows if "accused_by" in row], "digests": digests(kept)}
+        write_text(EVIDENCE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    print(f"{len(rows)} tried, {len(bad)} survivors or controls accused{': ' + ', '.join(bad) if bad else ''}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

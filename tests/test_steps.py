@@ -1,0 +1,103 @@
+"""What a derivation may not get away with: false, undecidable or divided-by-zero steps never count as held."""
+
+from __future__ import annotations
+
+import pytest
+import sympy as sp
+
+from theorems import BadLedger, algebra, gathered
+from theorems.claim import Claim, derived
+from theorems.outcome import Outcome
+from theorems.sources import S0, VASWANI
+from theorems.step import Step
+from theorems.symbols import K, Q, a, b, c, i, j, k, n, p, r, s, softmax, t, total
+
+x, y = sp.symbols("x y", real=True)
+h = sp.Symbol("h", positive=True)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step(softmax(s, i, j).diff(s[k]), "=", softmax(s, i, j) * (sp.KroneckerDelta(i, k) - softmax(s, k, j)), ""),
+        Step(total(softmax(s, i), i), "=", sp.Integer(1), ""),
+        Step(total(total(p[i] * p[j], i), j), "=", total(p[i], i) ** 2, ""),
+        Step((c * total(Q[r, a] * K[j, a], a)).diff(K[k, b]), "=", c * sp.KroneckerDelta(j, k) * Q[r, b], ""),
+        Step(2 * x * y, "<=", x**2 + y**2, "", certificate=(x - y) ** 2),
+        Step(sp.Integer(0), "<", softmax(s, i), ""),
+        Step(1 + h, "<", sp.exp(h), "", cites=VASWANI),
+    ],
+    ids=lambda step: step.latex[:40],
+)
+def test_true_steps_hold(step: Step) -> None:
+    assert step.check() is Outcome.HELD
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Step(softmax(s, i, j).diff(s[k]), "=", softmax(s, i, j) * (sp.KroneckerDelta(i, k) + softmax(s, k, j)), "wrong sign"),
+        Step(total(softmax(s, i), i), "=", n, "wrong total"),
+        Step(total(p[i] * p[i], i), "=", total(p[i], i) ** 2, "a square of a sum is no sum of squares"),
+        Step(total(sp.KroneckerDelta(i, r) * p[i], i), "=", p[r], "r runs over another range, so the delta may miss it"),
+        Step(x**2 + y**2, "<=", 2 * x * y, "wrong direction", certificate=-((x - y) ** 2)),
+        Step(2 * x * y, "<=", x**2 + y**2, "certificate of something else", certificate=(x - y) ** 2 + 1),
+        Step(softmax(s, i), "<", sp.Integer(1), "false for n = 1"),
+        Step((x**2 - y**2) / (x - y), "=", x + y, "the divisor may be zero"),
+        Step(sp.log(x**2), "=", 2 * sp.log(x), "the logarithm of a negative number"),
+        Step(sp.sqrt(x**2), "=", x, "false for negative x"),
+        Step(1 + x, "<", sp.exp(x), "equality at 0 cannot be seen by sampling", certificate=sp.exp(x) - 1 - x),
+        Step(sp.Function("g")(x), "=", sp.Function("g")(y), "unknown functions cannot be evaluated"),
+    ],
+    ids=lambda step: step.because,
+)
+def test_false_or_undecided_steps_do_not_hold(step: Step) -> None:
+    assert step.check() is not Outcome.HELD
+
+
+def test_a_cited_lemma_must_still_survive_the_balls() -> None:
+    assert Step(sp.exp(h), "<", 1 + h, "", cites=VASWANI).check() is Outcome.REFUTED
+
+
+def test_no_steps_is_not_held() -> None:
+    assert Outcome.worst([]) is Outcome.NOT_RUN
+    assert Outcome.worst([Outcome.HELD, Outcome.UNDECIDED]) is Outcome.UNDECIDED
+    assert Outcome.worst([Outcome.UNDECIDED, Outcome.HELD, Outcome.REFUTED]) is Outcome.REFUTED
+
+
+def test_the_order_of_nested_sums_does_not_matter() -> None:
+    body = Q[r, a] * K[j, a] * Q[t, b]
+    assert algebra.normal(total(total(body, a), b) - total(total(body, b), a)) == 0
+
+
+def declared(identifier: str, **fields: object) -> Claim:
+    return Claim(id=identifier, title="", states="", precise="", sources=(S0,), scope="", **fields)  # type: ignore[arg-type]
+
+
+class Topic:
+    """Stands in for a topic's module."""
+
+    def __init__(self, *claims: Claim) -> None:
+        self.__dict__.update({f"claim{number}": claim for number, claim in enumerate(claims)})
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ((declared("a.b"), declared("a.b")), r"'a\.b' is declared twice"),
+        ((declared("a.b", inventory=("C999",)),), r"unknown inventory rows \['C999'\]"),
+        ((declared("a.b", corrected_by="a.c"),), r"unknown claims \['a\.c'\]"),
+    ],
+)
+def test_a_bad_ledger_is_refused_with_the_name_of_what_is_wrong(claims: tuple[Claim, ...], message: str) -> None:
+    with pytest.raises(BadLedger, match=message):
+        gathered((Topic(*claims),))  # type: ignore[arg-type]
+
+
+def test_derived_attaches_the_steps() -> None:
+    @derived(declared("a.b"))
+    def claim():  # type: ignore[no-untyped-def]
+        yield Step(x, "=", x, "")
+
+    assert isinstance(claim, Claim)
+    assert [step.check() for step in claim.derive()] == [Outcome.HELD]  # type: ignore[misc]

@@ -1,0 +1,681 @@
+"""What masks do: causal rows, hidden keys, the constant −1e9, and masks applied after the softmax.
+
+A hidden key keeps a factor on its exponential: 0 for a mask value of −∞ (exp(−∞) = 0), exp(−B) for a finite mask value −B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import sympy as sp
+from flint import arb
+
+from theorems import exact
+from theorems.claim import Claim, derived
+from theorems.outcome import Outcome
+from theorems.sources import S0, S1, S2, S3, S4
+from theorems.step import Step
+from theorems.symbols import S, i, j, k, l, n, s, total, v
+
+Row = Sequence[int]
+Flags = Sequence[bool]
+
+B = sp.Symbol("B", positive=True)  # minus the mask value
+D = sp.Symbol("D", positive=True)  # by how much the mask value outweighs the scores
+H = sp.Symbol("H", integer=True, positive=True)  # how many keys are hidden
+g = sp.Symbol("g", integer=True, positive=True)  # a hidden key, 1..H
+u = sp.IndexedBase("u", real=True)  # scores of the hidden keys, u[g]
+w = sp.IndexedBase("w", real=True)  # values of the hidden keys, w[g]
+y = sp.IndexedBase("y", nonnegative=True)  # slack of each hidden score
+mu = sp.IndexedBase("mu", nonnegative=True)  # the factor of each key: 1 visible, 0 hidden
+V_ii = sp.Symbol("V_ii", real=True)  # the value at row i's own key, whose score is S[i, i]
+x, tau, theta = sp.symbols("x tau theta", real=True)  # arbitrary changes of one key's score and value
+
+MASK_VALUE = 10**9  # the texts' snippets use −1e9
+ROUNDS_TO_ZERO = arb(2) ** -1075  # half of the smallest float64: anything below it is stored as 0
+MARGIN = 1000  # exp(−1000) is far below that, for any number of keys that fits a machine
+FORMATS = {"float64": (53, 1023), "float32": (24, 127), "bfloat16": (8, 127), "float16": (11, 15)}  # significand bits, largest exponent
+
+
+def _visible_sum(body: sp.Expr) -> sp.Expr:
+    """Σ over keys 1..i, the ones that row i sees."""
+    return sp.Sum(body, (j, 1, i))
+
+
+def _hidden_sum(body: sp.Expr) -> sp.Expr:
+    return sp.Sum(body, (g, 1, H))
+
+
+def filled(scores: Row, visible: Flags, value: int) -> list[int]:
+    """masked_fill: the hidden scores replaced by `value`."""
+    return [score if seen else value for score, seen in zip(scores, visible, strict=True)]
+
+
+def added(scores: Row, hidden: Flags, value: int) -> list[int]:
+    """The hidden scores with `value` added."""
+    return [score + value * flag for score, flag in zip(scores, hidden, strict=True)]
+
+
+def triangle(rows: int, columns: int, diagonal: int = 0) -> list[list[bool]]:
+    """tril(ones(rows, columns), diagonal): True where column ≤ row + diagonal."""
+    return [[column <= row + diagonal for column in range(columns)] for row in range(rows)]
+
+
+def _causal_rows(scores: Sequence[Row]) -> Outcome:
+    """Fill with −∞ above the diagonal, row by row, against softmax of the row's own prefix; the additive 0/−∞ mask multiplies the exponentials."""
+    outcomes = []
+    for place, (row, seen) in enumerate(zip(scores, triangle(len(scores), len(scores)), strict=True)):
+        prefix = [*exact.softmax(row[: place + 1]), *[arb(0)] * (len(row) - place - 1)]
+        exponentials = [exact.ball(score).exp() * flag for score, flag in zip(row, seen, strict=True)]
+        mass = sum(exponentials, arb(0))
+        outcomes += [exact.equal(exact.softmax(row, seen), prefix), exact.equal([x / mass for x in exponentials], prefix)]
+    return Outcome.worst(outcomes)
+
+
+@derived(
+    Claim(
+        id="masks.causal-rows",
+        title="A causal mask of −∞ leaves row i the softmax of its first i scores",
+        states="A lower-triangular mask, filled or added as −∞ above the diagonal, lets row i see positions up to i only.",
+        precise=r"Row i gets $\mathrm{softmax}(s_1,\dots,s_i)$ and exact zeros after it, its normaliser is positive because its own key is visible, and a finite mask "
+        r"value $-B$, filled into the $H=n-i$ hidden places, leaves them a mass of at most $He^{-B}/\sum_{j\le i}e^{s_j}$, whose limit at $B\to\infty$ is 0.",
+        sources=(S1.at("Causal (Masked) Attention"), S3.at("Causal Masking")),
+        scope="every row i ≥ 1 of every length, every real score; exp(−∞) = 0; filling −∞ and adding 0/−∞ agree because every finite score + (−∞) = −∞",
+        inventory=("C176", "C181"),
+        holds=_causal_rows,
+    )
+)
+def causal_rows() -> Iterator[Step]:
+    seen = _visible_sum(sp.exp(s[j]))
+    yield Step(sp.Integer(0), "<", seen, "row i sees at least its own key, so nothing is divided by zero")
+    yield Step(_visible_sum(sp.exp(s[j]) / sp.Sum(sp.exp(s[l]), (l, 1, i))), "=", sp.Integer(1), "the visible weights sum to one by themselves")
+    hidden = _hidden_sum(sp.exp(-B))
+    yield Step(hidden, "=", H * sp.exp(-B), "filling puts the same number in every hidden place")
+    yield Step(
+        hidden / (seen + hidden),
+        "<=",
+        H * sp.exp(-B) / seen,
+        "dropping the hidden part of the normaliser only increases the quotient",
+        certificate=H**2 * sp.exp(-2 * B) / (seen * (seen + H * sp.exp(-B))),
+    )
+
+
+def _unmoved(scores: Row, values: Row, visible: Flags, place: int, score: int, value: int) -> Outcome:
+    """Whether the output stays as it was when a hidden key's score and value are replaced (nothing to check at a visible one)."""
+    if visible[place] or not any(visible):
+        return Outcome.HELD
+    changed = [[new if at == place else old for at, old in enumerate(row)] for row, new in ((scores, score), (values, value))]
+    return exact.equal(_answer(changed[0], changed[1], visible), _answer(scores, values, visible))
+
+
+def _answer(scores: Row, values: Row, visible: Flags) -> arb:
+    return sum((p * value for p, value in zip(exact.softmax(scores, visible), values, strict=True)), arb(0))
+
+
+def _factor(score: sp.Expr) -> sp.Expr:
+    """What key j adds to the normaliser: key k is hidden and has the given score, every other key has the factor mu[j]."""
+    hides = sp.KroneckerDelta(j, k)
+    return mu[j] * (1 - hides) * sp.exp(s[j] + hides * (score - s[j]))
+
+
+def _with_hidden_key(score: sp.Expr, value: sp.Expr) -> sp.Expr:
+    """The output of row i, which sees its own key and hides key k; k has the score and value given."""
+    own, moved = sp.exp(S[i, i]), v[j] + sp.KroneckerDelta(j, k) * (value - v[j])
+    return (own * V_ii + total(_factor(score) * moved, j)) / (own + total(_factor(score), j))
+
+
+@derived(
+    Claim(
+        id="masks.hidden-key-has-no-influence",
+        title="What stands at a key hidden by −∞ cannot be seen in the output",
+        states="Masking before the softmax removes every dependence on the hidden keys and values.",
+        precise=r"If key $k$ is hidden by $-\infty$ and some key is visible, then replacing its score and its value by any others leaves the row's output exactly as it was.",
+        sources=(S1.at("Causal (Masked) Attention"), S0.at("Mathematical Formulation")),
+        scope="every number of keys, every mask that leaves one key visible, every real score and value; finite changes, hence also all derivatives",
+        inventory=("C089",),
+        holds=_unmoved,
+    )
+)
+def hidden_key_has_no_influence() -> Iterator[Step]:
+    yield Step(
+        total(_factor(x), j),
+        "=",
+        total(mu[j] * (1 - sp.KroneckerDelta(j, k)) * sp.exp(s[j]), j),
+        "the exponential of the hidden score is multiplied by zero, whatever the score",
+    )
+    yield Step(_with_hidden_key(x, tau), "=", _with_hidden_key(s[k], v[k]), "the new score x and the new value τ are both multiplied by zero")
+
+
+def _multiplied_unmoved(scores: Row, values: Row, visible: Flags, place: int, score: int, value: int) -> Outcome:
+    """The same question where the mask multiplies the weights after the softmax."""
+    if visible[place] or not any(visible):
+        return Outcome.HELD
+    changed = [[new if at == place else old for at, old in enumerate(row)] for row, new in ((scores, score), (values, value))]
+    return exact.equal(_multiplied_answer(changed[0], changed[1], visible), _multiplied_answer(scores, values, visible))
+
+
+def _multiplied_answer(scores: Row, values: Row, visible: Flags) -> arb:
+    return sum((p * seen * value for p, seen, value in zip(exact.softmax(scores), visible, values, strict=True)), arb(0))
+
+
+def _worked_multiplied(scores: Row, values: Row, visible: Flags, place: int, score: int, value: int) -> str:
+    changed = [score if at == place else old for at, old in enumerate(scores)]
+    before, after = exact.softmax(scores), exact.softmax(changed)
+    return "\n".join(
+        [
+            f"Scores {list(scores)}, mask {[int(seen) for seen in visible]}, values {list(values)}. The softmax over all keys is "
+            f"[{', '.join(map(exact.show, before))}]; multiplied by the mask and the values it gives {exact.show(_multiplied_answer(scores, values, visible))}.",
+            f"Key {place + 1} is hidden. Change its score to {score}: the softmax becomes [{', '.join(map(exact.show, after))}], "
+            f"and the output {exact.show(_multiplied_answer(changed, values, visible))}. The hidden key still sits in the normaliser of the visible weights.",
+        ]
+    )
+
+
+masking_after_softmax_hides = Claim(
+    id="masks.multiplied-mask-hides",
+    title="A mask multiplied onto the softmax hides the masked keys",
+    states="The pattern mask may be multiplied elementwise onto the softmax weights.",
+    reading="As a mask it should keep the output of a row from depending on the keys that the row must not see (a causal mask, for one).",
+    precise=r"With $A = M\odot\mathrm{softmax}(s)$ and $M_k=0$, the output $\sum_j A_jv_j$ does not depend on the score and value at $k$.",
+    sources=(S0.at("Mathematical Formulation"),),
+    scope="one row, any mask with a visible key",
+    inventory=("C089",),
+    holds=_multiplied_unmoved,
+    worked=_worked_multiplied,
+    corrected_by="masks.hidden-key-has-no-influence",
+)
+
+
+def _multiplied_is_attention(scores: Row, visible: Flags) -> Outcome:
+    if not any(visible):
+        return Outcome.HELD
+    return exact.equal([p * seen for p, seen in zip(exact.softmax(scores), visible, strict=True)], exact.softmax(scores, visible))
+
+
+def _renormalised_is_attention(scores: Row, visible: Flags) -> Outcome:
+    if not any(visible):
+        return Outcome.HELD
+    kept = [p * seen for p, seen in zip(exact.softmax(scores), visible, strict=True)]
+    mass = sum(kept, arb(0))
+    return exact.equal([p / mass for p in kept], exact.softmax(scores, visible))
+
+
+def _worked_mass(scores: Row, visible: Flags) -> str:
+    kept = [p * seen for p, seen in zip(exact.softmax(scores), visible, strict=True)]
+    return (
+        f"Scores {list(scores)}, mask {[int(seen) for seen in visible]}: mask times softmax is [{', '.join(map(exact.show, kept))}], "
+        f"which sums to {exact.show(sum(kept, arb(0)))}. The softmax over the visible keys alone is [{', '.join(map(exact.show, exact.softmax(scores, visible)))}]."
+    )
+
+
+multiplied_mask = Claim(
+    id="masks.multiplied-mask-is-sparse-attention",
+    title="Sparse attention is the mask times the softmax",
+    states="Sparse attention weights are a mask multiplied elementwise onto the softmax of all scores.",
+    reading="The result should be what the same page defines for a window: a softmax over the keys that are kept.",
+    precise=r"$M\odot\mathrm{softmax}(s)=\mathrm{softmax}$ over the keys with $M_j=1$, for every 0/1 mask with a visible key.",
+    sources=(S0.at("Mathematical Formulation"),),
+    scope="one row, any 0/1 mask that keeps a key",
+    inventory=("C088",),
+    holds=_multiplied_is_attention,
+    worked=_worked_mass,
+    corrected_by="masks.renormalised-mask",
+)
+
+
+@derived(
+    Claim(
+        id="masks.renormalised-mask",
+        title="A mask on the weights needs a second normalisation",
+        states="Mask times softmax, divided by its own row sum, is the softmax over the kept keys.",
+        precise=r"$\dfrac{M_i\,\mathrm{softmax}(s)_i}{\sum_j M_j\,\mathrm{softmax}(s)_j} = \dfrac{M_ie^{s_i}}{\sum_j M_je^{s_j}}$ wherever the divisor is not 0; "
+        r"without that division the row sums to $1$ minus the hidden mass.",
+        sources=(S0.at("Mathematical Formulation"),),
+        scope="every number of keys, every real score, every non-negative mask with a positive entry",
+        inventory=("C088",),
+        holds=_renormalised_is_attention,
+    )
+)
+def renormalised_mask() -> Iterator[Step]:
+    mass = sp.Sum(sp.exp(s[l]), (l, 1, n))
+    kept = total(mu[j] * sp.exp(s[j]), j)
+    yield Step(
+        total(mu[j] * sp.exp(s[j]) / mass, j),
+        "=",
+        1 - total((1 - mu[j]) * sp.exp(s[j]) / mass, j),
+        "all weights sum to one, so the kept ones sum to one minus the dropped ones",
+    )
+    yield Step(
+        (mu[i] * sp.exp(s[i]) / mass) / total(mu[j] * sp.exp(s[j]) / mass, j),
+        "=",
+        mu[i] * sp.exp(s[i]) / kept,
+        "the normaliser over all keys cancels",
+        nonzero=(kept, total(mu[j] * sp.exp(s[j]) / mass, j)),
+    )
+
+
+def stacked(tokens: Sequence[int], weights: Sequence[tuple[int, int]], causal: bool) -> list[arb]:
+    """Layers x ← x + Att(x) on tokens of width 1; each layer has a (query·key, value) pair of weights."""
+    values = [exact.ball(token) for token in tokens]
+    seen = triangle(len(tokens), len(tokens)) if causal else [[True] * len(tokens)] * len(tokens)
+    for score, value in weights:
+        rows = exact.attention([[score * token] for token in values], [[token] for token in values], [[value * token] for token in values], visible=seen)
+        values = [token + row[0] for token, row in zip(values, rows, strict=True)]
+    return values
+
+
+def _future_unseen(tokens: Row, weights: Sequence[tuple[int, int]], place: int, token: int) -> Outcome:
+    changed = [token if at == place else old for at, old in enumerate(tokens)]
+    return exact.equal(stacked(changed, weights, True)[:place], stacked(tokens, weights, True)[:place])
+
+
+@derived(
+    Claim(
+        id="masks.causal-stack",
+        title="Under a causal mask no output depends on a later token, at any depth",
+        states="A causal mask keeps information of future positions out of the present ones.",
+        precise=r"$\partial o_i/\partial x_k=0$ for every $k>i$, for any number of causally masked layers. One layer: a later token enters row i only through the score and "
+        r"value at a hidden key, and along any line in which both move (at the rates $x$ and $\tau$) the derivative of the output is 0. More layers: a product of two "
+        r"Jacobians without entries at $k>i$ has none either, since each term of $\sum_k A_{ik}B_{kj}$ with $j>i$ has $k>i$ or $j>k$.",
+        sources=(S1.at("Causal (Masked) Attention"), S3.at("Causal Masking"), S4.at("BERT and GPT")),
+        scope="every length, every depth, mask value −∞; between the layers anything that acts on each position by itself (residuals, norms, feed-forward)",
+        inventory=("C177",),
+        uses=("masks.hidden-key-has-no-influence",),
+        holds=_future_unseen,
+    )
+)
+def causal_stack() -> Iterator[Step]:
+    outer, inner = sp.IndexedBase("A", real=True), sp.IndexedBase("B", real=True)  # the Jacobians of two layers
+    mask = sp.Symbol("z", nonnegative=True)
+    past_terms = sp.Sum(outer[i, l] * (mask * inner[l, j]), (l, 1, i))
+    future_terms = sp.Sum((mask * outer[i, l]) * inner[l, j], (l, i + 1, n))
+    yield Step(
+        past_terms + future_terms,
+        "=",
+        mask * (sp.Sum(outer[i, l] * inner[l, j], (l, 1, i)) + sp.Sum(outer[i, l] * inner[l, j], (l, i + 1, n))),
+        "if both Jacobians have the factor z at later positions, so has each term of their product at j > i: the mask −∞ is z = 0",
+    )
+    moving = _with_hidden_key(s[k] + theta * x, v[k] + theta * tau)
+    yield Step(sp.Derivative(moving, theta), "=", sp.Integer(0), "no term of the row's output moves with the hidden key")
+
+
+def _value_moves_output(scores: Row, values: Row, place: int, shift: int) -> Outcome:
+    """Raising one value by `shift` > 0 raises the output."""
+    raised = [value + shift * (at == place) for at, value in enumerate(values)]
+    everywhere = [True] * len(scores)
+    return exact.decided(bool(_answer(scores, raised, everywhere) > _answer(scores, values, everywhere)))
+
+
+@derived(
+    Claim(
+        id="masks.unmasked-sees-the-future",
+        title="Without a mask every value moves every output",
+        states="Bidirectional attention can see later tokens.",
+        precise=r"$\partial o_i/\partial v_k = p_{ik} > 0$ for every pair i, k, later ones included.",
+        sources=(S1.at("Non-Causal (Bidirectional) Attention"), S4.at("BERT and GPT")),
+        scope="unmasked attention, every length, every finite score; the output as a function of the values",
+        inventory=("C178",),
+        holds=_value_moves_output,
+    )
+)
+def unmasked_sees_the_future() -> Iterator[Step]:
+    output = total(sp.exp(S[i, j]) * v[j], j) / sp.Sum(sp.exp(S[i, l]), (l, 1, n))
+    weight = sp.exp(S[i, k]) / sp.Sum(sp.exp(S[i, l]), (l, 1, n))
+    yield Step(sp.Derivative(output, v[k]), "=", weight, "the output is linear in the values, and the weight is the coefficient")
+    yield Step(sp.Integer(0), "<", sp.Derivative(output, v[k]), "exponentials are positive", certificate=weight)
+
+
+def hidden_mass(scores: Row, hidden: Flags) -> arb:
+    """The weight of all hidden keys together, where the mask adds −1e9 to their scores; in real arithmetic, as a ball."""
+    weights = exact.softmax(added(scores, hidden, -MASK_VALUE))
+    return sum((p for p, flag in zip(weights, hidden, strict=True) if flag), arb(0))
+
+
+def outweighs(scores: Row, hidden: Flags) -> bool:
+    """Whether some visible score lies at most 1e9 − 1000 below every hidden one."""
+    seen = [score for score, flag in zip(scores, hidden, strict=True) if not flag]
+    return bool(seen) and all(score - max(seen) <= MASK_VALUE - MARGIN for score, flag in zip(scores, hidden, strict=True) if flag)
+
+
+def _nothing_is_left(scores: Row, hidden: Flags) -> Outcome:
+    return exact.decided(bool(hidden_mass(scores, hidden) < ROUNDS_TO_ZERO))
+
+
+def _nothing_is_left_if_outweighed(scores: Row, hidden: Flags) -> Outcome:
+    return _nothing_is_left(scores, hidden) if outweighs(scores, hidden) else Outcome.HELD
+
+
+def _worked_constant(scores: Row, hidden: Flags) -> str:
+    masked = added(scores, hidden, -MASK_VALUE)
+    weights = ", ".join(map(exact.show, exact.softmax(masked)))
+    return (
+        f"Scores {list(scores)}, hidden {[int(flag) for flag in hidden]}: the mask makes them {masked}. Subtract their maximum {max(masked)}, which softmax ignores: "
+        f"{[score - max(masked) for score in masked]}. The weights are [{weights}]; the hidden keys keep {exact.show(hidden_mass(scores, hidden))}, "
+        "where −∞ would give them nothing (or, with no key visible, no softmax at all: 0/0)."
+    )
+
+
+large_constant = Claim(
+    id="masks.minus-1e9-hides",
+    title="Adding −1e9 gives masked positions no attention",
+    states="Positions with −1e9 added to (or filled into) their scores receive no attention: the constant acts as −∞.",
+    reading="For every row of scores and every mask, the weights of the masked keys are so small that float64 stores them as 0.",
+    precise=r"$\sum_{j\ \mathrm{hidden}}p_j < 2^{-1075}$, half of the smallest positive float64, for every row of scores and every mask.",
+    sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
+    scope="one row of real scores in exact arithmetic",
+    inventory=("C183", "C184"),
+    holds=_nothing_is_left,
+    worked=_worked_constant,
+    unsaid="some key of the row is visible, and its score lies less than the constant below the hidden ones",
+    corrected_by="masks.finite-constant",
+)
+
+
+@derived(
+    Claim(
+        id="masks.finite-constant",
+        title="What a finite mask constant leaves to the hidden keys",
+        states="A finite mask value −B leaves hidden keys a weight that is exponentially small in how far B outweighs the scores.",
+        precise=r"Let key $k$ be visible and the $H$ hidden scores be at most $s_k + B - D$. With $-B$ added, the hidden keys together weigh at most $He^{-D}$. "
+        r"For B = 1e9 and D = 1000 that is below $2^{-1075}$ for every $H$ up to $e^{254}$.",
+        sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
+        scope="every number of keys, every mask that leaves a key visible, every real score within the stated bound; the hidden scores are s_k + B − D − y_g with y_g ≥ 0",
+        inventory=("C183", "C184"),
+        holds=_nothing_is_left_if_outweighed,
+    )
+)
+def finite_constant() -> Iterator[Step]:
+    own, others = sp.exp(s[k]), total(mu[j] * sp.exp(s[j]), j)
+    hidden = _hidden_sum(sp.exp(s[k] + B - D - y[g] - B))
+    slack = sp.exp(-D) * _hidden_sum(1 - sp.exp(-y[g]))
+    yield Step(hidden, "=", own * sp.exp(-D) * _hidden_sum(sp.exp(-y[g])), "the constant cancels, and what is left is measured from the visible score")
+    yield Step(
+        hidden / (own + others + hidden),
+        "<=",
+        hidden / own,
+        "the normaliser is at least the visible key's own exponential",
+        certificate=hidden * (others + hidden) / (own * (own + others + hidden)),
+    )
+    yield Step(
+        hidden / (own + others + hidden),
+        "<=",
+        H * sp.exp(-D),
+        "each of the H terms is at most exp(−D) times that exponential",
+        certificate=hidden * (others + hidden) / (own * (own + others + hidden)) + slack,
+    )
+
+
+def rounded_is_finite(value: int, form: str) -> bool:
+    """Whether rounding the integer to the format (nearest, ties to even) gives a finite number: |value| below the largest plus half its last place."""
+    bits, exponent = FORMATS[form]
+    return Fraction(abs(value)) < (2 - Fraction(1, 2**bits)) * Fraction(2) ** exponent
+
+
+def largest(form: str) -> int:
+    bits, exponent = FORMATS[form]
+    return int((2 - Fraction(2, 2**bits)) * 2**exponent)
+
+
+def _finite_row(form: str, visible: Flags, value: int) -> Outcome:
+    """Whether masked_fill with `value` leaves a row (all scores 0) with finite weights: some logit must be finite after rounding to the format."""
+    return exact.decided(any(seen or rounded_is_finite(value, form) for seen in visible))
+
+
+def _every_format(form: str, visible: Flags) -> Outcome:
+    return _finite_row(form, visible, -MASK_VALUE)
+
+
+def _every_format_by_its_own(form: str, visible: Flags) -> Outcome:
+    return _finite_row(form, visible, -largest(form))
+
+
+def _worked_format(form: str, visible: Flags) -> str:
+    return (
+        f"The largest finite {form} is {largest(form)}, and numbers from {largest(form)} plus half a unit in the last place on round to infinity, so −1e9 becomes −∞. "
+        f"In a row with mask {[int(seen) for seen in visible]} (1 = visible) every logit is then −∞, the row maximum too, and −∞ − (−∞) is not a number. "
+        "Check with `import numpy as np; np.float16(-1e9)`. (PyTorch's `masked_fill` raises at such a constant instead of filling it in.)"
+    )
+
+
+dtype_agnostic = Claim(
+    id="masks.minus-1e9-in-every-dtype",
+    title="The masking code with −1e9 works in every dtype",
+    states="The attention snippets, with −1e9 written into them, apply to tensors of any floating dtype.",
+    reading="In float64, float32, bfloat16 and float16 alike −1e9 is a number, so that finite scores and any mask give finite weights, as in real arithmetic.",
+    precise=r"Rounded to the format, the masked logits of every row contain a finite number, for each of the four formats.",
+    sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
+    scope="IEEE formats with rounding to nearest; rows of any mask, fully masked ones included",
+    inventory=("C185",),
+    holds=_every_format,
+    worked=_worked_format,
+    corrected_by="masks.smallest-finite-fill",
+)
+
+
+@derived(
+    Claim(
+        id="masks.smallest-finite-fill",
+        title="Fill with the dtype's own most negative number",
+        states="A fill with the most negative finite number of the format keeps every row finite.",
+        precise=r"A row of n keys, all filled with the same finite number $-B$, has the weights $1/n$; $-B$ is finite in the format when it is the format's own most negative number.",
+        sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
+        scope="every n and every finite B (symbolic); the four formats (exact evaluation). Filled, not added: adding it to a negative score may overflow",
+        inventory=("C185",),
+        holds=_every_format_by_its_own,
+    )
+)
+def smallest_finite_fill() -> Iterator[Step]:
+    filled_row = sp.Sum(sp.exp(-B), (l, 1, n))
+    yield Step(sp.exp(-B) / filled_row, "=", 1 / n, "equal logits, however negative, give equal weights")
+
+
+def broadcast(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...] | None:
+    """The shape of left + right under the usual rule (align at the end; sizes equal or 1), or None where there is none."""
+    width = max(len(left), len(right))
+    pairs = list(zip((1,) * (width - len(left)) + tuple(left), (1,) * (width - len(right)) + tuple(right), strict=True))
+    if any(x != y and 1 not in (x, y) for x, y in pairs):
+        return None
+    return tuple(y if x == 1 else x for x, y in pairs)
+
+
+def _in_place(logits: Sequence[int], mask: Sequence[int]) -> Outcome:
+    """logits += mask keeps the shape of logits, so it fails where the sum would have another one."""
+    together = broadcast(logits, mask)
+    return exact.decided(together is None or together == tuple(logits))
+
+
+def _out_of_place(logits: Sequence[int], mask: Sequence[int]) -> Outcome:
+    """logits + mask holds every entry of both: each size is that of the logits, or of the mask where the logits have 1 or none."""
+    together = broadcast(logits, mask)
+    if together is None:
+        return Outcome.HELD
+    return exact.decided(broadcast(together, logits) == together == broadcast(together, mask))
+
+
+def _worked_shapes(logits: Sequence[int], mask: Sequence[int]) -> str:
+    return (
+        f"Logits of shape {tuple(logits)} and a mask of shape {tuple(mask)} broadcast together to {broadcast(logits, mask)}, which is not the logits' shape; "
+        "an in-place sum has no room for it and raises. Check with "
+        f"`import numpy as np; logits = np.zeros({tuple(logits)}); logits += np.zeros({tuple(mask)})`."
+    )
+
+
+any_broadcastable_mask = Claim(
+    id="masks.any-broadcastable-mask",
+    title="The mask may have any shape that broadcasts with the logits",
+    states="The optional mask is added to the logits in place, whatever its shape.",
+    reading="Every mask that can be broadcast with the logits works in the snippet's in-place addition.",
+    precise=r"If logits and mask broadcast together, `logits += mask` succeeds.",
+    sources=(S2.at("Implementation Example"),),
+    scope="shapes of any number of axes; the broadcasting rule of NumPy and PyTorch",
+    inventory=("C186",),
+    holds=_in_place,
+    worked=_worked_shapes,
+    corrected_by="masks.out-of-place-mask",
+)
+out_of_place_mask = Claim(
+    id="masks.out-of-place-mask",
+    title="Out of place, any broadcastable mask works",
+    states="The sum logits + mask exists for every mask that broadcasts with the logits; in place the mask must broadcast to the logits' own shape.",
+    precise=r"If logits and mask broadcast together, the shape of `logits + mask` is one to which both broadcast.",
+    sources=(S2.at("Implementation Example"),),
+    scope="shapes of any number of axes; the broadcasting rule of NumPy and PyTorch",
+    inventory=("C186",),
+    holds=_out_of_place,
+)
+
+
+def first_snippet(scores: Row, mask: Row) -> list[arb]:
+    """scores + mask · (−1e9), then softmax: 1 hides."""
+    return exact.softmax([score - MASK_VALUE * flag for score, flag in zip(scores, mask, strict=True)])
+
+
+def second_snippet(scores: Row, mask: Row) -> list[arb]:
+    """masked_fill(mask == 0, −1e9), then softmax: 0 hides."""
+    return exact.softmax(filled(scores, [flag != 0 for flag in mask], -MASK_VALUE))
+
+
+def _agree(left: Sequence[arb], right: Sequence[arb]) -> Outcome:
+    """Equal up to what float64 could not store: a certain difference beyond that refutes."""
+    return exact.at_most([abs(x - y) for x, y in zip(left, right, strict=True)], [ROUNDS_TO_ZERO] * len(left))
+
+
+def _share(scores: Row, mask: Row) -> Outcome:
+    return _agree(first_snippet(scores, mask), second_snippet(scores, mask))
+
+
+def _share_flipped(scores: Row, mask: Row) -> Outcome:
+    if not any(mask):
+        return Outcome.HELD
+    return _agree(first_snippet(scores, [1 - flag for flag in mask]), second_snippet(scores, mask))
+
+
+def _worked_share(scores: Row, mask: Row) -> str:
+    first, second = (", ".join(map(exact.show, snippet(scores, mask))) for snippet in (first_snippet, second_snippet))
+    return (
+        f"Scores {list(scores)}, mask {list(mask)}. Adding mask · (−1e9) pushes down the places with 1, and gives the weights [{first}]; filling −1e9 where the mask "
+        f"is 0 pushes down the places with 0, and gives [{second}]."
+    )
+
+
+shared_masks = Claim(
+    id="masks.snippets-share-masks",
+    title="The course's snippets can be given the same mask",
+    states="Several snippets take an argument called mask, none of them saying which value hides.",
+    reading="One 0/1 mask handed to the two snippets of the same text gives the same attention weights (to float64 accuracy).",
+    precise=r"softmax of $s + m\cdot(-10^9)$ equals softmax of $s$ with $-10^9$ filled in where $m=0$, for every mask $m\in\{0,1\}^n$.",
+    sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation"), S1.at("Causal (Masked) Attention"), S3.at("Causal Masking")),
+    scope="one row of small scores; the fill convention of the second snippet is also that of the tril snippet, and an additive 0/−∞ mask is a third convention",
+    inventory=("C182",),
+    holds=_share,
+    worked=_worked_share,
+    corrected_by="masks.opposite-polarity",
+)
+
+
+@derived(
+    Claim(
+        id="masks.opposite-polarity",
+        title="The two snippets agree when one mask is the other's complement",
+        states="1 hides in the adding snippet and shows in the filling one; with the mask complemented they agree but for what a finite constant leaves.",
+        precise=r"Let $Z=e^{s_i}+R$ be the visible keys' exponentials, and $F$, $G$ what the hidden keys keep in the normaliser when $-B$ is filled "
+        r"($F=He^{-B}$) or added ($G=e^{-B}\sum_g e^{u_g}$). The weight of a visible key $i$ differs by at most $G/Z$ upward and $F/Z$ downward.",
+        sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
+        scope="rows with a visible key, every real score, every B; a fully masked row is uniform under filling and the plain softmax under adding",
+        inventory=("C182",),
+        holds=_share_flipped,
+    )
+)
+def opposite_polarity() -> Iterator[Step]:
+    own, rest = sp.exp(s[i]), sp.Symbol("R", nonnegative=True)
+    seen = own + rest
+    fill, add = H * sp.exp(-B), sp.exp(-B) * _hidden_sum(sp.exp(u[g]))
+
+    def certificate(less: sp.Expr, more: sp.Expr) -> sp.Expr:
+        above = more * seen * rest + more**2 * seen + less * more * seen + less * more**2 + own * less * seen
+        return above / (seen * (seen + less) * (seen + more))
+
+    difference = own / (seen + fill) - own / (seen + add)
+    yield Step(-difference, "<=", fill / seen, "the two weights differ only in what the hidden keys keep in the normaliser", certificate=certificate(add, fill))
+    yield Step(difference, "<=", add / seen, "and the same with filling and adding exchanged", certificate=certificate(fill, add))
+
+
+def _padding(scores: Row, values: Row, padding_scores: Row, padding_values: Row) -> Outcome:
+    visible = [True] * len(scores) + [False] * len(padding_scores)
+    padded = _answer([*scores, *padding_scores], [*values, *padding_values], visible)
+    return exact.equal(padded, _answer(scores, values, [True] * len(scores)))
+
+
+@derived(
+    Claim(
+        id="masks.padding",
+        title="Masking padded keys is removing them",
+        states="With padding masked, attention ignores the padding tokens.",
+        precise=r"Let padded keys keep the factor $z$ on their exponentials. The output differs from attention to the real keys alone, $o$, by exactly "
+        r"$z\sum_g e^{u_g}(w_g-o)$ over the normaliser: nothing for the mask $-\infty$ ($z=0$), and $O(e^{-B})$ for $-B$.",
+        sources=(S1.at("Batch Processing"),),
+        scope="real queries, at least one real key, any number of padded keys with any scores u and values w; the rows of padded queries are not meant and must be dropped",
+        inventory=("C153",),
+        holds=_padding,
+    )
+)
+def padding() -> Iterator[Step]:
+    keeps = sp.Symbol("z", nonnegative=True)
+    seen, padded = _visible_sum(sp.exp(s[j])), keeps * _hidden_sum(sp.exp(u[g]))
+    alone = _visible_sum(sp.exp(s[j]) * v[j]) / seen
+    together = (_visible_sum(sp.exp(s[j]) * v[j]) + keeps * _hidden_sum(sp.exp(u[g]) * w[g])) / (seen + padded)
+    yield Step(
+        together - alone,
+        "=",
+        keeps * _hidden_sum(sp.exp(u[g]) * (w[g] - alone)) / (seen + padded),
+        "put both over one normaliser: every term that does not carry z cancels",
+    )
+
+
+def _cached_positions(cached: int, fresh: int) -> list[list[bool]]:
+    """Which keys each fresh query may see when `cached` earlier tokens stand before it."""
+    return [[key <= cached + query for key in range(cached + fresh)] for query in range(fresh)]
+
+
+def _square_triangle(cached: int, fresh: int) -> Outcome:
+    return exact.decided(triangle(fresh, cached + fresh) == _cached_positions(cached, fresh))
+
+
+def _shifted_triangle(cached: int, fresh: int) -> Outcome:
+    return exact.decided(triangle(fresh, cached + fresh, diagonal=cached) == _cached_positions(cached, fresh))
+
+
+def _worked_triangle(cached: int, fresh: int) -> str:
+    shown = [[int(seen) for seen in row] for row in triangle(fresh, cached + fresh)]
+    wanted = [[int(seen) for seen in row] for row in _cached_positions(cached, fresh)]
+    return (
+        f"{cached} cached token(s) and {fresh} new: there are {fresh} queries and {cached + fresh} keys. The first new query stands at position {cached + 1} and may "
+        f"see keys 1 to {cached + 1}. tril(ones({fresh}, {cached + fresh})) is {shown}, the causal mask is {wanted}."
+    )
+
+
+square_triangle = Claim(
+    id="masks.tril-is-the-causal-mask",
+    title="The lower triangle is the causal mask",
+    states="The causal mask is tril of ones, also when keys and values come from a cache.",
+    reading="tril(ones(n_q, n_k)), with the n_q queries being the newest of n_k positions, lets each query see its own position and all earlier ones, and nothing later.",
+    precise=r"$[\,j\le i\,]$ equals $[\,j\le i+(n_k-n_q)\,]$ for all queries i and keys j.",
+    sources=(S1.at("Causal (Masked) Attention"), S1.at("Attention Caching")),
+    scope="any number of cached and new tokens",
+    inventory=("C163",),
+    holds=_square_triangle,
+    worked=_worked_triangle,
+    unsaid="there are as many queries as keys (nothing is cached)",
+    corrected_by="masks.shifted-triangle",
+)
+shifted_triangle = Claim(
+    id="masks.shifted-triangle",
+    title="With a cache the triangle's diagonal shifts by the number of cached keys",
+    states="tril(ones(n_q, n_k), diagonal = n_k − n_q) is the causal mask of the newest n_q positions.",
+    precise=r"Query i stands at position $i+(n_k-n_q)$, so it sees the keys $j\le i+(n_k-n_q)$.",
+    sources=(S1.at("Attention Caching"),),
+    scope="any number of cached and new tokens",
+    inventory=("C163",),
+    holds=_shifted_triangle,
+)

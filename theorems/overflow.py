@@ -1,0 +1,526 @@
+"""Softmax in floating point: where the exponential overflows, and what the proposed remedies do about it.
+
+The exact checks emulate a format: every operation is rounded to nearest, ties to even, from a ball that contains its true value
+(an exponential is taken to be correctly rounded), and a result beyond the largest finite number becomes infinite. So a finding does
+not depend on any library's exponential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import sympy as sp
+from flint import arb
+
+from theorems import exact
+from theorems.claim import Claim, derived
+from theorems.outcome import Outcome
+from theorems.sources import BLANCHARD, MILAKOV, S1
+from theorems.step import Step
+from theorems.symbols import T, j, l, n, s, total
+
+INFINITE = "inf"
+NOT_A_NUMBER = "nan"
+Float = Fraction | str  # a finite number of the format, or one of the two words above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A binary floating-point format: significant bits with the leading one, and the largest and smallest exponent of a normal number."""
+
+    name: str
+    bits: int
+    top: int
+    bottom: int
+
+    @property
+    def largest(self) -> Fraction:
+        return (2 - Fraction(1, 2 ** (self.bits - 1))) * (1 << self.top)
+
+    def rounded(self, x: Fraction) -> Float:
+        """The nearest number of the format (ties to even); infinite from half a unit above the largest finite number on (the sign of an infinity is "
+        "dropped)."""
+        if x <= 0:
+            mirrored = self.rounded(-x) if x else x
+            return -mirrored if isinstance(mirrored, Fraction) else mirrored
+        exponent = max(x.numerator.bit_length() - x.denominator.bit_length(), self.bottom)
+        exponent -= x < Fraction(2) ** exponent and exponent > self.bottom
+        unit = Fraction(2) ** (exponent - self.bits + 1)
+        nearest = round(x / unit) * unit
+        return nearest if nearest <= self.largest else INFINITE
+
+
+HALF = Format(name="float16", bits=11, top=15, bottom=-14)
+BRAIN = Format(name="bfloat16", bits=8, top=127, bottom=-126)
+SINGLE = Format(name="float32", bits=24, top=127, bottom=-126)
+DOUBLE = Format(name="float64", bits=53, top=1023, bottom=-1022)
+FORMATS = {f.name: f for f in (HALF, BRAIN, SINGLE, DOUBLE)}
+
+
+class TooClose(ArithmeticError):
+    """Raised when a ball straddles a rounding boundary, so that the rounded value is not known."""
+
+
+def _rounded_ball(x: arb, fmt: Format) -> Float:
+    """The format's value of the real number in the ball. Raises TooClose if both ends do not round to the same."""
+    low, high = (fmt.rounded(_fraction(end)) for end in (x.lower(), x.upper()))
+    if low != high:
+        raise TooClose(f"{x} straddles a rounding boundary of {fmt.name}")
+    return low
+
+
+def _fraction(x: arb) -> Fraction:
+    mantissa, exponent = x.man_exp()
+    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+
+
+def _exponential(x: Fraction, fmt: Format) -> Float:
+    return _rounded_ball(exact.ball(x).exp(), fmt)
+
+
+def _sum(terms: Sequence[Float], fmt: Format) -> Float:
+    """Terms added from the left, each partial sum rounded; all terms are ≥ 0."""
+    sofar: Float = Fraction(0)
+    for term in terms:
+        sofar = INFINITE if isinstance(sofar, str) or isinstance(term, str) else fmt.rounded(sofar + term)
+    return sofar
+
+
+def _quotient(above: Float, below: Float, fmt: Format) -> Float:
+    if isinstance(above, str) or below == 0:
+        return NOT_A_NUMBER  # ∞/∞, since the sum holds the same infinity; or 0/0
+    return Fraction(0) if isinstance(below, str) else fmt.rounded(above / below)
+
+
+def naive_softmax(scores: Sequence[Fraction], fmt: Format) -> list[Float]:
+    """exp(s_j)/Σ exp(s_l) with every operation rounded to the format."""
+    exponentials = [_exponential(x, fmt) for x in scores]
+    mass = _sum(exponentials, fmt)
+    return [_quotient(x, mass, fmt) for x in exponentials]
+
+
+def shifted_softmax(scores: Sequence[Fraction], fmt: Format) -> list[Float]:
+    """The same after subtracting the largest score (a difference of scores is rounded too)."""
+    top = max(scores)
+    gaps = [fmt.rounded(top - x) for x in scores]
+    return naive_softmax([-gap for gap in gaps if isinstance(gap, Fraction)], fmt) if INFINITE not in gaps else _with_infinite_gaps(gaps, fmt)
+
+
+def _with_infinite_gaps(gaps: Sequence[Float], fmt: Format) -> list[Float]:
+    """exp(−∞) is exactly 0."""
+    exponentials: list[Float] = [Fraction(0) if isinstance(gap, str) else _exponential(-gap, fmt) for gap in gaps]
+    mass = _sum(exponentials, fmt)
+    return [_quotient(x, mass, fmt) for x in exponentials]
+
+
+def _finite(weights: Sequence[Float]) -> bool:
+    return not any(isinstance(x, str) for x in weights)
+
+
+def _unless_too_close(decide: Callable[[], bool]) -> Outcome:
+    try:
+        return exact.decided(decide())
+    except TooClose:
+        return Outcome.UNDECIDED
+
+
+def _in(fmt: str, scores: Sequence[int]) -> list[Fraction]:
+    """Whole scores as numbers of the format."""
+    return _finite_numbers([Fraction(x) for x in scores], FORMATS[fmt])
+
+
+def _finite_numbers(values: Sequence[Fraction], fmt: Format) -> list[Fraction]:
+    """Each value rounded to the format. Raises OverflowError if one is too large for it."""
+    rounded = [fmt.rounded(x) for x in values]
+    if INFINITE in rounded:
+        raise OverflowError(f"{max(values)} is beyond the largest {fmt.name}")
+    return [x for x in rounded if isinstance(x, Fraction)]
+
+
+def _shown(weights: Sequence[Float]) -> str:
+    return "[" + ", ".join(x if isinstance(x, str) else f"{float(x):.6g}" for x in weights) + "]"
+
+
+def _snippet(fmt: str, scores: Sequence[int], temperature: int = 1) -> str:
+    """Three lines of Python that show the overflow (NumPy has no bfloat16; float32 has the same range)."""
+    dtype = "float32" if fmt == "bfloat16" else fmt
+    divided = f" / np.{dtype}({temperature})" if temperature != 1 else ""
+    return f"\n\n```python\nimport numpy as np\ns = np.array({list(scores)}, np.{dtype}){divided}\nprint(np.exp(s) / np.exp(s).sum())\n```"
+
+
+# --- the naive softmax ----------------------------------------------------------------------------------------------------------------
+
+limit = sp.Symbol("Omega", positive=True)  # the largest finite number of the format
+excess = sp.Symbol("h", positive=True)
+
+
+def _power_of(exponent: sp.Expr) -> sp.Expr:
+    """e to the exponent as it is written: SymPy would cancel the logarithm in it."""
+    return sp.exp(exponent, evaluate=False)
+
+
+def _naive_holds(fmt: str, scores: Sequence[int]) -> Outcome:
+    """Not-a-number wherever the largest exponential exceeds the largest finite number by more than half a unit, which rounding allows."""
+    form, given = FORMATS[fmt], _in(fmt, scores)
+    edge = form.largest + Fraction(2) ** (form.top - form.bits)
+    beyond = exact.ball(max(given)).exp() > exact.ball(edge)
+    return _unless_too_close(lambda: not beyond or NOT_A_NUMBER in naive_softmax(given, form))
+
+
+@derived(
+    Claim(
+        id="overflow.naive",
+        title="Softmax as written overflows once the largest score exceeds log Ω",
+        states="Large attention scores can make softmax overflow.",
+        reading="Softmax computed as it is written, exponentials first.",
+        precise=r"$\Omega < e^{s}$ for every score $s > \log\Omega$, with $\Omega$ the format's largest finite number: then that weight is "
+        r"$\infty/\infty$, not a number. "
+        r"$\log\Omega$ is 11.09 for float16, 88.72 for float32 and bfloat16, 709.78 for float64. (A row whose scores all lie far below 0 fails too: "
+        r"every exponential underflows, $0/0$.)",
+        sources=(S1.at("Attention Overflow"), BLANCHARD),
+        scope="every binary format; exponential correctly rounded (a score within rounding of log Ω may still be finite)",
+        inventory=("C252",),
+        holds=_naive_holds,
+    )
+)
+def naive() -> Iterator[Step]:
+    yield Step(
+        limit,
+        "<",
+        _power_of(sp.log(limit) + excess),
+        "A score is log Ω + h with h > 0; its exponential is Ω e^h, and e^h exceeds 1.",
+        certificate=limit * (sp.exp(excess) - 1),
+    )
+
+
+# --- subtracting the maximum ----------------------------------------------------------------------------------------------------------
+
+
+def _shift_holds(scores: Sequence[int]) -> Outcome:
+    return exact.equal(exact.softmax(scores), exact.softmax([x - max(scores) for x in scores]))
+
+
+@derived(
+    Claim(
+        id="overflow.shift-is-exact",
+        title="Subtracting the row's maximum changes no weight",
+        states="The maximum of a row may be subtracted before exponentiating.",
+        precise=r"$\mathrm{softmax}(s - c)_j = \mathrm{softmax}(s)_j$ for every real $c$, the row's maximum among them (in real arithmetic; in floats "
+        r"each difference is rounded).",
+        sources=(S1.at("Attention Overflow"), MILAKOV.at("Section 2"), BLANCHARD),
+        scope="any n ≥ 1, real scores",
+        inventory=("C255",),
+        holds=_shift_holds,
+    )
+)
+def shift_is_exact() -> Iterator[Step]:
+    shift = sp.Symbol("c", real=True)
+    yield Step(
+        sp.exp(s[j] - shift) / total(sp.exp(s[l] - shift), l),
+        "=",
+        sp.exp(s[j]) / total(sp.exp(s[l]), l),
+        "The factor exp(−c) is common to numerator and denominator.",
+    )
+
+
+gap = sp.IndexedBase("g", nonnegative=True)  # how far score j lies below the row's maximum
+
+
+def _shifted_holds(fmt: str, scores: Sequence[int], temperature: int = 1, cap: int = 0) -> Outcome:
+    """Finite weights, at least one of them positive, for the scores divided by the temperature; the cap plays no part."""
+    weights = shifted_softmax(_cooled(fmt, scores, temperature), FORMATS[fmt])
+    return _unless_too_close(lambda: _finite(weights) and any(x > 0 for x in weights if isinstance(x, Fraction)))
+
+
+@derived(
+    Claim(
+        id="overflow.shifted",
+        title="After subtracting the maximum nothing overflows",
+        states="Subtracting the row's maximum before exponentiating avoids overflow.",
+        precise=r"$1 \le \sum_j e^{s_j - \max s} \le n$: every exponential is at most 1 and the largest is exactly 1, so nothing overflows in a format "
+        r"with $\Omega \ge n$, and the divisor is never 0. "
+        "Small weights may still underflow to 0.",
+        sources=(S1.at("Attention Overflow"), MILAKOV.at("Section 2"), BLANCHARD),
+        scope="any n ≥ 1 not above Ω, finite scores",
+        inventory=("C255",),
+        uses=("overflow.shift-is-exact",),
+        holds=_shifted_holds,
+    )
+)
+def shifted() -> Iterator[Step]:
+    yield Step(sp.exp(-gap[j]), "<=", sp.Integer(1), "Score j lies g_j ≥ 0 below the maximum, and e^g is at least 1.")
+    yield Step(
+        total(sp.exp(-gap[j]), j),
+        "<=",
+        n,
+        "Each of the n exponentials is at most 1 (and the one of the largest score, where g_j = 0, is 1).",
+        certificate=total(1 - sp.exp(-gap[j]), j),
+    )
+
+
+# --- the remedies that the text lists -------------------------------------------------------------------------------------------------
+
+
+def _cooled(fmt: str, scores: Sequence[int], temperature: int) -> list[Fraction]:
+    """Scores over the temperature, rounded."""
+    return _finite_numbers([x / temperature for x in _in(fmt, scores)], FORMATS[fmt])
+
+
+def _temperature_holds(fmt: str, scores: Sequence[int], temperature: int) -> Outcome:
+    return _unless_too_close(lambda: _finite(naive_softmax(_cooled(fmt, scores, temperature), FORMATS[fmt])))
+
+
+def _temperature_worked(fmt: str, scores: Sequence[int], temperature: int) -> str:
+    weights = naive_softmax(_cooled(fmt, scores, temperature), FORMATS[fmt])
+    top = Fraction(max(scores), temperature)
+    return (
+        f"In {fmt}, take the scores {list(scores)} and temperature {temperature}. The largest divided score is {top}, and e^{top} = {_power(top)} "
+        f"exceeds Ω = {_largest(fmt)}. "
+        f"The exponential becomes infinite and the weights are {_shown(weights)}." + _snippet(fmt, scores, temperature)
+    )
+
+
+def _power(x: Fraction | int) -> str:
+    return exact.show(exact.ball(x).exp())
+
+
+def _largest(fmt: str) -> str:
+    return exact.show(exact.ball(FORMATS[fmt].largest))
+
+
+@derived(
+    Claim(
+        id="overflow.temperature",
+        title="Dividing the scores by a temperature solves overflow",
+        states="Temperature scaling, dividing scores by a temperature parameter, is a remedy for softmax overflow.",
+        reading="With a temperature fixed before the scores are seen, softmax as written returns finite weights for every row of finite scores.",
+        precise=r"$\Omega < e^{s/T}$ for every score $s > T\log\Omega$: a temperature only moves the threshold (below $T = 1$ it lowers it). It also "
+        r"changes the weights, unless all scores of a row are equal.",
+        sources=(S1.at("Attention Overflow"),),
+        scope="formats float16, bfloat16, float32 and float64; temperatures below Ω/log Ω (beyond that no finite score is large enough to overflow)",
+        inventory=("C253",),
+        uses=("overflow.naive",),
+        corrected_by="overflow.shifted",
+        holds=_temperature_holds,
+        worked=_temperature_worked,
+    )
+)
+def temperature() -> Iterator[Step]:
+    score = T * (sp.log(limit) + excess)
+    yield Step(
+        limit,
+        "<",
+        _power_of(sp.Mul(score, 1 / T, evaluate=False)),
+        "A score is T (log Ω + h) with h > 0; divided by T it still exceeds log Ω.",
+        certificate=limit * (sp.exp(excess) - 1),
+    )
+
+
+def _clipping_holds(fmt: str, scores: Sequence[int], cap: int) -> Outcome:
+    clipped = [min(x, Fraction(cap)) for x in _in(fmt, scores)]
+    return _unless_too_close(lambda: _finite(naive_softmax(clipped, FORMATS[fmt])))
+
+
+def _clipping_worked(fmt: str, scores: Sequence[int], cap: int) -> str:
+    clipped = [min(x, cap) for x in scores]
+    weights = naive_softmax(_in(fmt, clipped), FORMATS[fmt])
+    return (
+        f"In {fmt}, take the scores {list(scores)} and clip them at {cap}: {clipped}. Then e^{max(clipped)} = {_power(max(clipped))} exceeds Ω = "
+        f"{_largest(fmt)}, "
+        f"and the weights are {_shown(weights)}." + _snippet(fmt, clipped)
+    )
+
+
+@derived(
+    Claim(
+        id="overflow.clipping",
+        title="Clipping the scores prevents overflow",
+        states="Limiting the maximum score is a remedy for softmax overflow.",
+        reading="Scores above some limit are replaced by the limit; then softmax as written returns finite weights.",
+        precise=r"$\sum_j e^{s_j} \le \Omega$ if every score is at most $\log(\Omega/n)$: with the limit there, the sum of exponentials stays finite. A "
+        r"limit above $\log\Omega$ prevents nothing.",
+        sources=(S1.at("Attention Overflow"),),
+        scope="any n ≥ 1; finite scores",
+        inventory=("C254",),
+        unsaid="the limit is at most log(Ω/n), with n the length of the row and Ω the largest finite number of the format",
+        corrected_by="overflow.shifted",
+        holds=_clipping_holds,
+        worked=_clipping_worked,
+    )
+)
+def clipping() -> Iterator[Step]:
+    top = sp.log(limit / n)
+    yield Step(
+        total(_power_of(top - gap[j]), j),
+        "<=",
+        limit,
+        "Score j lies g_j ≥ 0 below log(Ω/n), so that its exponential is at most Ω/n; there are n of them.",
+        certificate=total(limit / n * (1 - sp.exp(-gap[j])), j),
+    )
+
+
+def _clipped_weights_hold(scores: Sequence[int], cap: int) -> Outcome:
+    return exact.equal(exact.softmax(scores), exact.softmax([min(x, cap) for x in scores]))
+
+
+def _clipped_weights_worked(scores: Sequence[int], cap: int) -> str:
+    clipped = [min(x, cap) for x in scores]
+    before, after = (", ".join(exact.show(p) for p in exact.softmax(row)) for row in (scores, clipped))
+    return f"Clipped at {cap}, the scores {list(scores)} become {clipped}. The weights were [{before}] and are now [{after}]: what set the clipped scores apart is lost."
+
+
+def _shift_holds_for(scores: Sequence[int], cap: int) -> Outcome:
+    """Whatever is subtracted from the whole row; the cap of the search stands for it."""
+    return exact.equal(exact.softmax(scores), exact.softmax([x - cap for x in scores]))
+
+
+shift_by_any_number = replace(
+    shift_is_exact,
+    id="overflow.shift-by-any-number",
+    title="Subtracting any number from a whole row changes no weight",
+    inventory=(),
+    uses=("overflow.shift-is-exact",),
+    holds=_shift_holds_for,
+)
+
+
+def _clipped_ratio() -> Iterator[Step]:
+    top, above, below = sp.Symbol("C", real=True), sp.Symbol("h", positive=True), sp.Symbol("g", nonnegative=True)
+    odds = sp.exp(top - (top - below))
+    yield Step(
+        odds,
+        "<",
+        sp.exp((top + above) - (top - below)),
+        "One score is h > 0 above the limit C, another g ≥ 0 below: clipping divides the odds between them by e^h.",
+        certificate=sp.exp(below) * (sp.exp(above) - 1),
+    )
+
+
+clipping_keeps_the_weights = derived(
+    Claim(
+        id="overflow.clipping-keeps-the-weights",
+        title="Clipping does no harm to the weights",
+        states="As a remedy for overflow, clipping is offered without a warning: softmax of the clipped scores stands for softmax of the scores.",
+        reading="The weights after clipping are the weights before. (The text does not say this outright; it lists clipping as a solution and names no cost.)",
+        precise=r"$e^{C - s_j} < e^{s_i - s_j}$ for $s_j \le C < s_i$: clipping at $C$ lowers the odds of every clipped key against every other by the "
+        r"factor $e^{s_i - C}$, and makes all clipped keys equal.",
+        sources=(S1.at("Attention Overflow"),),
+        scope="any n ≥ 1, real scores",
+        inventory=("C254",),
+        corrected_by="overflow.shift-by-any-number",
+        holds=_clipped_weights_hold,
+        worked=_clipped_weights_worked,
+    )
+)(_clipped_ratio)
+
+
+def _precision_holds(fmt: str, scores: Sequence[int]) -> Outcome:
+    return _unless_too_close(lambda: _finite(naive_softmax(_in(fmt, scores), FORMATS[fmt])))
+
+
+def _precision_worked(fmt: str, scores: Sequence[int]) -> str:
+    top = max(scores)
+    return (
+        f"The scores {list(scores)} are finite numbers of float16. Computed in {fmt}, e^{top} = {_power(top)} exceeds Ω = {_largest(fmt)}: "
+        f"the weights are {_shown(naive_softmax(_in(fmt, scores), FORMATS[fmt]))}." + _snippet(fmt, scores)
+    )
+
+
+def _every_format() -> Iterator[Step]:
+    yield Step(
+        limit,
+        "<",
+        _power_of(sp.log(limit) + excess),
+        "Whatever the format, Ω is finite, and a score h > 0 above log Ω overflows.",
+        certificate=limit * (sp.exp(excess) - 1),
+    )
+
+
+higher_precision = derived(
+    Claim(
+        id="overflow.higher-precision",
+        title="Higher precision avoids overflow",
+        states="Using a higher precision for the critical computations is a remedy for softmax overflow.",
+        reading="Scores held in float16 and a softmax as written in float32 or float64 return finite weights for every finite row.",
+        precise=r"$\Omega < e^{s}$ for $s > \log\Omega$ in every format: a wider exponent range moves the threshold (11.09, 88.72, 709.78), while "
+        r"float16 scores reach 65504. "
+        "It is the range that counts, not the precision: bfloat16 has fewer significant bits than float16 and the threshold of float32.",
+        sources=(S1.at("Attention Overflow"),),
+        scope="float16 scores; computed in float32 or float64",
+        inventory=("C256",),
+        uses=("overflow.naive",),
+        corrected_by="overflow.shifted",
+        holds=_precision_holds,
+        worked=_precision_worked,
+    )
+)(_every_format)
+
+
+# --- exploding gradients ----------------------------------------------------------------------------------------------------------------
+
+
+def _slopes_of(gap: int, wider_by: int) -> tuple[arb, arb]:
+    """p (1 − p) for two keys whose scores differ by `gap`, and by more."""
+    (p, p_other), (q, q_other) = exact.softmax([gap, 0]), exact.softmax([gap + wider_by, 0])
+    return p * p_other, q * q_other
+
+
+def _larger_weight_holds(gap: int, wider_by: int) -> Outcome:
+    smaller, larger = _slopes_of(gap, wider_by)
+    return exact.at_most([smaller], [larger])
+
+
+def _smaller_slope_holds(gap: int, wider_by: int) -> Outcome:
+    first, second = _slopes_of(gap, wider_by)
+    return exact.decided(bool(second < first))
+
+
+def _larger_weight_worked(gap: int, wider_by: int) -> str:
+    rows = [(difference, exact.softmax([difference, 0])[0]) for difference in (gap, gap + wider_by)]
+    told = "; ".join(
+        f"a gap of {difference} gives the larger weight {exact.show(p)} and the derivative p (1 − p) = {exact.show(p * (1 - p))}" for difference, p in rows
+    )
+    return f"Two keys: {told}. The larger weight has the smaller derivative."
+
+
+@derived(
+    Claim(
+        id="overflow.large-weight-small-gradient",
+        title="The larger the largest of two weights, the smaller the gradient through softmax",
+        states="A weight never exceeds 1, and a weight near 1 passes almost no gradient to the scores.",
+        precise=r"$p'(1 - p') < p\,(1 - p)$ for two keys with score gaps $g' > g \ge 0$, $p = e^g/(1 + e^g)$: the derivative falls as the larger weight "
+        r"grows.",
+        sources=(S1.at("Gradient Flow"),),
+        scope="two keys, any scores",
+        holds=_smaller_slope_holds,
+    )
+)
+def large_weight_small_gradient() -> Iterator[Step]:
+    g, more = sp.Symbol("g", nonnegative=True), sp.Symbol("h", positive=True)
+    u, v = sp.exp(g), sp.exp(more)
+    p, larger = u / (1 + u), u * v / (1 + u * v)
+    yield Step(p, "<", larger, "A wider gap makes the larger weight larger.", certificate=u * (v - 1) / ((1 + u) * (1 + u * v)))
+    yield Step(
+        larger * (1 - larger),
+        "<",
+        p * (1 - p),
+        "Over the common denominator the difference is e^g (e^h − 1)(e^(2g + h) − 1), where the wider gap is g + h.",
+        certificate=u * (v - 1) * (sp.exp(2 * g + more) - 1) / ((1 + u) ** 2 * (1 + u * v) ** 2),
+    )
+
+
+large_weights_explode = Claim(
+    id="overflow.large-weights-explode",
+    title="Large attention weights make gradients explode",
+    states="Exploding gradients occur with large attention weights.",
+    reading="Attention weights are the entries of softmax's output; of two rows, the one with the larger weight passes the larger gradient to its scores.",
+    precise="For two keys, the derivative p (1 − p) of a weight in its own score grows with the larger weight.",
+    sources=(S1.at("Gradient Flow"),),
+    scope="two keys, any scores; what grows without bound are queries, keys and values (see the unbounded Jacobian), never the weights",
+    inventory=("C247",),
+    corrected_by="overflow.large-weight-small-gradient",
+    holds=_larger_weight_holds,
+    worked=_larger_weight_worked,
+)

@@ -1,0 +1,545 @@
+"""What dividing the scores by √d_k does: the variance of a dot product, norms and angles, and which width is the right one.
+
+Random vectors are finite distributions here, so every expectation is a finite sum: the derivations take them with symbolic sizes,
+the exact checks enumerate every outcome in fractions. Nothing is sampled.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import sympy as sp
+from flint import arb
+
+from theorems import exact
+from theorems.claim import Claim, derived
+from theorems.exact import Matrix
+from theorems.outcome import Outcome
+from theorems.sources import S2, S3, S4, VASWANI
+from theorems.step import Step
+from theorems.symbols import K, Q, a, b, d, i, j, l, r, t, total
+
+Vector = Sequence[int]
+C_q, C_k = sp.IndexedBase("C^q", real=True), sp.IndexedBase("C^k", real=True)  # covariances of the components, [a, b]
+mu, nu = sp.IndexedBase("mu", real=True), sp.IndexedBase("nu", real=True)  # means of the query's and the key's components, [a]
+M = sp.IndexedBase("M", real=True)  # second moments of the key, M[a, b]
+w, z = sp.IndexedBase("w", positive=True), sp.IndexedBase("z", positive=True)  # probabilities of the query's outcomes [i], of the key's [r]
+kappa = sp.Symbol("kappa", positive=True)  # fourth moment of a component
+D = sp.Symbol("D", integer=True, positive=True)  # the model's width
+
+
+def _mean(values: Sequence[Fraction | int]) -> Fraction:
+    return Fraction(sum(values), len(values)) if values else Fraction(0)
+
+
+def _variance(values: Sequence[Fraction | int]) -> Fraction:
+    return _mean([x * x for x in values]) - _mean(values) ** 2
+
+
+def _dot(left: Vector, right: Vector) -> int:
+    return sum(x * y for x, y in zip(left, right, strict=True))
+
+
+def _products(queries: Sequence[Vector], keys: Sequence[Vector]) -> list[int]:
+    """q·k for every pair of outcomes: all equally likely when the query and the key are independent."""
+    return [_dot(q, k) for q in queries for k in keys]
+
+
+# --- the variance of a dot product -------------------------------------------------------------------------------------------------
+
+
+def _moments_hold(queries: Sequence[Vector], keys: Sequence[Vector]) -> Outcome:
+    return exact.decided(_variance(_products(queries, keys)) == _variance_by_moments(queries, keys))
+
+
+def _variance_by_moments(queries: Sequence[Vector], keys: Sequence[Vector]) -> Fraction:
+    """Σ_ab C^q_ab C^k_ab + ν_a ν_b C^q_ab + μ_a μ_b C^k_ab, from the two laws alone."""
+    parts = []
+    for x, y in itertools.product(range(len(queries[0])), repeat=2):
+        (mean_x, mean_y, covariance_q), (other_x, other_y, covariance_k) = _covariance(queries, x, y), _covariance(keys, x, y)
+        parts.append(covariance_q * covariance_k + covariance_q * other_x * other_y + covariance_k * mean_x * mean_y)
+    return sum(parts, Fraction(0))
+
+
+def _covariance(outcomes: Sequence[Vector], x: int, y: int) -> tuple[Fraction, Fraction, Fraction]:
+    """The means of components x and y, and their covariance."""
+    left, right = _mean([v[x] for v in outcomes]), _mean([v[y] for v in outcomes])
+    return left, right, _mean([v[x] * v[y] for v in outcomes]) - left * right
+
+
+def _independent_steps() -> Iterator[Step]:
+    """What independence gives: over all pairs of outcomes, means of products are products of means."""
+    pairs = w[i] * z[r] * Q[i, a] * K[r, a]
+    yield Step(total(total(pairs, i), r), "=", total(w[i] * Q[i, a], i) * total(z[r] * K[r, a], r), "The mean of q·k, one component at a time.")
+    yield Step(
+        total(total(pairs * Q[i, b] * K[r, b], i), r),
+        "=",
+        total(w[i] * Q[i, a] * Q[i, b], i) * total(z[r] * K[r, a] * K[r, b], r),
+        "The mean of its square, one pair of components at a time: only second moments of the two vectors occur.",
+    )
+
+
+@derived(
+    Claim(
+        id="scaling.dot-product-variance",
+        title="The variance of the dot product of independent vectors",
+        states="How spread out q·k is follows from the means and covariances of the query and of the key.",
+        precise=r"For independent $q, k$ with means $\mu, \nu$ and covariances $C^q, C^k$: "
+        r"$\mathrm{Var}[q\cdot k] = \sum_{a,b}\bigl(C^q_{ab}C^k_{ab} + \nu_a\nu_b\,C^q_{ab} + \mu_a\mu_b\,C^k_{ab}\bigr)$.",
+        sources=(VASWANI.at("Section 3.2.1, footnote 4"),),
+        scope="any d ≥ 1; q and k independent with finite second moments (derived for finite distributions of any size)",
+        holds=_moments_hold,
+    )
+)
+def dot_product_variance() -> Iterator[Step]:
+    yield from _independent_steps()
+    second = sp.Sum((C_q[a, b] + mu[a] * mu[b]) * (C_k[a, b] + nu[a] * nu[b]), (a, 1, d), (b, 1, d))
+    mean_squared = total(mu[a] * nu[a], a) ** 2
+    answer = sp.Sum(C_q[a, b] * C_k[a, b] + nu[a] * nu[b] * C_q[a, b] + mu[a] * mu[b] * C_k[a, b], (a, 1, d), (b, 1, d))
+    yield Step(
+        second - mean_squared, "=", answer, "A second moment is a covariance plus a product of means; the product of all four means is the squared mean of q·k."
+    )
+
+
+def _standard_steps() -> Iterator[Step]:
+    yield from _independent_steps()
+    delta = sp.KroneckerDelta(a, b)
+    yield Step(sp.Sum(delta * delta, (a, 1, d), (b, 1, d)), "=", d, "With second moments δ_ab and means 0, the unscaled product has variance d.")
+    yield Step(
+        (1 / sp.sqrt(d)) ** 2 * sp.Sum(delta * delta, (a, 1, d), (b, 1, d)),
+        "=",
+        sp.Integer(1),
+        "The mean stays 0, and a factor 1/√d divides the variance by d.",
+    )
+
+
+def _scaled_variance_holds(queries: Sequence[Vector], keys: Sequence[Vector]) -> Outcome:
+    return exact.decided(_variance(_products(queries, keys)) == len(queries[0]))
+
+
+def _scaled_variance_worked(queries: Sequence[Vector], keys: Sequence[Vector]) -> str:
+    products, width = _products(queries, keys), len(queries[0])
+    return (
+        f"Let the query be one of {_listed(queries)} and the key, independently, one of {_listed(keys)}, all equally likely (d_k = {width}). "
+        f"The dot products are {products}, with mean {_mean(products)} and variance {_variance(products)}. "
+        f"Divided by √{width}, the variance is {_variance(products) / width}, not 1."
+    )
+
+
+def _listed(outcomes: Sequence[Vector]) -> str:
+    return ", ".join("(" + ", ".join(map(str, v)) + ")" for v in outcomes)
+
+
+scaled_variance = derived(
+    Claim(
+        id="scaling.scaled-variance",
+        title="Dividing by √d_k gives the scores variance one",
+        states="The scores q·k/√d_k have variance 1.",
+        reading="Said of the scores of an attention layer in general, where queries and keys are whatever the layer computes.",
+        precise=r"$\mathrm{Var}[q\cdot k/\sqrt{d_k}] = 1$ when $q$ and $k$ are independent and each has mean 0 and covariance $I$.",
+        sources=(S2.at("Theoretical Properties"), VASWANI.at("Section 3.2.1, footnote 4")),
+        scope="any d_k ≥ 1",
+        inventory=("C242",),
+        uses=("scaling.dot-product-variance",),
+        unsaid="query and key are independent, with components that are uncorrelated, of mean 0 and of variance 1",
+        corrected_by="scaling.dot-product-variance",
+        holds=_scaled_variance_holds,
+        worked=_scaled_variance_worked,
+    )
+)(_standard_steps)
+
+
+def _law(spread: int) -> list[tuple[int, Fraction]]:
+    """A component that is −spread, 0 or spread, with mean 0 and variance 1."""
+    outer = Fraction(1, 2 * spread * spread)
+    return [(value, chance) for value, chance in ((-spread, outer), (0, 1 - 2 * outer), (spread, outer)) if chance]
+
+
+def _standard_variance(d: int, query_spread: int, key_spread: int) -> Fraction:
+    """Var[q·k] by enumerating every outcome of d independent components of each."""
+    mean, square = Fraction(0), Fraction(0)
+    for outcome in itertools.product(*[_law(query_spread)] * d, *[_law(key_spread)] * d):
+        chance, values = sp.prod([Fraction(1)]), [value for value, _ in outcome]
+        for _, probability in outcome:
+            chance *= probability
+        product = _dot(values[:d], values[d:])
+        mean, square = mean + chance * product, square + chance * product * product
+    return square - mean * mean
+
+
+def _unit_variance_holds(d: int, query_spread: int, key_spread: int) -> Outcome:
+    return exact.decided(_standard_variance(d, query_spread, key_spread) / d == 1)
+
+
+unit_variance = derived(
+    Claim(
+        id="scaling.unit-variance",
+        title="Of independent standardised vectors, the scaled score has variance one",
+        states="It is the scaled product, not the product, that has variance one.",
+        precise=r"$\mathrm{Var}[q^\top k/\sqrt{d_k}] = 1$ and $\mathrm{Var}[q^\top k] = d_k$ for independent $q, k$ with uncorrelated components of "
+        r"mean 0 and variance 1.",
+        sources=(VASWANI.at("Section 3.2.1, footnote 4"),),
+        scope="any d_k ≥ 1 (derived for finite distributions of any size)",
+        inventory=("C241",),
+        uses=("scaling.dot-product-variance",),
+        holds=_unit_variance_holds,
+    )
+)(_standard_steps)
+
+
+def _unscaled_variance_holds(d: int, query_spread: int, key_spread: int) -> Outcome:
+    return exact.decided(_standard_variance(d, query_spread, key_spread) == 1)
+
+
+def _unscaled_variance_worked(d: int, query_spread: int, key_spread: int) -> str:
+    laws = " and ".join(
+        f"{name} {', '.join(f'{value} with probability {chance}' for value, chance in _law(spread))}"
+        for name, spread in (("query components are", query_spread), ("key components are", key_spread))
+    )
+    variance = _standard_variance(d, query_spread, key_spread)
+    return f"Take d_k = {d}, all components independent, where {laws}: mean 0, variance 1. Each of the {d} terms of q·k has variance 1, so Var[q·k] = {variance}, not 1; it is q·k/√{d} that has variance {variance / d}."
+
+
+unscaled_variance = Claim(
+    id="scaling.unscaled-variance",
+    title="The scaling factor makes Var[q·k] equal to one",
+    states="The scaling factor √d_k ensures that the product q·k has variance 1.",
+    reading="The formula at its word: it speaks of the product without the factor. The usual assumptions are granted (independent components of mean 0 "
+    "and variance 1).",
+    precise=r"$\mathrm{Var}[q^\top k] = 1$ for every $d_k$.",
+    sources=(S2.at("Theoretical Properties"),),
+    scope="independent components of mean 0 and variance 1",
+    inventory=("C241",),
+    corrected_by="scaling.unit-variance",
+    holds=_unscaled_variance_holds,
+    worked=_unscaled_variance_worked,
+)
+
+
+# --- norms and angles ---------------------------------------------------------------------------------------------------------------
+
+
+def _norms_hold(queries: Sequence[Vector]) -> Outcome:
+    components = [[v[x] for v in queries] for x in range(len(queries[0]))]
+    return exact.decided(_mean([_dot(v, v) for v in queries]) == sum(_variance(xs) + _mean(xs) ** 2 for xs in components))
+
+
+@derived(
+    Claim(
+        id="scaling.mean-square-norm",
+        title="The mean squared norm is the sum of the components' variances and squared means",
+        states="How long queries and keys are follows from the means and variances of their components.",
+        precise=r"$\mathbb{E}\lVert q\rVert^2 = \sum_a (C^q_{aa} + \mu_a^2)$; it is $d_k$ if every component has mean 0 and variance 1.",
+        sources=(S2.at("Geometric Interpretation"),),
+        scope="any d_k ≥ 1, finite second moments (derived for finite distributions of any size)",
+        holds=_norms_hold,
+    )
+)
+def mean_square_norm() -> Iterator[Step]:
+    chance = w[i] / total(w[l], l)
+    mean = total(chance * Q[i, a], i)
+    yield Step(
+        total(chance * total(Q[i, a] ** 2, a), i),
+        "=",
+        total(total(chance * (Q[i, a] - mean) ** 2, i) + mean**2, a),
+        "Exchange the two sums; each component's mean square is its variance plus its squared mean.",
+    )
+
+
+def _sphere_holds(queries: Sequence[Vector]) -> Outcome:
+    return exact.decided(all(Fraction(len(v), 4) <= _dot(v, v) <= 4 * len(v) for v in queries))
+
+
+def _sphere_worked(queries: Sequence[Vector]) -> str:
+    v = next(v for v in queries if not Fraction(len(v), 4) <= _dot(v, v) <= 4 * len(v))
+    return f"The vector ({', '.join(map(str, v))}) has d_k = {len(v)} and squared norm {_dot(v, v)}, which is not between {Fraction(len(v), 4)} and {4 * len(v)}. Nothing in attention forbids it."
+
+
+@derived(
+    Claim(
+        id="scaling.sphere",
+        title="Queries and keys lie near a sphere of radius √d_k",
+        states="Queries and keys lie on a hypersphere of dimension d_k, and their norms are about √d_k.",
+        reading="Every query and key has a norm within a factor of two of √d_k. (A sphere in d_k-dimensional space has dimension d_k − 1.)",
+        precise=r"For independent components of mean 0, variance 1 and fourth moment $\kappa$: $\mathbb{E}\lVert q\rVert^2 = d_k$ and "
+        r"$\mathrm{Var}\bigl[\lVert q\rVert^2/d_k\bigr] = (\kappa - 1)/d_k$, "
+        "so that long vectors are probably near the sphere, and on it only if they were normalised.",
+        sources=(S2.at("Geometric Interpretation"),),
+        scope="any d_k ≥ 1",
+        inventory=("C044", "C045"),
+        unsaid="the components are independent with mean 0 and variance 1, d_k is large, and 'lie on' means 'are near with high probability'",
+        corrected_by="scaling.mean-square-norm",
+        holds=_sphere_holds,
+        worked=_sphere_worked,
+    )
+)
+def sphere() -> Iterator[Step]:
+    fourth = sp.Sum(1 + (kappa - 1) * sp.KroneckerDelta(a, b), (a, 1, d), (b, 1, d))
+    yield Step(total(sp.Integer(1), a), "=", d, "Each of the d components contributes its variance 1 to the mean squared norm.")
+    yield Step(
+        fourth, "=", d**2 + (kappa - 1) * d, "Mean of the squared squared norm: pairs of different components contribute 1, equal ones the fourth moment."
+    )
+    yield Step((fourth - total(sp.Integer(1), a) ** 2) / d**2, "=", (kappa - 1) / d, "Subtract the squared mean and divide by d².")
+
+
+def _norm(v: Vector) -> arb:
+    return exact.ball(_dot(v, v)).sqrt()
+
+
+def _cosine_score_holds(query: Vector, key: Vector) -> Outcome:
+    """q·k/√d = ‖q‖‖k‖ cos θ/√d, with θ from the law of cosines in the triangle 0, q, k."""
+    gap = [x - y for x, y in zip(query, key, strict=True)]
+    opposite = exact.ball(Fraction(_dot(query, query) + _dot(key, key) - _dot(gap, gap), 2))  # ‖q‖‖k‖ cos θ
+    return exact.equal([exact.ball(_dot(query, key)) / exact.ball(len(query)).sqrt()], [opposite / exact.ball(len(query)).sqrt()])
+
+
+@derived(
+    Claim(
+        id="scaling.cosine-score",
+        title="The scaled score is the product of the norms and the cosine, over √d_k",
+        states="The score depends on the angle between query and key, and on both norms.",
+        precise=r"$\dfrac{q\cdot k}{\sqrt{d_k}} = \dfrac{\lVert q\rVert\,\lVert k\rVert}{\sqrt{d_k}}\cos\theta$, where $\theta$ is the angle of the "
+        r"triangle $0, q, k$ at $0$: "
+        r"$2\lVert q\rVert\lVert k\rVert\cos\theta = \lVert q\rVert^2 + \lVert k\rVert^2 - \lVert q - k\rVert^2$.",
+        sources=(S2.at("Geometric Interpretation"),),
+        scope="any d_k ≥ 1, non-zero q and k (where one is zero both sides are zero)",
+        holds=_cosine_score_holds,
+    )
+)
+def cosine_score() -> Iterator[Step]:
+    q, k = total(Q[r, a] ** 2, a), total(K[j, a] ** 2, a)
+    apart = total((Q[r, a] - K[j, a]) ** 2, a)
+    yield Step(
+        total(Q[r, a] * K[j, a], a) / sp.sqrt(d),
+        "=",
+        (q + k - apart) / (2 * sp.sqrt(d)),
+        "Expand the square of the third side.",
+    )
+
+
+def _cosine_holds(query: Vector, key: Vector) -> Outcome:
+    """q·k/√d = √d cos θ, without dividing by the norms: q·k ‖q‖‖k‖ = d q·k."""
+    product = exact.ball(_dot(query, key))
+    return exact.equal([product * _norm(query) * _norm(key)], [product * len(query)])
+
+
+def _cosine_worked(query: Vector, key: Vector) -> str:
+    width, product = len(query), _dot(query, key)
+    score = exact.ball(product) / exact.ball(width).sqrt()
+    cosine = exact.ball(product) / (_norm(query) * _norm(key))
+    return (
+        f"Take q = ({', '.join(map(str, query))}) and k = ({', '.join(map(str, key))}), d_k = {width}. Then q·k = {product} and the score is "
+        f"{product}/√{width} = {exact.show(score)}. "
+        f"With squared norms {_dot(query, query)} and {_dot(key, key)}, the cosine is {exact.show(cosine)} and √d_k cos θ = "
+        f"{exact.show(cosine * exact.ball(width).sqrt())}."
+    )
+
+
+@derived(
+    Claim(
+        id="scaling.cosine",
+        title="The score is √d_k times a cosine",
+        states="The scores are q·k/√d_k = √d_k cos θ, so they are cosine similarities up to a constant.",
+        reading="Said of every query and key.",
+        precise=r"$q\cdot k/\sqrt{d_k} = \sqrt{d_k}\cos\theta$ when $\lVert q\rVert\,\lVert k\rVert = d_k$, and otherwise only when $q\perp k$.",
+        sources=(S2.at("Geometric Interpretation"),),
+        scope="any d_k ≥ 1, non-zero q and k",
+        inventory=("C046",),
+        uses=("scaling.cosine-score",),
+        unsaid="the norms of query and key multiply to d_k exactly (as they do when both are normalised to √d_k)",
+        corrected_by="scaling.cosine-score",
+        holds=_cosine_holds,
+        worked=_cosine_worked,
+    )
+)
+def cosine() -> Iterator[Step]:
+    u, v = sp.IndexedBase("u", real=True), sp.IndexedBase("v", real=True)
+    u_square, v_square = total(u[a] ** 2, a), total(v[a] ** 2, a)
+    long_u, long_v = sp.sqrt(d) * u[a] / sp.sqrt(u_square), sp.sqrt(d) * v[a] / sp.sqrt(v_square)
+    yield Step(total(long_u**2, a), "=", d, "The vector √d u/‖u‖ has squared norm d; so has √d v/‖v‖.", nonzero=(u_square,))
+    yield Step(
+        total(long_u * long_v, a) / sp.sqrt(d),
+        "=",
+        sp.sqrt(d) * total(u[a] * v[a], a) / (sp.sqrt(u_square) * sp.sqrt(v_square)),
+        "For such vectors the scaled score is √d times the cosine of u and v.",
+        nonzero=(u_square, v_square),
+    )
+
+
+# --- which width ----------------------------------------------------------------------------------------------------------------------
+
+
+def _by_model_width(Q: Matrix, K: Matrix, V: Matrix, model_width: int) -> list[list[arb]]:
+    """What the class computes: softmax(Q Kᵀ/√d_model) V."""
+    return exact.attention(Q, K, V, 1 / exact.ball(model_width).sqrt())
+
+
+def _model_width_holds(Q: Matrix, K: Matrix, V: Matrix, model_width: int) -> Outcome:
+    return exact.equal(_by_model_width(Q, K, V, model_width), exact.attention(Q, K, V, 1 / exact.ball(len(K[0])).sqrt()))
+
+
+def _model_width_worked(Q: Matrix, K: Matrix, V: Matrix, model_width: int) -> str:
+    def grid(matrix: Matrix) -> str:
+        return "[" + ", ".join("[" + ", ".join(exact.show(y) for y in row) + "]" for row in matrix) + "]"
+
+    width = len(K[0])
+    return (
+        f"Take Q = {grid(Q)}, K = {grid(K)}, V = {grid(V)}: the keys have width d_k = {width}, and the class was built with d_model = {model_width}. "
+        f"It returns softmax(Q Kᵀ/√{model_width}) V = {grid(_by_model_width(Q, K, V, model_width))}; "
+        f"scaled dot-product attention is softmax(Q Kᵀ/√{width}) V = {grid(exact.attention(Q, K, V, 1 / exact.ball(width).sqrt()))}."
+    )
+
+
+def _temperature_holds(Q: Matrix, K: Matrix, V: Matrix, model_width: int) -> Outcome:
+    temperature = (exact.ball(model_width) / len(K[0])).sqrt()
+    cooled = [[exact.ball(y) / temperature for y in row] for row in Q]
+    return exact.equal(_by_model_width(Q, K, V, model_width), exact.attention(cooled, K, V, 1 / exact.ball(len(K[0])).sqrt()))
+
+
+def _over_root(width: sp.Expr, temperature: sp.Expr) -> sp.Expr:
+    """softmax((Q/temperature) Kᵀ/√width) at [r, j]."""
+    cooled = {key: sp.exp(total(Q[r, a] / temperature * K[key, a], a) / sp.sqrt(width)) for key in (j, l)}
+    return cooled[j] / total(cooled[l], l)
+
+
+def _width_step() -> Step:
+    because = "Dividing the query by the temperature √(d_model/d_k), and its scores by √d_k, divides the scores by √d_model."
+    return Step(_over_root(D, sp.Integer(1)), "=", _over_root(d, sp.sqrt(D / d)), because)
+
+
+@derived(
+    Claim(
+        id="scaling.model-width-temperature",
+        title="Dividing by √d_model is scaled dot-product attention at temperature √(d_model/d_k)",
+        states="Which width stands under the root decides the temperature of the softmax.",
+        precise=r"$\mathrm{softmax}\bigl(s/\sqrt{D}\bigr) = \mathrm{softmax}\Bigl(\tfrac{s}{\sqrt{d_k}}\big/ T\Bigr)$ with $T = \sqrt{D/d_k}$; with $h$ "
+        r"heads and $d_k = D/h$ that is $T = \sqrt h$.",
+        sources=(S2.at("Advanced Implementation"), VASWANI.at("Section 3.2.1")),
+        scope="any d_k, D ≥ 1",
+        holds=_temperature_holds,
+    )
+)
+def model_width_temperature() -> Iterator[Step]:
+    yield _width_step()
+
+
+@derived(
+    Claim(
+        id="scaling.model-width",
+        title="A class that divides by √d_model computes scaled dot-product attention",
+        states="A module for transformer attention, without heads or projections, divides q kᵀ by √d_model.",
+        reading="The class is given d_model when it is built and q, k, v when it is called; nothing in it ties the width of q and k to d_model.",
+        precise=r"$\mathrm{softmax}(QK^\top/\sqrt{d_{model}})V$ is scaled dot-product attention when $d_k = d_{model}$; otherwise its softmax has the "
+        r"temperature $\\sqrt{d_{model}/d_k}$.",
+        sources=(S2.at("Advanced Implementation"), VASWANI.at("Section 3.2.1")),
+        scope="any widths",
+        inventory=("C260",),
+        unsaid="queries and keys are d_model wide when they reach the class (one head)",
+        corrected_by="scaling.model-width-temperature",
+        holds=_model_width_holds,
+        worked=_model_width_worked,
+    )
+)
+def model_width() -> Iterator[Step]:
+    yield _width_step()
+    at_width = sp.Subs(_over_root(d, sp.sqrt(D / d)), D, d)
+    yield Step(at_width, "=", _over_root(d, sp.Integer(1)), "Where d_model is d_k the temperature is 1.")
+
+
+# --- saturation -----------------------------------------------------------------------------------------------------------------------
+
+
+def _gap(query: Vector, key: Vector, other: Vector) -> arb:
+    """The difference of the two scaled scores."""
+    return exact.ball(_dot(query, key) - _dot(query, other)) / exact.ball(len(query)).sqrt()
+
+
+def _derivative(gap: arb) -> arb:
+    """p (1 − p) for two keys whose scores differ by `gap`."""
+    p, other = exact.softmax([gap, exact.ball(0)])
+    return p * other
+
+
+def _floor_holds(query: Vector, key: Vector, other: Vector) -> Outcome:
+    gap = _gap(query, key, other)
+    return exact.at_most([(-abs(gap)).exp() / 4], [_derivative(gap)])
+
+
+@derived(
+    Claim(
+        id="scaling.derivative-floor",
+        title="The derivative of a two-key softmax is at least a quarter of exp(−|gap|)",
+        states="How small the gradient of softmax gets depends on the gap between scores, and on the width only through it.",
+        precise=r"$\dfrac{e^{g}}{(1 + e^{g})^2} = p\,(1 - p) \ge \tfrac14 e^{-g}$ for two keys whose scores differ by $g \ge 0$.",
+        sources=(S3.at("Scaled Dot-Product Attention"), S4.at("Step 2: Scale the Scores")),
+        scope="two keys, any scores",
+        holds=_floor_holds,
+    )
+)
+def derivative_floor() -> Iterator[Step]:
+    g = sp.Symbol("g", nonnegative=True)
+    p = sp.exp(g) / (1 + sp.exp(g))
+    yield Step(p * (1 - p), "=", sp.exp(g) / (1 + sp.exp(g)) ** 2, "The larger of the two weights is e^g/(1 + e^g).")
+    yield Step(
+        sp.exp(-g) / 4,
+        "<=",
+        p * (1 - p),
+        "Clear denominators: (1 + e^g)² is at most (2e^g)², because e^g is at least 1.",
+        certificate=(sp.exp(g) - 1) * (3 * sp.exp(g) + 1) / (4 * sp.exp(g) * (1 + sp.exp(g)) ** 2),
+    )
+
+
+def _saturation_holds(query: Vector, key: Vector, other: Vector) -> Outcome:
+    """Entries ±1: the derivative is no smaller than the least one at width 1, whose gap is 2."""
+    return exact.at_most([_derivative(exact.ball(2))], [_derivative(_gap(query, key, other))])
+
+
+def _saturation_worked(query: Vector, key: Vector, other: Vector) -> str:
+    gap = _gap(query, key, other)
+    return (
+        f"Take q = {tuple(query)} and the keys {tuple(key)}, {tuple(other)}, so d_k = {len(query)}. The scores q·k are {_dot(query, key)} and "
+        f"{_dot(query, other)}; divided by √{len(query)} "
+        f"they differ by {exact.show(gap)}, and p (1 − p) = {exact.show(_derivative(gap))}. At width 1 the gap is at most 2 and p (1 − p) at least "
+        f"{exact.show(_derivative(exact.ball(2)))}. "
+        f"For a key equal to the query and one opposite to it, the gap is 2√d_k at every width: it grows, and the derivative falls below e^(−2√d_k)."
+    )
+
+
+@derived(
+    Claim(
+        id="scaling.saturation",
+        title="The scaling factor keeps softmax from saturating when d_k is large",
+        states="Dividing by √d_k keeps the softmax from saturating, and its gradients from becoming extremely small, at large d_k.",
+        reading="As the width grows, with entries of a fixed size (here ±1), the derivative of the softmax of two scaled scores does not sink below its "
+        "least value at width 1.",
+        precise=r"For keys that are independent of each other and of the query, with uncorrelated components of mean 0 and variance 1, the scaled score "
+        r"gap has mean square 2 at every $d_k$ (unscaled: $2d_k$). "
+        r"Keys aligned with the query, as trained ones can be, still have a gap of order $\sqrt{d_k}$.",
+        sources=(S3.at("Scaled Dot-Product Attention"), S4.at("Step 2: Scale the Scores")),
+        scope="two keys, any d_k ≥ 1",
+        inventory=("C245",),
+        uses=("scaling.dot-product-variance", "scaling.derivative-floor"),
+        unsaid="query and keys are independent, with uncorrelated components of mean 0 and variance 1, as at initialisation",
+        corrected_by="scaling.derivative-floor",
+        holds=_saturation_holds,
+        worked=_saturation_worked,
+    )
+)
+def saturation() -> Iterator[Step]:
+    yield from _independent_steps()
+    delta = sp.KroneckerDelta(a, b)
+    apart = (K[r, a] - K[t, a]) * (K[r, b] - K[t, b])
+    yield Step(
+        total(total(z[r] * z[t] * apart, r), t),
+        "=",
+        2 * total(z[r] * K[r, a] * K[r, b], r) * total(z[t], t) - 2 * total(z[r] * K[r, a], r) * total(z[t] * K[t, b], t),
+        "Second moments of the difference of two independent keys: probabilities add up to 1 and the means are 0, which leaves twice δ_ab.",
+    )
+    yield Step(
+        sp.Sum(delta * (2 * delta), (a, 1, d), (b, 1, d)) / sp.sqrt(d) ** 2,
+        "=",
+        sp.Integer(2),
+        "The gap is the query times that difference, over √d: its mean square does not depend on d.",
+    )
