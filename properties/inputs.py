@@ -40,7 +40,8 @@ class Inputs:
         """Small inputs in full, so that a counterexample can be copied; large ones by shape."""
         tensors = {name: getattr(self, name) for name in ("query", "key", "value", "attn_mask") if getattr(self, name) is not None}
         shown = (f"{name}={x.tolist() if x.numel() <= 24 else f'[{x.dtype}, shape {tuple(x.shape)}]'}" for name, x in tensors.items())
-        return f"Inputs({', '.join(shown)}, is_causal={self.is_causal}, scale={self.scale}, dtype={self.query.dtype}, drawn as {'/'.join(self.regimes)})"
+        rest = f"is_causal={self.is_causal}, scale={self.scale}, dtype={self.query.dtype}, drawn as {'/'.join(self.regimes)}"
+        return f"Inputs({', '.join(shown)}, {rest})"
 
     @property
     def keywords(self) -> dict[str, Any]:

@@ -260,16 +260,16 @@ def merged(parts: list[Part], whole: Truth) -> tuple[Array, Array]:
     """
     lses = np.stack([part[1] for part in parts])
     top = lses.max(0)
-    raised = np.exp(lses - np.where(np.isfinite(top), top, 0))
+    below = np.where(np.isfinite(top), top, 0) - lses
+    raised = np.exp(-below)
     mass = raised.sum(0)
     weights = raised / np.where(mass == 0, 1, mass)
     merged_output: Array = sum(w[..., None] * part[0] for w, part in zip(weights, parts, strict=True))
     off = np.max([np.where(np.isfinite(part[2].log_sum_exp.hi), part[3].log_sum_exp, 0) for part in parts], axis=0)
     true_lse = np.where(np.isfinite(whole.log_sum_exp.hi), whole.log_sum_exp.hi, 0)
     limit = np.zeros_like(merged_output)
-    for part in parts:
+    for part, far in zip(parts, np.where(np.isfinite(below), below, 0)[..., None], strict=True):
         share = np.exp(part[2].log_sum_exp.hi - true_lse)[..., None]
         limit = limit + share * (part[3].output * np.exp(2 * off)[..., None] + np.expm1(2 * off)[..., None] * np.abs(part[2].output.hi - whole.output.hi))
-        below = np.where(np.isfinite(part[1]), top - part[1], 0)[..., None]
-        limit = limit + 2.0**-52 * share * (8 + below) * (np.abs(part[2].output.hi) + part[3].output)
+        limit = limit + 2.0**-52 * share * (8 + far) * (np.abs(part[2].output.hi) + part[3].output)
     return merged_output, SLACK * limit + np.finfo(np.float64).tiny

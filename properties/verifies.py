@@ -22,7 +22,7 @@ from properties.subject import LawBroken, NotRun, Subject, SubjectFailed, Undeci
 from theorems import CLAIMS
 from theorems.outcome import Outcome
 
-EXAMPLES = {"quick": 12, "ci": 100, "deep": 20_000}
+EXAMPLES = {"quick": 12, "ci": 250, "deep": 20_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

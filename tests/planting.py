@@ -82,9 +82,10 @@ def mutants() -> list[Mutant]:
     found: dict[str, Mutant] = {}
     for path in sorted((ROOT / "tests" / "mutants").glob("*.toml")):
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        for kind, table in ((kind, table) for kind in ("mutant", "control") for table in tables.get(kind, ())):
+        plants = [(table, False) for table in tables.get("mutant", ())] + [(table, True) for table in tables.get("control", ())]
+        for table, control in plants:
             try:
-                mutant = Mutant(**table | {"control": kind == "control", "breaks": tuple(table.get("breaks", ()))})
+                mutant = Mutant(**table | {"control": control, "breaks": tuple(table.get("breaks", ()))})
             except TypeError as error:
                 raise BadMutant(f"{path.name}: {error}") from error
             if found.setdefault(mutant.name, mutant) is not mutant:

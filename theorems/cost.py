@@ -124,8 +124,7 @@ def _multiply_adds(length: int, width: int, heads: int) -> tuple[int, int, int, 
 
 def _breakdown_as_made(length: int, head_width: int, heads: int) -> Outcome:
     width = heads * head_width
-    scores, exponentials, values, projections = _multiply_adds(length, width, heads)
-    return decided((scores, exponentials, values, projections) == (length**2 * width, length**2, length**2 * width, 0))
+    return decided(_multiply_adds(length, width, heads)[:3] == (length**2 * width, length**2, length**2 * width))
 
 
 def _breakdown(length: int, head_width: int, heads: int) -> Outcome:
@@ -139,8 +138,8 @@ def _breakdown_by_hand(length: int, head_width: int, heads: int) -> str:
     scores, exponentials, values, projections = _multiply_adds(length, width, heads)
     return (
         f"n = {length}, d = {width}, h = {heads}. Counted: {scores} multiply-adds for Q Kᵀ and {values} for the values (n²d = {length**2 * width}, as said), "
-        f"but {exponentials} exponential(s), one for each pair in each head (n² = {length**2}), and {projections} multiply-adds in the four projections "
-        f"(4nd² = {4 * length * width**2}), which the breakdown leaves out."
+        f"but {exponentials} exponentials, one for each pair in each of the {heads} heads (n² = {length**2}). The breakdown also leaves out the "
+        f"four projections, {projections} multiply-adds (4nd² = {4 * length * width**2})."
     )
 
 
@@ -149,14 +148,14 @@ breakdown_as_made = Claim(
     title="The steps of attention with h heads are n²d, n² and n²d",
     states="a function of n, d and the number of heads returns n²d steps for Q Kᵀ, n² for the softmax and n²d for the values; it never uses h",
     reading="Steps are multiply-adds, and exponentials in the softmax, of a layer with h heads that share the width d.",
-    precise="Multiply-adds $n^2 d$ and $n^2 d$, exponentials $n^2$, and nothing else.",
+    precise="Multiply-adds $n^2 d$ for the scores and $n^2 d$ for the values, exponentials $n^2$, whatever $h$ is.",
     sources=(S2.at("Complexity Analysis"),),
     scope="every n, h and d_h, with d = h d_h",
     kind=Kind.COST,
     inventory=("C262",),
     holds=_breakdown_as_made,
     worked=_breakdown_by_hand,
-    unsaid="one head, and Q, K, V given (projections not counted)",
+    unsaid="one head (and Q, K, V given: projections are not counted)",
     corrected_by="cost.breakdown",
 )
 
@@ -402,7 +401,9 @@ def _depth_by_hand(length: int, depth: int) -> str:
 def constant_depth() -> Iterator[Step]:
     depth = sp.Symbol("D", integer=True, positive=True)
     yield Step(2**depth + 2**depth, "=", 2 ** (depth + 1), "each further round doubles, at most, the inputs that a value depends on")
-    yield Step(2**depth, "<", 2**depth + 1, "so after D rounds a value depends on fewer inputs than the n = 2^D + 1 that the softmax adds up", certificate=sp.S.One)
+    yield Step(
+        2**depth, "<", 2**depth + 1, "so after D rounds a value depends on fewer inputs than the n = 2^D + 1 that the softmax adds up", certificate=sp.S.One
+    )
 
 
 @derived(
@@ -411,7 +412,7 @@ def constant_depth() -> Iterator[Step]:
         title="A sum over n keys needs ⌈log₂ n⌉ rounds of two-argument operations, and pairwise addition takes no more",
         states="the correct form: rows in parallel, but the reductions over keys (maximum, sum, weighted sum) are trees",
         precise=r"$D$ rounds reach at most $2^D$ inputs, and pairwise addition takes $2m$ or $2m - 1$ numbers to $m$ in one round: for "
-        r"$2^{D-1} < n \le 2^D$ both take exactly $D$ rounds, since $2 \cdot 2^{D-1} = 2^D$.",
+        r"$2^{D-1} < n \le 2^D$ that makes exactly $D$ rounds, by induction: $(2^D - 2m)/2 = 2^{D-1} - m$, so $2m \le 2^D$ exactly if $m \le 2^{D-1}$.",
         sources=(S4.at("Complexity Analysis"),),
         scope="every number of keys; operations with two arguments",
         kind=Kind.COST,
@@ -419,8 +420,13 @@ def constant_depth() -> Iterator[Step]:
     )
 )
 def logarithmic_depth() -> Iterator[Step]:
-    depth = sp.Symbol("D", integer=True, positive=True)
-    yield Step(2 * 2 ** (depth - 1), "=", 2**depth, "one more round doubles what can be reached, and pairwise addition gets that far by halving what is left")
+    depth, left, beyond = sp.symbols("D m x", integer=True, positive=True)
+    yield Step(2 ** (depth - 1), "<", 2 ** (depth - 1) + beyond, "D − 1 rounds reach 2^(D − 1) inputs, too few for any n = 2^(D − 1) + x", certificate=beyond)
+    yield Step(2**depth + 2**depth, "=", 2 ** (depth + 1), "since each further round at most doubles what a value depends on")
+    yield Step(
+        (2**depth - 2 * left) / 2, "=", 2 ** (depth - 1) - left,
+        "and D rounds suffice: 2m ≤ 2^D (2m − 1 ≤ 2^D is the same, 2^D being even) exactly if m ≤ 2^(D − 1), so after a round D − 1 are left; D = 0 is one number",
+    )  # fmt: skip
 
 
 # What the loops store, compute and load: counted by running them.

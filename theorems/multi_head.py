@@ -7,12 +7,13 @@ Row convention throughout, as in the texts: inputs are rows, projections multipl
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, product
+from typing import Any
 
 import sympy as sp
-from flint import fmpq, fmpq_mat
+from flint import arb, fmpq, fmpq_mat
 
 from theorems.claim import Claim, Kind, derived
-from theorems.exact import attention, ball, decided, equal, show
+from theorems.exact import Matrix, attention, ball, decided, equal, show
 from theorems.exact import scores as ball_scores
 from theorems.outcome import Outcome
 from theorems.sources import S1, S3, S4, VASWANI
@@ -44,7 +45,8 @@ def side_by_side(heads: Sequence[Rows]) -> list[list[int]]:
     return [list(chain.from_iterable(rows)) for rows in zip(*heads, strict=True)]
 
 
-def times(left: Sequence[Sequence[Fraction | int]], right: Sequence[Sequence[Fraction | int]]) -> list[list[Fraction | int]]:
+def times(left: Sequence[Sequence[Any]], right: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """The product of two matrices of exact numbers."""
     return [[sum(x * z for x, z in zip(row, column, strict=True)) for column in zip(*right, strict=True)] for row in left]
 
 
@@ -158,10 +160,10 @@ def head_subspace() -> Iterator[Step]:
     )  # fmt: skip
 
 
-def _heads(queries: Rows, keys: Rows, values: Rows, weights: Sequence[Rows]) -> list[list[object]]:
+def _heads(queries: Matrix, keys: Matrix, values: Matrix, weights: Sequence[Matrix]) -> list[list[arb]]:
     """One head by its definition: attention over the projected queries, keys and values, unscaled."""
     w_q, w_k, w_v = weights
-    return attention(times(queries, w_q), times(keys, w_k), times(values, w_v))  # type: ignore[arg-type,return-value]
+    return attention(times(queries, w_q), times(keys, w_k), times(values, w_v))
 
 
 def _definitions_agree(queries: Rows, keys: Rows, values: Rows, weights: Sequence[Rows]) -> Outcome:
@@ -174,7 +176,7 @@ def _definitions_agree_on_one_input(queries: Rows, keys: Rows, values: Rows, wei
     squares = [times(list(zip(*w, strict=True)), w) for w in weights]  # any matrices that map the projected features to themselves
     tall = [times(w, square) for w, square in zip(weights, squares, strict=True)]
     inputs = [times(queries, w) for w in weights]
-    composed = equal(_heads(*inputs, squares), _heads(queries, queries, queries, tall))  # type: ignore[arg-type]
+    composed = equal(_heads(inputs[0], inputs[1], inputs[2], squares), _heads(queries, queries, queries, tall))
     return Outcome.worst([composed, _definitions_agree(queries, queries, queries, weights)])
 
 
@@ -182,8 +184,8 @@ def _definitions_by_hand(queries: Rows, keys: Rows, values: Rows, weights: Seque
     first, second = _heads(queries, keys, values, weights), _heads(queries, queries, queries, weights)
     return (
         f"One head with Q = {queries}, K = {keys}, V = {values} and (W_Q, W_K, W_V) = {weights}, unscaled. Projecting Q, K and V gives "
-        f"{[[show(x) for x in row] for row in first]}; projecting the one input X = Q three times gives "  # type: ignore[arg-type]
-        f"{[[show(x) for x in row] for row in second]}."  # type: ignore[arg-type]
+        f"{[[show(x) for x in row] for row in first]}; projecting the one input X = Q three times gives "
+        f"{[[show(x) for x in row] for row in second]}."
     )
 
 
@@ -288,7 +290,7 @@ def _same_scores(queries: Rows, keys: Rows, more: int) -> Outcome:
     """Padding with `more` zero features, and the queries times √((d + more)/d), keeps every scaled score."""
     narrow = len(queries[0])
     stretch = (ball(narrow + more) / narrow).sqrt()
-    wide_queries = [[*(stretch * x for x in row), *[0] * more] for row in queries]
+    wide_queries: list[list[Any]] = [[*(stretch * x for x in row), *[0] * more] for row in queries]
     wide_keys = [[*row, *[0] * more] for row in keys]
     return equal(ball_scores(wide_queries, wide_keys, 1 / ball(narrow + more).sqrt()), ball_scores(queries, keys, 1 / ball(narrow).sqrt()))
 
@@ -310,7 +312,9 @@ def _same_scores(queries: Rows, keys: Rows, more: int) -> Outcome:
 def wider_keys_score_more() -> Iterator[Step]:
     more = sp.Symbol("p", integer=True, positive=True)
     wide = total(sp.sqrt((d + more) / d) * Q[r, a] * K[j, a], a)  # the p new features add zeros
-    yield Step(wide / sp.sqrt(d + more), "=", total(Q[r, a] * K[j, a], a) / sp.sqrt(d), "the factor √((d + p)/d) undoes the change of the scale; zeros add nothing")
+    yield Step(
+        wide / sp.sqrt(d + more), "=", total(Q[r, a] * K[j, a], a) / sp.sqrt(d), "the factor √((d + p)/d) undoes the change of the scale; zeros add nothing"
+    )
 
 
 def _from_one_input(queries: Rows, keys: Rows) -> Outcome:
