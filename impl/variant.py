@@ -53,7 +53,8 @@ class Limits:
 class Arithmetic:
     """How an implementation rounds, as far as the error bounds need to know. The defaults allow much; a narrower declaration is judged more sharply.
 
-    `score_roundings`: roundings of one score beyond the D products and their sum (scale rounded, applied, bias added).
+    `score_roundings`: roundings of one score beyond the D products and their sum (a default scale takes a root and a division,
+    then the scale is applied and the bias added).
     `exponent_roundings`: roundings of an exponent after the scores are formed (the stabiliser subtracted, a change of base).
     `tile`: the smallest number of keys folded into the running state at once; None for one pass over all keys.
     `stabiliser`: how far the subtracted stabiliser may lie from the row's maximum, in units of score.

@@ -29,13 +29,13 @@ def bounded(subject: Subject, x: Inputs, *, gradients: bool = False) -> tuple[or
     return posed, truth, arithmetic, tolerance.forward(posed, truth, arithmetic)
 
 
-@law("softmax.weighted-average", on=Trait.DOT_PRODUCT, draw=dense)
+@law("softmax.weighted-average", "rounding.output", on=Trait.DOT_PRODUCT, draw=dense)
 def test_outputs_lie_within_the_bound(subject: Subject, x: Inputs) -> None:
     _, truth, _, bound = bounded(subject, x)
     subject.judge("output", subject(x), truth.output, bound.output, x)
 
 
-@law("gradients.queries", "gradients.keys", "gradients.values", on=Trait.DOT_PRODUCT, draw=dense, lacking=needs_gradients)
+@law("gradients.queries", "gradients.keys", "gradients.values", "rounding.scores-gradient", on=Trait.DOT_PRODUCT, draw=dense, lacking=needs_gradients)
 def test_gradients_lie_within_the_bound(subject: Subject, x: Inputs) -> None:
     posed, truth, arithmetic, ahead = bounded(subject, x, gradients=True)
     bound = tolerance.backward(posed, truth, arithmetic, ahead)
@@ -48,7 +48,13 @@ def test_gradients_lie_within_the_bound(subject: Subject, x: Inputs) -> None:
         subject.judge(what, actual, summed, limit, x)
 
 
-@law("gradients.scores", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("additive", "additive with -inf")), lacking=needs_mask_gradient)
+@law(
+    "gradients.scores",
+    "rounding.scores-gradient",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, mask=("additive", "additive with -inf")),
+    lacking=needs_mask_gradient,
+)
 def test_the_gradient_of_an_additive_mask_lies_within_the_bound(subject: Subject, x: Inputs) -> None:
     posed, truth, arithmetic, ahead = bounded(subject, x, gradients=True)
     bound = tolerance.backward(posed, truth, arithmetic, ahead)
@@ -63,7 +69,7 @@ def test_the_gradient_of_an_additive_mask_lies_within_the_bound(subject: Subject
     subject.judge("the mask's gradient", d_mask, summed, limit, x)
 
 
-@law("flash.any-tiling-is-exact", on=Trait.DOT_PRODUCT, draw=dense, lacking=needs_log_sum_exp)
+@law("flash.any-tiling-is-exact", "rounding.log-sum-exp", on=Trait.DOT_PRODUCT, draw=dense, lacking=needs_log_sum_exp)
 def test_the_log_sum_exp_lies_within_the_bound(subject: Subject, x: Inputs) -> None:
     _, truth, _, bound = bounded(subject, x)
     output, log_sum_exp = subject.with_log_sum_exp(x)
@@ -77,8 +83,6 @@ def test_constant_values_come_back(subject: Subject, x: Inputs) -> None:
     output = subject(x)
     seen = truth.weights.sum(-1, keepdims=True) > 0
     subject.within("the sum of a row's weights", np.where(seen, np.abs(plain(output) - 1), np.abs(plain(output))), bound.output, x)
-    # every copy of the value column meets the same weights, so the columns agree to the last bit
-    require(bool((output == output[..., :1]).all()), f"equal value columns gave different sums {output.tolist()} on {x}")
 
 
 @law("softmax.positive", on=Trait.DOT_PRODUCT, draw=identity_values)

@@ -128,7 +128,7 @@ def bounded(subject: Subject, x: HeadInputs) -> tuple[Balls, Array]:
     w = plain(x.out_weight)
     out = joined @ w
     counted = arithmetic.gamma(w.shape[0] + 1) + 2.0**-53 * (w.shape[0] + 1)
-    limit = off @ np.abs(w) + counted * ((np.abs(joined) + off) @ np.abs(w)) + arithmetic.tiny
+    limit = off @ np.abs(w) + counted * ((np.abs(joined) + off) @ np.abs(w)) + 2 * w.shape[0] * arithmetic.tiny  # a product and a sum each
     limit = tolerance.SLACK * (limit + arithmetic.u_out * (np.abs(out) + limit) + arithmetic.least_out)
     return Balls(out, np.zeros_like(out), np.zeros_like(out)), limit
 

@@ -9,7 +9,8 @@ from theorems import overflow
 
 formats = st.sampled_from(["float32", "float16", "float64", "bfloat16"])
 sizes_of_score = st.one_of(st.integers(-2000, 2000), st.integers(5, 15), st.integers(85, 92), st.integers(705, 714))  # both sides of each threshold
-scores = st.lists(sizes_of_score, min_size=1, max_size=5).map(tuple)
+largest_half = st.sampled_from((-65504, 65504))  # differences of these overflow float16 itself
+scores = st.lists(sizes_of_score | largest_half, min_size=1, max_size=5).map(tuple)
 small_scores = st.lists(st.integers(-20, 20), min_size=1, max_size=5).map(tuple)
 
 test_where_softmax_as_written_overflows = searched(overflow.naive, fmt=formats, scores=scores)

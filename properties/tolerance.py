@@ -146,8 +146,9 @@ def forward(problem: Problem, truth: Truth, arithmetic: Rounding, moved: tuple[A
     height = np.where(np.isfinite(truth.log_sum_exp.hi), truth.log_sum_exp.hi, 0)
     top = truth.scores.max(-1, initial=-np.inf)
     mass = np.where(np.isfinite(top), height - np.where(np.isfinite(top), top, 0), 0)  # log Σ exp(s − max), between 0 and log n
-    under = np.minimum(seen.sum(-1) * vanished + strayed, 0.5)
-    off_mass = np.minimum(np.log1p(shift[..., 0]), off.weight.max(-1, initial=0)) + a.gamma(keys + 2 * merges + 1) - np.log1p(-under)
+    under = np.minimum(seen.sum(-1) * vanished + strayed, 1)  # at 1 nothing of the mass is sure to be left, and no bound
+    with np.errstate(divide="ignore"):
+        off_mass = np.minimum(np.log1p(shift[..., 0]), off.weight.max(-1, initial=0)) + a.gamma(keys + 2 * merges + 1) - np.log1p(-under)
     log_sum_exp = off_mass + a.exp * (mass + off.top[..., 0] + off_mass) + a.tiny
     log_sum_exp = log_sum_exp + a.gamma(2) * (np.abs(height) + log_sum_exp) + 2 * a.tiny
     rebuilt = off.weight + off_mass[..., None] + a.gamma(2)

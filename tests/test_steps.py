@@ -10,10 +10,14 @@ from theorems.claim import Claim, derived
 from theorems.outcome import Outcome
 from theorems.sources import S0, VASWANI
 from theorems.step import Step
-from theorems.symbols import K, Q, a, b, c, i, j, k, n, p, r, s, softmax, t, total
+from theorems.symbols import K, Q, V, a, b, c, d, g, i, j, k, l, n, p, r, s, softmax, t, total, v
+from theorems.symbols import h as heads
 
 x, y = sp.symbols("x y", real=True)
 h = sp.Symbol("h", positive=True)
+seldom = (n - 1) * (n - 2) * (n - 3) * (n - 4)  # zero at every size that the balls try, so that only the symbols can object
+seldom_heads = seldom.subs(n, heads)
+delta = sp.KroneckerDelta
 
 
 @pytest.mark.parametrize(
@@ -26,6 +30,13 @@ h = sp.Symbol("h", positive=True)
         Step(2 * x * y, "<=", x**2 + y**2, "", certificate=(x - y) ** 2),
         Step(sp.Integer(0), "<", softmax(s, i), ""),
         Step(1 + h, "<", sp.exp(h), "", cites=VASWANI),
+        Step(sp.Derivative(total(sp.exp(s[j]), j), s[j]), "=", sp.exp(s[j]), ""),
+        Step(
+            sp.Sum(sp.exp(sp.Sum(V[j, a], (a, 1, d))) * sp.Sum(delta(j, 2 * g) * v[g], (g, 1, heads)), (j, 1, 2 * heads)),
+            "=",
+            sp.Sum(sp.exp(sp.Sum(V[2 * g, a], (a, 1, d))) * v[g], (g, 1, heads)),
+            "",
+        ),
     ],
     ids=lambda step: step.latex[:40],
 )
@@ -48,6 +59,25 @@ def test_true_steps_hold(step: Step) -> None:
         Step(sp.sqrt(x**2), "=", x, "false for negative x"),
         Step(1 + x, "<", sp.exp(x), "equality at 0 cannot be seen by sampling", certificate=sp.exp(x) - 1 - x),
         Step(sp.Function("g")(x), "=", sp.Function("g")(y), "unknown functions cannot be evaluated"),
+        Step(sp.Integer(0), "<", sp.Sum(sp.exp(s[j]), (j, 1, 5 - n)), "a sum over no key is zero"),
+        Step(sp.Sum(s[j], (j, 1, 5 - n)) / sp.Sum(p[j], (j, 1, 5 - n)), "=", sp.Sum(s[j] / sp.Sum(p[l], (l, 1, 5 - n)), (j, 1, 5 - n)), "nothing to divide by"),
+        Step(seldom * sp.Sum(1, (j, 1, n - 6)), "=", seldom * (n - 6), "an empty sum has no negative length"),
+        Step(sp.Integer(0), "<", x**2, "a certificate with a pole", certificate=(1 + x**2) / (1 / x**2 + 1)),
+        Step(sp.Derivative(total(sp.exp(s[j]), j), s[j]), "=", total(sp.exp(s[j]), j), "the letter of the sum is not that of the derivative"),
+        Step(sp.Subs(total(x * s[j], j), x, s[j]), "=", total(s[j] ** 2, j), "the value put in is not one of the sum's"),
+        Step(sp.Subs(x - y, (x, y), (y, x)), "=", sp.Integer(0), "values are put in at once, not one after the other"),
+        Step(seldom * total(delta(j, sp.Dummy(integer=True, positive=True)), j), "=", seldom, "a letter of no range may miss every key"),
+        Step(
+            seldom * sp.Sum(total(delta(j, k) * v[k], k), (j, 1, 2 * n)), "=", seldom * sp.Sum(v[j], (j, 1, 2 * n)), "the outer index exceeds the inner range"
+        ),
+        Step(seldom * sp.Sum(delta(j, j**2) * s[j], (j, 1, n**2)), "=", seldom * s[j**2], "a delta in one index alone"),
+        Step(seldom * total(sp.Sum(V[k, j], (j, 1, k)), k), "=", seldom * total(sp.Sum(V[l, j], (j, 1, k)), l), "an inner limit that follows the outer index"),
+        Step(
+            seldom_heads * sp.Sum(sp.exp(sp.Sum(V[j, a], (a, 1, heads))) * sp.Sum(delta(j, 2 * g) * v[g], (g, 1, heads)), (j, 1, 2 * heads)),
+            "=",
+            seldom_heads * sp.Sum(sp.exp(sp.Sum(V[2 * a, a], (a, 1, heads))) * v[g], (g, 1, heads)),
+            "an index put into a sum that uses the same letter",
+        ),
     ],
     ids=lambda step: step.because,
 )

@@ -1,19 +1,21 @@
 """Try to exceed the error bounds: attention computed with every rounding chosen by an adversary, at a unit roundoff so large that float64 is exact beside it.
 
-Each operation's result is multiplied by (1 + δ), |δ| ≤ u, or moved by η, |η| ≤ tiny, where it is that small. The adversary differentiates one error with respect
-to every δ and η, and sets each to the end of its range that enlarges the error: to first order nothing larger can happen.
+Each operation's result is multiplied by (1 + δ), |δ| ≤ u, or moved by η, |η| ≤ tiny, where it is that small. The adversary differentiates one error
+with respect to every δ and η, and sets each to the end of its range that enlarges the error: to first order nothing larger can happen.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from flint import arb
 from torch import Tensor
 
 from impl.variant import Arithmetic
@@ -175,7 +177,8 @@ def backward(a: Adversary, problem: Problem, plan: Plan, inputs: tuple[Tensor, .
     def shared(x: Tensor) -> Tensor:
         """Every query head's part in the output dtype, then summed in it over the heads that share a key head."""
         parts = a.stored(x).unflatten(1, (groups, -1)).unbind(2)
-        return functools.reduce(lambda y, z: a.stored(y + z), parts)
+        summed: Tensor = functools.reduce(lambda y, z: a.stored(y + z), parts)
+        return summed
 
     return {"d_q": a.stored(d_q), "d_k": shared(d_k), "d_v": shared(d_v), "d_scores": d_s}
 
@@ -199,10 +202,11 @@ def bounds(problem: Problem, truth: oracle.Truth, arithmetic: Rounding) -> dict[
 
 
 def ratio(actual: Tensor, true: Array, bound: Array) -> Array:
-    """|actual − true| / bound per element, 0 where both agree, infinities included."""
+    """|actual − true| / bound per element: 0 where both agree, infinities included; infinite where either is not a number."""
     found = actual.detach().numpy()
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(found == true, 0.0, np.abs(found - true) / bound)
+        ratios = np.where(found == true, 0.0, np.abs(found - true) / bound)
+    return np.where(np.isnan(ratios), np.inf, ratios)
 
 
 def attacked(problem: Problem, plan: Plan, adversary: Adversary, quantity: str, limits: dict[str, tuple[Array, Array]], random: np.random.Generator) -> float:
@@ -215,7 +219,7 @@ def attacked(problem: Problem, plan: Plan, adversary: Adversary, quantity: str, 
     worst = 0.0
     for sign in (1.0, -1.0):
         adversary.played, adversary.start = [], lambda shape: torch.zeros(shape, dtype=torch.float64)
-        for _ in range(3):
+        for _ in range(2):
             actual = emulate(problem, plan, adversary)[quantity]
             worst = max(worst, float(ratio(actual, true, bound).max()))
             slopes = torch.autograd.grad(sign * actual[at], adversary.leaves, allow_unused=True, materialize_grads=True)
@@ -237,7 +241,23 @@ def shuffled(random: np.random.Generator) -> Callable[[int], list[int]]:
     return lambda count: orders[count]
 
 
-KINDS = ("normal", "one huge", "equal", "shifted", "shifted far", "rising", "falling", "offset values", "biased", "hidden", "one key", "dead row", "grouped", "vanishing", "zero")
+KINDS = (
+    "normal",
+    "one huge",
+    "equal",
+    "shifted",
+    "shifted far",
+    "rising",
+    "falling",
+    "offset values",
+    "biased",
+    "hidden",
+    "one key",
+    "dead row",
+    "grouped",
+    "vanishing",
+    "zero",
+)
 
 
 def posed(kind: str, random: np.random.Generator) -> Problem:
@@ -247,7 +267,13 @@ def posed(kind: str, random: np.random.Generator) -> Problem:
     m = 1 if kind == "one key" else m
     q, k, v, g = (random.standard_normal(shape) for shape in ((1, h, n, d), (1, kv, m, d), (1, kv, m, e), (1, h, n, e)))
     scale = 2.0 ** -int(random.integers(0, 3))
-    lifts = {"shifted": np.full(m, -15.0), "shifted far": np.full(m, -250.0), "rising": 4.0 * np.arange(m), "falling": -30.0 * np.arange(m), "vanishing": -14.0 * np.arange(m)}
+    lifts = {
+        "shifted": np.full(m, -15.0),
+        "shifted far": np.full(m, -250.0),
+        "rising": 4.0 * np.arange(m),
+        "falling": -30.0 * np.arange(m),
+        "vanishing": -14.0 * np.arange(m),
+    }
     if kind in lifts or kind == "one huge":
         q[..., 0], k[..., 0] = 1, lifts.get(kind, 60.0 * (np.arange(m) == m // 2)) / scale
     if kind == "equal":
@@ -262,7 +288,7 @@ def posed(kind: str, random: np.random.Generator) -> Problem:
     if kind == "dead row":
         visible[:, :, 0] = False
     bias = random.standard_normal(visible.shape) * (100 if kind == "biased" else 0)
-    return Problem(q=q, k=k, v=v, bias=bias, visible=visible, scale=oracle.arb(scale), g=g)
+    return Problem(q=q, k=k, v=v, bias=bias, visible=visible, scale=arb(scale), g=g)
 
 
 def arithmetic(declared: Arithmetic, **fields: float) -> Rounding:
@@ -309,3 +335,175 @@ def worst_of(kind: str, actual: Rounding, judged: Rounding, quantity: str, seeds
         adversary = Adversary(actual, lambda shape: torch.zeros(shape, dtype=torch.float64))
         worst = max(worst, attacked(problem, planned(problem, actual.declared, random), adversary, quantity, limits, random))
     return worst
+
+
+@functools.cache
+def reached() -> dict[tuple[str, str, str], float]:
+    """The worst error/bound by arithmetic, kind and quantity: one problem each, every arithmetic with problems of its own."""
+    found = {}
+    for number, (name, declared) in enumerate(ARITHMETICS.items()):
+        for kind in KINDS:
+            for quantity in QUANTITIES:
+                found[name, kind, quantity] = worst_of(kind, arithmetic(declared), arithmetic(declared), quantity, range(number, number + 1))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tensors of a dozen numbers are slower on two threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_no_adversary_exceeds_a_bound() -> None:
+    exceeded = {case: worst for case, worst in reached().items() if worst > 1}
+    assert not exceeded
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_every_bound_is_approached(quantity: str) -> None:
+    """A bound first order in u, whose terms can all be reached at once, is reached up to what its whole counts leave over: within a factor of two somewhere."""
+    assert max(worst for case, worst in reached().items() if case[2] == quantity) > 0.5
+
+
+@pytest.mark.parametrize("arithmetic_name", ARITHMETICS)
+def test_every_arithmetic_is_judged_sharply(arithmetic_name: str) -> None:
+    """Within a factor of four for each quantity: counts hold for every order of a sum, so one order leaves some of them unused."""
+    for quantity in QUANTITIES:
+        assert max(worst for case, worst in reached().items() if case[0] == arithmetic_name and case[2] == quantity) > 0.25, quantity
+
+
+@pytest.mark.parametrize("kind", ["normal", "one huge", "rising", "grouped"])
+def test_roundings_of_one_sign_or_of_random_signs_stay_within_too(kind: str) -> None:
+    """Beyond first order: every rounding at the same end of its range, or at a random end."""
+    random = np.random.default_rng(7)
+    for declared in ARITHMETICS.values():
+        problem, actual = posed(kind, random), arithmetic(declared)
+        limits = bounds(problem, oracle.attention(problem), actual)
+        for start in (torch.ones, lambda shape, **_: -torch.ones(shape, dtype=torch.float64), signs(random), signs(random)):
+            adversary = Adversary(actual, lambda shape, start=start: start(shape, dtype=torch.float64))  # type: ignore[misc]
+            results = emulate(problem, planned(problem, declared, random), adversary)
+            assert all((ratio(results[quantity], *limits[quantity]) <= 1).all() for quantity in QUANTITIES)
+
+
+def signs(random: np.random.Generator) -> Callable[..., Tensor]:
+    return lambda shape, **_: torch.tensor(random.choice([-1.0, 1.0], size=shape))
+
+
+class Halved(Rounding):
+    """γ with half of every count."""
+
+    def gamma(self, operations: float | Array) -> Array:
+        return Rounding.gamma(self, np.asarray(operations) / 2)
+
+
+BARE = {"u_out": 0.0, "least_out": 0.0, "exp": 0.0}  # nothing but the accumulator rounds
+COUNTED = replace(PLAIN, score_roundings=0, exp_ulp=0.0)
+TOO_SMALL: dict[
+    str, tuple[str, str, Arithmetic, dict[str, float], dict[str, Any]]
+] = {  # what is left out of the bound: the kind of problem, the quantity, the arithmetic, and what the bound is told instead
+    "half of every count": ("one huge", "output", PLAIN, BARE, {"halved": True}),
+    "half of every count, backward": ("one huge", "d_k", PLAIN, BARE, {"halved": True}),
+    "roundings of the score": ("shifted far", "output", PLAIN, BARE, {"score_roundings": 0}),
+    "roundings of the exponent": ("falling", "d_scores", replace(COUNTED, exponent_roundings=9), BARE, {"exponent_roundings": 0}),
+    "merges": ("equal", "output", replace(COUNTED, tile=1, exp_ulp=4.0), {"u_out": 0.0}, {"tile": None}),
+    "the exponential's error": ("equal", "output", replace(COUNTED, exp_ulp=9.0), {"u_out": 0.0}, {"exp": 0.0}),
+    "the logarithm's error": ("equal", "log_sum_exp", replace(COUNTED, exp_ulp=9.0), {"u_out": 0.0}, {"exp": 0.0}),
+    "the stabiliser's distance": ("one key", "log_sum_exp", replace(COUNTED, stabiliser=8.0), BARE, {"stabiliser": 0.0}),
+    "rounded weights": ("normal", "output", replace(PLAIN, weights="input"), BARE, {"u_weights": 0.0}),
+    "rounded gradient of the weights": ("normal", "d_scores", replace(PLAIN, weights="input"), BARE, {"u_weights": 0.0}),
+    "the smallest rounded weight": ("vanishing", "d_scores", replace(PLAIN, weights="input"), BARE, {"least_weights": 0.0}),
+    "the rounded output": ("normal", "output", PLAIN, {}, {"u_out": 0.0}),
+    "the output saved rounded": ("offset values", "d_scores", replace(PLAIN, saved_output="input"), BARE, {"u_saved": 0.0}),
+    "weights rebuilt from a rounded log-sum-exp": ("shifted far", "d_v", replace(PLAIN, recompute="log-sum-exp"), BARE, {"recompute": "max-and-sum"}),
+    "underflow": ("vanishing", "d_q", PLAIN, BARE, {"tiny": 0.0}),
+}
+
+
+@pytest.mark.parametrize("left_out", TOO_SMALL)
+def test_a_bound_with_anything_left_out_is_exceeded(left_out: str) -> None:
+    kind, quantity, declared, fields, told = TOO_SMALL[left_out]
+    actual = arithmetic(declared, **fields)
+    judged = replace(actual, **{name: value for name, value in told.items() if hasattr(actual, name)})
+    judged = replace(judged, declared=replace(declared, **{name: value for name, value in told.items() if hasattr(declared, name)}))
+    if "halved" in told:
+        judged = Halved(**{name: getattr(judged, name) for name in Rounding.__dataclass_fields__})
+    assert worst_of(kind, actual, judged, quantity, range(4)) > 1
+    assert worst_of(kind, actual, actual, quantity, range(4)) <= 1
+
+
+def test_a_bound_that_forgets_the_bias_is_exceeded() -> None:
+    """The size of a score's error is that of everything that was added up, and a bias may be most of it."""
+    random = np.random.default_rng(1)
+    problem, actual = posed("biased", random), arithmetic(PLAIN, **BARE)
+    truth = oracle.attention(problem)
+    forgetful = bounds(replace(problem, bias=np.zeros_like(problem.bias)), truth, actual)
+    adversary = Adversary(actual, lambda shape: torch.zeros(shape, dtype=torch.float64))
+    assert attacked(problem, planned(problem, PLAIN, random), adversary, "log_sum_exp", forgetful, random) > 1
+
+
+@pytest.mark.parametrize("kind", ["normal", "one huge", "offset values", "hidden", "dead row"])
+def test_inputs_that_already_carry_an_error_are_allowed_for(kind: str) -> None:
+    """Keys and values moved by known amounts: the bound for the unmoved problem covers attention with the moved ones."""
+    worst = 0.0
+    for seed in range(4):
+        random = np.random.default_rng(seed)
+        problem, actual = posed(kind, random), arithmetic(PLAIN)
+        off_k, off_v = 2.0**-9 * np.abs(problem.k), 2.0**-5 * np.abs(problem.v)
+        off_s = abs(float(problem.scale.mid())) * np.abs(problem.q) @ tolerance.heads(off_k, problem).swapaxes(-1, -2)
+        truth = oracle.attention(problem)
+        limits = {"output": (truth.output.hi, tolerance.forward(problem, truth, actual, (off_s, off_v)).output)}
+        for sign in (1, -1):
+            moved = replace(problem, k=problem.k + sign * off_k * np.sign(problem.k), v=problem.v + off_v)
+            adversary = Adversary(actual, lambda shape: torch.zeros(shape, dtype=torch.float64))
+            worst = max(worst, attacked(moved, planned(moved, PLAIN, random), adversary, "output", limits, random))
+    assert 0.5 < worst <= 1
+
+
+@pytest.mark.parametrize("kind", ["normal", "one huge", "shifted far", "rising", "hidden"])
+def test_merged_parts_stay_within_their_bound(kind: str) -> None:
+    """Parts whose outputs and log-sum-exps lie at the ends of their bounds, merged."""
+    worst = 0.0
+    for seed in range(4):
+        random = np.random.default_rng(seed)
+        problem, actual = posed(kind, random), arithmetic(PLAIN)
+        cut = problem.k.shape[2] // 2
+        pieces = [
+            replace(problem, k=problem.k[:, :, keys], v=problem.v[:, :, keys], bias=problem.bias[..., keys], visible=problem.visible[..., keys])
+            for keys in (slice(None, cut), slice(cut, None))
+        ]
+        truths = [oracle.attention(piece) for piece in pieces]
+        aheads = [tolerance.forward(piece, truth, actual) for piece, truth in zip(pieces, truths, strict=True)]
+        whole = oracle.attention(problem)
+        for first, second in ((1, 1), (1, -1), (-1, 1)):
+            parts = [
+                (truth.output.hi + first * ahead.output, truth.log_sum_exp.hi + sign * ahead.log_sum_exp, truth, ahead)
+                for truth, ahead, sign in zip(truths, aheads, (second, -second), strict=True)
+            ]
+            merged, limit = tolerance.merged(parts, whole)
+            worst = max(worst, float(ratio(torch.tensor(merged), whole.output.hi, limit).max()))
+    assert 0.4 < worst <= 1
+
+
+def test_gamma_covers_every_product_of_roundings() -> None:
+    """(1 + u)^k − 1 and (1 − u)^−k − 1 are at most γ_k, and by no more than a tenth while k u is below a tenth."""
+    bounding = arithmetic(PLAIN)
+    for k in range(1, 400):
+        gamma = float(bounding.gamma(k))
+        assert (1 + U) ** k - 1 < (1 - U) ** -k - 1 <= gamma * tolerance.SLACK
+        assert gamma <= 1.1 * ((1 - U) ** -k - 1)
+    with pytest.raises(ValueError, match="too many operations"):
+        bounding.gamma(1 / U)
+
+
+def test_a_weight_that_vanishes_beside_a_huge_bias_spoils_no_bound() -> None:
+    """A key pushed away by the most negative float costs the others nothing: the bound stays finite and small."""
+    random = np.random.default_rng(3)
+    problem = posed("normal", random)
+    far = np.finfo(np.float32).min * (np.arange(problem.k.shape[2]) == problem.k.shape[2] - 1)
+    pushed = replace(problem, bias=problem.bias + far) if problem.k.shape[2] > 1 else problem
+    limits = bounds(pushed, oracle.attention(pushed), tolerance.rounding(torch.float32, PLAIN))
+    assert all(np.isfinite(bound).all() for _, bound in limits.values())
+    assert limits["output"][1].max() < 2.0**-16

@@ -5,10 +5,10 @@ Adding a topic is one import and one name in TOPICS.
 
 from types import ModuleType
 
-from theorems import convexity, cost, entropy, flash, gradients, inventory, masks, multi_head, overflow, scaling, softmax, symmetry
+from theorems import convexity, cost, entropy, flash, gradients, inventory, masks, multi_head, overflow, rounding, scaling, softmax, symmetry
 from theorems.claim import Claim
 
-TOPICS: tuple[ModuleType, ...] = (softmax, entropy, scaling, gradients, symmetry, masks, convexity, flash, multi_head, overflow, cost,)
+TOPICS: tuple[ModuleType, ...] = (softmax, entropy, scaling, gradients, symmetry, masks, convexity, flash, multi_head, overflow, cost, rounding,)
 
 
 class BadLedger(ValueError):

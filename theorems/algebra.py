@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sympy as sp
 
 from theorems.symbols import RANGE
+
+Ranges = Mapping[sp.Symbol, sp.Expr]  # indices that run over 1..this
+BINDERS = (sp.Sum, sp.Product)  # what gives an index a meaning of its own
 
 
 def is_zero(expression: sp.Expr, apart: frozenset[sp.Expr] = frozenset()) -> bool | None:
@@ -37,20 +40,59 @@ def is_zero(expression: sp.Expr, apart: frozenset[sp.Expr] = frozenset()) -> boo
 
 def normal(expression: sp.Expr) -> sp.Expr:
     """`expression` as a sum of terms with contracted deltas, constants outside the sums and canonical dummy names."""
-    expression = sp.expand(_inner(sp.sympify(expression)))
+    expression = sp.sympify(expression)
+    again = {x: sp.Dummy(**x.assumptions0) for x in _bound(expression) if x.name.startswith("_x")}  # names of an earlier pass would meet those of this one
+    expression = sp.expand(_inner(expression.xreplace(again), RANGE))
     return sp.Add(*(_merge_deltas(term) for term in sp.Add.make_args(expression)))
 
 
-def _inner(expression: sp.Expr) -> sp.Expr:
+def _inner(expression: sp.Expr, ranges: Ranges) -> sp.Expr:
     """Rewrite every sum inside `expression`, innermost first."""
-    if not expression.has(sp.Sum, sp.KroneckerDelta):
+    if not expression.has(*BINDERS, sp.KroneckerDelta):
         return expression
-    if isinstance(expression, sp.Sum):
+    if isinstance(expression, BINDERS):
         body: sp.Expr = expression.function
-        for limits in expression.limits:
-            body = _sum(_inner(body), *limits)
+        if isinstance(expression, sp.Product):
+            return _canonical(_inner(body, _within(expression.limits, ranges)), [tuple(limits) for limits in expression.limits], sp.Product)
+        for place, (index, low, high) in enumerate(expression.limits):
+            inside = _within(expression.limits[place:], ranges)
+            body = _sum(_inner(body, inside), index, low, high, inside)
         return body
-    return _polynomial_in_deltas(expression.func(*map(_inner, expression.args)))
+    return _polynomial_in_deltas(expression.func(*(_inner(x, ranges) for x in expression.args)))
+
+
+def _bound(expression: sp.Expr) -> set[sp.Symbol]:
+    """The indices that a sum or product in `expression` runs over."""
+    return {index for x in expression.atoms(*BINDERS) for index in x.variables}
+
+
+def _within(limits: Sequence[sp.Tuple], ranges: Ranges) -> Ranges:
+    """The ranges of the indices inside these limits (innermost first), whatever the same letters mean outside."""
+    inside = dict(ranges)
+    for index, first, last in reversed(limits):
+        inside.pop(index, None)
+        if first == 1:
+            inside[index] = last
+    return inside
+
+
+def _freshened(expression: sp.Expr, taken: set[sp.Symbol]) -> sp.Expr:
+    """`expression` with new names for those of its bound indices that are `taken`, so that nothing put into it is captured."""
+
+    def renamed(binder: sp.Expr) -> sp.Expr:
+        names = {x: sp.Dummy(**x.assumptions0) for x in binder.variables if x in taken}
+        limits = []
+        for place, (x, *bounds) in enumerate(binder.limits):  # a bound may use the indices further out
+            outer = {y: names[y] for y, *_ in binder.limits[place + 1 :] if y in names}
+            limits.append((names.get(x, x), *(bound.xreplace(outer) for bound in bounds)))
+        return binder.func(binder.function.xreplace(names), *limits)
+
+    return expression.replace(lambda x: isinstance(x, BINDERS), renamed) if _bound(expression) & taken else expression
+
+
+def _put(place: sp.Expr, index: sp.Symbol, expression: sp.Expr) -> sp.Expr:
+    """`expression` with `place` for `index`."""
+    return _freshened(expression, place.free_symbols).subs(index, place)
 
 
 def _polynomial_in_deltas(node: sp.Expr) -> sp.Expr:
@@ -63,8 +105,8 @@ def _polynomial_in_deltas(node: sp.Expr) -> sp.Expr:
 
 
 def _free_delta(expression: sp.Expr) -> sp.KroneckerDelta | None:
-    """A delta of `expression` between indices that no sum in it runs over, if there is one."""
-    summed = {index for x in expression.atoms(sp.Sum) for index in x.variables}
+    """A delta of `expression` between indices that no sum or product in it runs over, if there is one."""
+    summed = _bound(expression)
     return min((x for x in expression.atoms(sp.KroneckerDelta) if not x.free_symbols & summed), key=sp.default_sort_key, default=None)
 
 
@@ -74,18 +116,18 @@ def _cases(expression: sp.Expr, delta: sp.KroneckerDelta) -> tuple[sp.Expr, sp.E
     return expression.xreplace({delta: sp.Integer(0)}), expression.xreplace({delta: sp.Integer(1)}).xreplace({high: low})
 
 
-def _sum(body: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Expr:
-    return sp.Add(*(_sum_term(_merge_deltas(term), index, low, high) for term in sp.Add.make_args(sp.expand(body))))
+def _sum(body: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr, ranges: Ranges) -> sp.Expr:
+    return sp.Add(*(_sum_term(_merge_deltas(term), index, low, high, ranges) for term in sp.Add.make_args(sp.expand(body))))
 
 
-def _sum_term(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> sp.Expr:
+def _sum_term(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr, ranges: Ranges) -> sp.Expr:
     for delta in term.atoms(sp.KroneckerDelta):
         if index in delta.args and delta in sp.Mul.make_args(term):
             other = delta.args[1] if delta.args[0] == index else delta.args[0]
-            if low == 1 and _in_range(other, high, RANGE):
-                return _inner((term / delta).subs(index, other))
+            if low == 1 and not other.has(index) and _in_range(other, high, ranges):
+                return _inner(_put(other, index, term / delta), ranges)
     constant, body = term.as_independent(index, as_Add=False)
-    if body == 1:
+    if body == 1 and (high - low + 1).is_nonnegative:
         return constant * (high - low + 1)
     outer, inner = sp.Integer(1), []
     for factor in sp.Mul.make_args(body):  # merge directly nested sums, so that their order does not matter
@@ -94,29 +136,28 @@ def _sum_term(term: sp.Expr, index: sp.Symbol, low: sp.Expr, high: sp.Expr) -> s
         else:
             outer *= factor
     if len(inner) == 1:
-        if low == 1 and (contracted := _contracted_inside(outer, inner[0], index, high)) is not None:
+        nested = _freshened(inner[0], set(inner[0].variables))
+        if low == 1 and (contracted := _contracted_inside(outer, nested, index, high, ranges)) is not None:
             return constant * contracted
-        fresh = [sp.Dummy(integer=True, positive=True) for _ in inner[0].limits]
-        names = dict(zip(inner[0].variables, fresh, strict=True))
-        limits = [(names[v], *bounds) for v, *bounds in inner[0].limits]
-        return constant * _canonical(outer * inner[0].function.xreplace(names), [*limits, (index, low, high)])
+        return constant * _canonical(outer * nested.function, [*map(tuple, nested.limits), (index, low, high)])
     return constant * _canonical(body, [(index, low, high)])
 
 
-def _contracted_inside(outer: sp.Expr, inner: sp.Sum, index: sp.Symbol, high: sp.Expr) -> sp.Expr | None:
+def _contracted_inside(outer: sp.Expr, inner: sp.Sum, index: sp.Symbol, high: sp.Expr, ranges: Ranges) -> sp.Expr | None:
     """Σ_index outer Σ δ(index, place) f = Σ (outer f)(index = place), if every place of the inner sum lies in 1..high; None where there is no such delta."""
-    ranges = {**RANGE, **{x: last for x, first, last in inner.limits if first == 1}}
+    if any(bound.has(index) for _, *bounds in inner.limits for bound in bounds):
+        return None
     for delta in sp.Mul.make_args(inner.function):
         if isinstance(delta, sp.KroneckerDelta) and index in delta.args:
             place = delta.args[1] if delta.args[0] == index else delta.args[0]
-            if _in_range(place, high, ranges):
-                return _inner(sp.Sum((outer * inner.function / delta).subs(index, place), *inner.limits))
+            if not place.has(index) and _in_range(place, high, _within(inner.limits, ranges)):
+                return _inner(sp.Sum(_put(place, index, outer * inner.function / delta), *inner.limits), ranges)
     return None
 
 
-def _in_range(place: sp.Expr, high: sp.Expr, ranges: Mapping[sp.Symbol, sp.Expr]) -> bool:
+def _in_range(place: sp.Expr, high: sp.Expr, ranges: Ranges) -> bool:
     """Whether 1 <= place <= high for all values of the indices in `place`, each of which runs over 1..its range."""
-    if ranges.get(place, high if place.is_Dummy else None) == high:
+    if ranges.get(place) == high:
         return True
     indices = sorted(place.free_symbols & ranges.keys(), key=str)
     slack = [sp.Dummy(integer=True, nonnegative=True) for _ in indices]
@@ -125,17 +166,23 @@ def _in_range(place: sp.Expr, high: sp.Expr, ranges: Mapping[sp.Symbol, sp.Expr]
     return bool(indices) and is_nonnegative(sp.expand(above_one)) and is_nonnegative(sp.expand(room))
 
 
-def _canonical(body: sp.Expr, limits: list[tuple[sp.Expr, ...]]) -> sp.Expr:
-    """Name the summation variables so that equal sums look equal: the order whose printed form is smallest.
+def _canonical(body: sp.Expr, limits: list[tuple[sp.Expr, ...]], binder: type[sp.Expr] = sp.Sum) -> sp.Expr:
+    """Name the bound variables so that equal sums look equal: the order whose printed form is smallest, if no limit depends on another.
 
     The names start after those that sums and products inside `body` bind, so that no outer variable is captured by an inner sum.
     """
-    deepest = max((int(x.name[2:]) for inner in body.atoms(sp.Sum, sp.Product) for x in inner.variables if x.name.startswith("_x")), default=0)
+    deepest = max((int(x.name[2:]) for x in _bound(body) if x.name.startswith("_x")), default=0)
     names = sp.symbols(f"_x{deepest + 1}:{deepest + len(limits) + 1}", integer=True, positive=True)
+    variables = {limit[0] for limit in limits}
+    entwined = any(bound.free_symbols & variables for _, *bounds in limits for bound in map(sp.sympify, bounds))
     candidates = []
-    for order in itertools.permutations(limits):
-        renamed = body.xreplace({limit[0]: name for limit, name in zip(order, names, strict=True)})
-        candidates.append(sp.Sum(renamed, *((name, *limit[1:]) for limit, name in zip(order, names, strict=True))))
+    for order in [limits] if entwined else itertools.permutations(limits):
+        renamed = {limit[0]: name for limit, name in zip(order, names, strict=True)}
+        named = []
+        for place, (index, *bounds) in enumerate(order):  # a bound may use the indices further out
+            outer = {x: renamed[x] for x, *_ in order[place + 1 :] if x != index}
+            named.append((renamed[index], *(sp.sympify(bound).xreplace(outer) for bound in bounds)))
+        candidates.append(binder(body.xreplace(renamed), *named))
     return min(candidates, key=sp.default_sort_key)
 
 
@@ -143,7 +190,7 @@ def _merge_deltas(term: sp.Expr) -> sp.Expr:
     """δ_ik f(i) → δ_ik f(k) for free indices, and δ² → δ."""
     factors = sp.Mul.make_args(term)
     for factor in factors:
-        delta = factor.base if isinstance(factor, sp.Pow) else factor
+        delta = factor.base if isinstance(factor, sp.Pow) and factor.exp.is_positive else factor
         if isinstance(delta, sp.KroneckerDelta) and delta.args[0] != delta.args[1]:
             low, high = sorted(delta.args, key=str)
             rest = sp.Mul(*(x for x in factors if x != factor))
@@ -155,8 +202,16 @@ def _merge_deltas(term: sp.Expr) -> sp.Expr:
 
 def differentiated(expression: sp.Expr) -> sp.Expr:
     """`expression` with every derivative that it writes down carried out, and every value put in for a letter after that."""
-    carried_out = sp.sympify(expression).replace(lambda x: isinstance(x, sp.Derivative), lambda x: sp.diff(x.expr, *x.variable_count))
-    return carried_out.replace(lambda x: isinstance(x, sp.Subs), lambda x: x.expr.subs(dict(zip(x.variables, x.point, strict=True))))
+
+    def slope(x: sp.Derivative) -> sp.Expr:
+        letters = {y for letter in x.variables for y in letter.free_symbols}
+        return sp.diff(_freshened(x.expr, letters), *x.variable_count)
+
+    def value(x: sp.Subs) -> sp.Expr:
+        return _freshened(x.expr, x.point.free_symbols).subs(dict(zip(x.variables, x.point, strict=True)), simultaneous=True)
+
+    carried_out = sp.sympify(expression).replace(lambda x: isinstance(x, sp.Derivative), slope)
+    return carried_out.replace(lambda x: isinstance(x, sp.Subs), value)
 
 
 def denominators(expression: sp.Expr) -> set[sp.Expr]:
@@ -178,7 +233,7 @@ def _decided(expression: sp.Expr, sign: str) -> bool:
     if getattr(expression, sign) is True:
         return True
     if isinstance(expression, sp.Sum):
-        return _decided(expression.function, sign)
+        return _decided(expression.function, sign) and (sign == "is_nonnegative" or _never_empty(expression))
     if isinstance(expression, sp.Add):
         return _by_terms(expression, sign) or _by_cases(expression, sign)
     if isinstance(expression, sp.Mul):
@@ -190,6 +245,10 @@ def _decided(expression: sp.Expr, sign: str) -> bool:
     if isinstance(expression, sp.Max):
         return any(_decided(x, sign) for x in expression.args)
     return False
+
+
+def _never_empty(expression: sp.Sum) -> bool:
+    return all((last - first).is_nonnegative for _, first, last in expression.limits)
 
 
 def _by_terms(expression: sp.Expr, sign: str) -> bool:

@@ -18,7 +18,7 @@ from theorems.exact import scores as ball_scores
 from theorems.outcome import Outcome
 from theorems.sources import S1, S3, S4, VASWANI
 from theorems.step import Step
-from theorems.symbols import K, Q, a, d, d_v, e, f, g, h, j, n, r, total
+from theorems.symbols import K, Q, a, d, d_v, e, f, g, h, head, j, n, r, total
 
 q = sp.Symbol("q", integer=True, positive=True)  # a feature of the concatenation, 1..h d_v
 y = sp.Symbol("y", integer=True, positive=True)  # a feature of the output, 1..width
@@ -375,9 +375,8 @@ one_input = Claim(
     )
 )
 def one_input_if_equally_long() -> Iterator[Step]:
-    block = sp.Dummy("p", integer=True, positive=True)  # which block of X is wanted, Q's or K's
+    block = head  # which block of X is wanted, Q's or K's
     yield Step(
         total(total(H[g, r, e] * sp.KroneckerDelta(g, block) * sp.KroneckerDelta(e, f), e), g), "=", H[block, r, f],
         "X W is a sum over the blocks of X; a selector has the identity in the rows of one block and zeros elsewhere, so that block comes back",
-        domain={block: (1, 1)},
     )  # fmt: skip

@@ -19,7 +19,7 @@ from theorems.claim import Claim, derived
 from theorems.outcome import Outcome
 from theorems.sources import BLANCHARD, MILAKOV, S1
 from theorems.step import Step
-from theorems.symbols import T, j, l, n, s, total
+from theorems.symbols import T, i, j, l, n, s, total
 
 INFINITE = "inf"
 NOT_A_NUMBER = "nan"
@@ -119,6 +119,12 @@ def _finite(weights: Sequence[Float]) -> bool:
     return not any(isinstance(x, str) for x in weights)
 
 
+def _overflows(scores: Sequence[Fraction], fmt: Format) -> bool:
+    """Whether an exponential of softmax as written, or their sum, is infinite. (Weights need not show it: a finite number over ∞ is 0.)"""
+    exponentials = [_exponential(x, fmt) for x in scores]
+    return INFINITE in exponentials or _sum(exponentials, fmt) == INFINITE
+
+
 def _unless_too_close(decide: Callable[[], bool]) -> Outcome:
     try:
         return exact.decided(decide())
@@ -195,6 +201,15 @@ def naive() -> Iterator[Step]:
     )
 
 
+gap = sp.IndexedBase("g", nonnegative=True)  # how far score j lies below the row's maximum, or below another height
+
+
+def _fits(written: Callable[[sp.Expr], sp.Expr], because: str) -> Step:
+    """Σ e^x ≤ Ω for exponents x that lie g_j ≥ 0 below log(Ω/n), each as `written`."""
+    top = sp.log(limit / n)
+    return Step(total(_power_of(written(top - gap[j])), j), "<=", limit, because, certificate=total(limit / n * (1 - sp.exp(-gap[j])), j))
+
+
 # --- subtracting the maximum ----------------------------------------------------------------------------------------------------------
 
 
@@ -225,13 +240,17 @@ def shift_is_exact() -> Iterator[Step]:
     )
 
 
-gap = sp.IndexedBase("g", nonnegative=True)  # how far score j lies below the row's maximum
-
-
 def _shifted_holds(fmt: str, scores: Sequence[int], temperature: int = 1, cap: int = 0) -> Outcome:
-    """Finite weights, at least one of them positive, for the scores divided by the temperature; the cap plays no part."""
-    weights = shifted_softmax(_cooled(fmt, scores, temperature), FORMATS[fmt])
-    return _unless_too_close(lambda: _finite(weights) and any(x > 0 for x in weights if isinstance(x, Fraction)))
+    """No exponential and no sum overflows, and all weights are finite and one is positive, for the scores over the temperature; the cap plays no part."""
+    form, given = FORMATS[fmt], _cooled(fmt, scores, temperature)
+
+    def decide() -> bool:
+        gaps = [form.rounded(max(given) - x) for x in given]  # an infinite gap has the exponential 0
+        weights = shifted_softmax(given, form)
+        kept = not _overflows([-gap for gap in gaps if isinstance(gap, Fraction)], form)
+        return kept and _finite(weights) and any(x > 0 for x in weights if isinstance(x, Fraction))
+
+    return _unless_too_close(decide)
 
 
 @derived(
@@ -239,9 +258,9 @@ def _shifted_holds(fmt: str, scores: Sequence[int], temperature: int = 1, cap: i
         id="overflow.shifted",
         title="After subtracting the maximum nothing overflows",
         states="Subtracting the row's maximum before exponentiating avoids overflow.",
-        precise=r"$1 \le \sum_j e^{s_j - \max s} \le n$: every exponential is at most 1 and the largest is exactly 1, so nothing overflows in a format "
-        r"with $\Omega \ge n$, and the divisor is never 0. "
-        "Small weights may still underflow to 0.",
+        precise=r"$1 \le \sum_j e^{s_j - \max s} \le n$: every exponential is at most 1 and the largest is exactly 1, so no exponential and no sum "
+        r"overflows in a format with $\Omega \ge n$, and the divisor is never 0. "
+        r"Small weights may still underflow to 0, and a difference $s_j - \max s$ may become $-\infty$, whose exponential is the same 0.",
         sources=(S1.at("Attention Overflow"), MILAKOV.at("Section 2"), BLANCHARD),
         scope="any n ≥ 1 not above Ω, finite scores",
         inventory=("C255",),
@@ -250,14 +269,17 @@ def _shifted_holds(fmt: str, scores: Sequence[int], temperature: int = 1, cap: i
     )
 )
 def shifted() -> Iterator[Step]:
+    other = 1 - sp.KroneckerDelta(i, j)  # 0 at i, the place of the maximum
+    mass = total(sp.exp(-gap[j] * other), j)
     yield Step(sp.exp(-gap[j]), "<=", sp.Integer(1), "Score j lies g_j ≥ 0 below the maximum, and e^g is at least 1.")
     yield Step(
-        total(sp.exp(-gap[j]), j),
+        sp.Integer(1),
         "<=",
-        n,
-        "Each of the n exponentials is at most 1 (and the one of the largest score, where g_j = 0, is 1).",
-        certificate=total(1 - sp.exp(-gap[j]), j),
+        mass,
+        "The largest score, at place i, lies 0 below itself: its exponential is 1, and the others only add to it.",
+        certificate=total(other**2 * sp.exp(-gap[j]), j),
     )
+    yield Step(mass, "<=", n, "Each of the n exponentials is at most 1.", certificate=total(other**2 * (1 - sp.exp(-gap[j])), j))
 
 
 # --- the remedies that the text lists -------------------------------------------------------------------------------------------------
@@ -269,16 +291,16 @@ def _cooled(fmt: str, scores: Sequence[int], temperature: int) -> list[Fraction]
 
 
 def _temperature_holds(fmt: str, scores: Sequence[int], temperature: int) -> Outcome:
-    return _unless_too_close(lambda: _finite(naive_softmax(_cooled(fmt, scores, temperature), FORMATS[fmt])))
+    return _unless_too_close(lambda: not _overflows(_cooled(fmt, scores, temperature), FORMATS[fmt]))
 
 
 def _temperature_worked(fmt: str, scores: Sequence[int], temperature: int) -> str:
     weights = naive_softmax(_cooled(fmt, scores, temperature), FORMATS[fmt])
     top = Fraction(max(scores), temperature)
     return (
-        f"In {fmt}, take the scores {list(scores)} and temperature {temperature}. The largest divided score is {top}, and e^{top} = {_power(top)} "
-        f"exceeds Ω = {_largest(fmt)}. "
-        f"The exponential becomes infinite and the weights are {_shown(weights)}." + _snippet(fmt, scores, temperature)
+        f"In {fmt}, take the scores {list(scores)} and temperature {temperature}. The largest divided score is {top}, with e^({top}) = {_power(top)}; "
+        f"the exponentials or their sum exceed Ω = {_largest(fmt)}. "
+        f"What becomes infinite there leaves the weights {_shown(weights)}." + _snippet(fmt, scores, temperature)
     )
 
 
@@ -295,13 +317,16 @@ def _largest(fmt: str) -> str:
         id="overflow.temperature",
         title="Dividing the scores by a temperature solves overflow",
         states="Temperature scaling, dividing scores by a temperature parameter, is a remedy for softmax overflow.",
-        reading="With a temperature fixed before the scores are seen, softmax as written returns finite weights for every row of finite scores.",
-        precise=r"$\Omega < e^{s/T}$ for every score $s > T\log\Omega$: a temperature only moves the threshold (below $T = 1$ it lowers it). It also "
-        r"changes the weights, unless all scores of a row are equal.",
+        reading="With a temperature fixed before the scores are seen, softmax as written overflows on no row of finite scores.",
+        precise=r"$\sum_j e^{s_j/T} \le \Omega$ if no score exceeds $T\log(\Omega/n)$ (in real arithmetic). A temperature only moves the threshold "
+        r"(below $T = 1$ it lowers it): $\Omega < e^{s/T}$ for every score $s > T\log\Omega$. It also changes the weights, unless all scores of a row "
+        "are equal.",
         sources=(S1.at("Attention Overflow"),),
-        scope="formats float16, bfloat16, float32 and float64; temperatures below Ω/log Ω (beyond that no finite score is large enough to overflow)",
+        scope="any n ≥ 1; formats float16, bfloat16, float32 and float64; temperatures below Ω/log Ω (beyond that no finite score is large enough to "
+        "overflow alone)",
         inventory=("C253",),
         uses=("overflow.naive",),
+        unsaid="no score exceeds T log(Ω/n), with n the length of the row and Ω the largest finite number of the format",
         corrected_by="overflow.shifted",
         holds=_temperature_holds,
         worked=_temperature_worked,
@@ -316,19 +341,20 @@ def temperature() -> Iterator[Step]:
         "A score is T (log Ω + h) with h > 0; divided by T it still exceeds log Ω.",
         certificate=limit * (sp.exp(excess) - 1),
     )
+    yield _fits(lambda x: sp.Mul(T * x, 1 / T, evaluate=False), "Score j is T (log(Ω/n) − g_j) with g_j ≥ 0: its exponential is at most Ω/n; there are n of them.")
 
 
 def _clipping_holds(fmt: str, scores: Sequence[int], cap: int) -> Outcome:
     clipped = [min(x, Fraction(cap)) for x in _in(fmt, scores)]
-    return _unless_too_close(lambda: _finite(naive_softmax(clipped, FORMATS[fmt])))
+    return _unless_too_close(lambda: not _overflows(clipped, FORMATS[fmt]))
 
 
 def _clipping_worked(fmt: str, scores: Sequence[int], cap: int) -> str:
     clipped = [min(x, cap) for x in scores]
     weights = naive_softmax(_in(fmt, clipped), FORMATS[fmt])
     return (
-        f"In {fmt}, take the scores {list(scores)} and clip them at {cap}: {clipped}. Then e^{max(clipped)} = {_power(max(clipped))} exceeds Ω = "
-        f"{_largest(fmt)}, "
+        f"In {fmt}, take the scores {list(scores)} and clip them at {cap}: {clipped}. With e^{max(clipped)} = {_power(max(clipped))}, the exponentials or "
+        f"their sum exceed Ω = {_largest(fmt)}, "
         f"and the weights are {_shown(weights)}." + _snippet(fmt, clipped)
     )
 
@@ -338,9 +364,9 @@ def _clipping_worked(fmt: str, scores: Sequence[int], cap: int) -> str:
         id="overflow.clipping",
         title="Clipping the scores prevents overflow",
         states="Limiting the maximum score is a remedy for softmax overflow.",
-        reading="Scores above some limit are replaced by the limit; then softmax as written returns finite weights.",
-        precise=r"$\sum_j e^{s_j} \le \Omega$ if every score is at most $\log(\Omega/n)$: with the limit there, the sum of exponentials stays finite. A "
-        r"limit above $\log\Omega$ prevents nothing.",
+        reading="Scores above some limit are replaced by the limit; then softmax as written does not overflow.",
+        precise=r"$\sum_j e^{s_j} \le \Omega$ if every score is at most $\log(\Omega/n)$ (in real arithmetic): with the limit there, the sum of exponentials "
+        r"stays finite. A limit above $\log\Omega$ prevents nothing. (Against underflow it does nothing: a row far below 0 still gives $0/0$.)",
         sources=(S1.at("Attention Overflow"),),
         scope="any n ≥ 1; finite scores",
         inventory=("C254",),
@@ -351,14 +377,7 @@ def _clipping_worked(fmt: str, scores: Sequence[int], cap: int) -> str:
     )
 )
 def clipping() -> Iterator[Step]:
-    top = sp.log(limit / n)
-    yield Step(
-        total(_power_of(top - gap[j]), j),
-        "<=",
-        limit,
-        "Score j lies g_j ≥ 0 below log(Ω/n), so that its exponential is at most Ω/n; there are n of them.",
-        certificate=total(limit / n * (1 - sp.exp(-gap[j])), j),
-    )
+    yield _fits(lambda x: x, "Score j lies g_j ≥ 0 below log(Ω/n), so that its exponential is at most Ω/n; there are n of them.")
 
 
 def _clipped_weights_hold(scores: Sequence[int], cap: int) -> Outcome:
@@ -388,7 +407,14 @@ shift_by_any_number = replace(
 
 def _clipped_ratio() -> Iterator[Step]:
     top, above, below = sp.Symbol("C", real=True), sp.Symbol("h", positive=True), sp.Symbol("g", nonnegative=True)
+    more = sp.Symbol("h", nonnegative=True)
     odds = sp.exp(top - (top - below))
+    yield Step(
+        odds,
+        "=",
+        sp.exp(-more) * sp.exp((top + more) - (top - below)),
+        "With a score h ≥ 0 above the limit, clipping multiplies its odds by e^(−h): by 1 if nothing is cut off.",
+    )
     yield Step(
         odds,
         "<",
@@ -404,8 +430,9 @@ clipping_keeps_the_weights = derived(
         title="Clipping does no harm to the weights",
         states="As a remedy for overflow, clipping is offered without a warning: softmax of the clipped scores stands for softmax of the scores.",
         reading="The weights after clipping are the weights before. (The text does not say this outright; it lists clipping as a solution and names no cost.)",
-        precise=r"$e^{C - s_j} < e^{s_i - s_j}$ for $s_j \le C < s_i$: clipping at $C$ lowers the odds of every clipped key against every other by the "
-        r"factor $e^{s_i - C}$, and makes all clipped keys equal.",
+        unsaid="no score of the row exceeds the limit",
+        precise=r"$e^{C - s_j} < e^{s_i - s_j}$ for $s_j \le C < s_i$: clipping at $C$ divides the odds of a clipped key against any that is not clipped by "
+        r"$e^{s_i - C}$, and makes all clipped keys equal. With every score at most $C$ nothing changes.",
         sources=(S1.at("Attention Overflow"),),
         scope="any n ≥ 1, real scores",
         inventory=("C254",),
@@ -417,13 +444,13 @@ clipping_keeps_the_weights = derived(
 
 
 def _precision_holds(fmt: str, scores: Sequence[int]) -> Outcome:
-    return _unless_too_close(lambda: _finite(naive_softmax(_in(fmt, scores), FORMATS[fmt])))
+    return _unless_too_close(lambda: not _overflows(_in(fmt, scores), FORMATS[fmt]))
 
 
 def _precision_worked(fmt: str, scores: Sequence[int]) -> str:
     top = max(scores)
     return (
-        f"The scores {list(scores)} are finite numbers of float16. Computed in {fmt}, e^{top} = {_power(top)} exceeds Ω = {_largest(fmt)}: "
+        f"The scores {list(scores)} are finite numbers of float16. Computed in {fmt}, with e^{top} = {_power(top)}, the exponentials or their sum exceed Ω = {_largest(fmt)}: "
         f"the weights are {_shown(naive_softmax(_in(fmt, scores), FORMATS[fmt]))}." + _snippet(fmt, scores)
     )
 
@@ -436,6 +463,7 @@ def _every_format() -> Iterator[Step]:
         "Whatever the format, Ω is finite, and a score h > 0 above log Ω overflows.",
         certificate=limit * (sp.exp(excess) - 1),
     )
+    yield _fits(lambda x: x, "With Ω that of the wider format: score j is log(Ω/n) − g_j with g_j ≥ 0, so that each of the n exponentials is at most Ω/n.")
 
 
 higher_precision = derived(
@@ -443,14 +471,15 @@ higher_precision = derived(
         id="overflow.higher-precision",
         title="Higher precision avoids overflow",
         states="Using a higher precision for the critical computations is a remedy for softmax overflow.",
-        reading="Scores held in float16 and a softmax as written in float32 or float64 return finite weights for every finite row.",
-        precise=r"$\Omega < e^{s}$ for $s > \log\Omega$ in every format: a wider exponent range moves the threshold (11.09, 88.72, 709.78), while "
-        r"float16 scores reach 65504. "
+        reading="Scores held in float16, and a softmax as written in float32 or float64: it overflows on no finite row.",
+        precise=r"$\sum_j e^{s_j} \le \Omega$ if no score exceeds $\log(\Omega/n)$ (in real arithmetic), and $\Omega < e^{s}$ for $s > \log\Omega$, in every "
+        r"format: a wider exponent range moves the threshold (11.09, 88.72, 709.78), while float16 scores reach 65504. "
         "It is the range that counts, not the precision: bfloat16 has fewer significant bits than float16 and the threshold of float32.",
         sources=(S1.at("Attention Overflow"),),
         scope="float16 scores; computed in float32 or float64",
         inventory=("C256",),
         uses=("overflow.naive",),
+        unsaid="no score exceeds log(Ω/n), with n the length of the row and Ω the largest finite number of the wider format",
         corrected_by="overflow.shifted",
         holds=_precision_holds,
         worked=_precision_worked,
@@ -511,16 +540,28 @@ def large_weight_small_gradient() -> Iterator[Step]:
     )
 
 
-large_weights_explode = Claim(
-    id="overflow.large-weights-explode",
-    title="Large attention weights make gradients explode",
-    states="Exploding gradients occur with large attention weights.",
-    reading="Attention weights are the entries of softmax's output; of two rows, the one with the larger weight passes the larger gradient to its scores.",
-    precise="For two keys, the derivative p (1 − p) of a weight in its own score grows with the larger weight.",
-    sources=(S1.at("Gradient Flow"),),
-    scope="two keys, any scores; what grows without bound are queries, keys and values (see the unbounded Jacobian), never the weights",
-    inventory=("C247",),
-    corrected_by="overflow.large-weight-small-gradient",
-    holds=_larger_weight_holds,
-    worked=_larger_weight_worked,
+@derived(
+    Claim(
+        id="overflow.large-weights-explode",
+        title="Large attention weights make gradients explode",
+        states="Exploding gradients occur with large attention weights.",
+        reading="Attention weights are the entries of softmax's output, as in the text's own code; of two rows, the one with the larger weight passes the "
+        "larger gradient to its scores.",
+        precise=r"$\dfrac{w\,c\,n\,y^2}{(n+1)^2} < f'(0)$ for the first output $f(q)$ of tokens $q, y, \dots, y$ ($n$ copies of $y$), value projection $w > 0$, "
+        r"and product $c > 0$ of the scale and the projections of query and key: large projections do make the gradient large. A weight of softmax is at most 1, "
+        r"and $p\,(1 - p)$ falls as the larger of two weights grows.",
+        sources=(S1.at("Gradient Flow"),),
+        scope="the softmax weights of two keys, any scores; layers of width one, two tokens or more, for the projections",
+        inventory=("C247",),
+        unsaid="'attention weights' means the parameters of the layer's projections, and not the output of softmax",
+        corrected_by="overflow.large-weight-small-gradient",
+        holds=_larger_weight_holds,
+        worked=_larger_weight_worked,
+    )
 )
+def large_weights_explode() -> Iterator[Step]:
+    q, y, c, w = sp.Symbol("q", real=True), sp.Symbol("y", positive=True), sp.Symbol("c", positive=True), sp.Symbol("w", positive=True)
+    output = w * (q * sp.exp(c * q**2) + n * y * sp.exp(c * q * y)) / (sp.exp(c * q**2) + n * sp.exp(c * q * y))
+    slope, spread = sp.Subs(sp.Derivative(output, q), q, 0), w * c * n * y**2 / (n + 1) ** 2
+    yield Step(slope, "=", w / (n + 1) + spread, "At q = 0 all scores are 0 and all weights of softmax are equal: 1/(n + 1).")
+    yield Step(spread, "<", slope, "It grows without bound with the value projection, and with those of query and key.", certificate=w / (n + 1))

@@ -81,6 +81,30 @@ def _independent_steps() -> Iterator[Step]:
     )
 
 
+def _variance_in_full() -> Step:
+    """Var[q·k] over all pairs of outcomes, and the same from the means and covariances of the two laws."""
+    chance_q, chance_k = w[i] / total(w[l], l), z[r] / total(z[t], t)
+
+    def moments(chance: sp.Expr, place: sp.Symbol, value: sp.IndexedBase) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
+        mean_a, mean_b = (total(chance * value[place, x], place) for x in (a, b))
+        return mean_a, mean_b, total(chance * value[place, a] * value[place, b], place) - mean_a * mean_b
+
+    (mu_a, mu_b, cov_q), (nu_a, nu_b, cov_k) = moments(chance_q, i, Q), moments(chance_k, r, K)
+
+    def over_pairs(body: sp.Expr) -> sp.Expr:
+        return total(total(chance_q * chance_k * body, i), r)
+
+    terms = {x: Q[i, x] * K[r, x] for x in (a, b)}
+    covariance = over_pairs(terms[a] * terms[b]) - over_pairs(terms[a]) * over_pairs(terms[b])
+    return Step(
+        sp.Sum(covariance, (a, 1, d), (b, 1, d)),
+        "=",
+        sp.Sum(cov_q * cov_k + nu_a * nu_b * cov_q + mu_a * mu_b * cov_k, (a, 1, d), (b, 1, d)),
+        "All of it at once: the variance of q·k is the sum of the covariances of its terms, over outcomes i of the query and r of the key "
+        "(probabilities are weights w and z over their sums).",
+    )
+
+
 @derived(
     Claim(
         id="scaling.dot-product-variance",
@@ -95,11 +119,14 @@ def _independent_steps() -> Iterator[Step]:
 )
 def dot_product_variance() -> Iterator[Step]:
     yield from _independent_steps()
+    yield _variance_in_full()
     second = sp.Sum((C_q[a, b] + mu[a] * mu[b]) * (C_k[a, b] + nu[a] * nu[b]), (a, 1, d), (b, 1, d))
     mean_squared = total(mu[a] * nu[a], a) ** 2
     answer = sp.Sum(C_q[a, b] * C_k[a, b] + nu[a] * nu[b] * C_q[a, b] + mu[a] * mu[b] * C_k[a, b], (a, 1, d), (b, 1, d))
     yield Step(
-        second - mean_squared, "=", answer, "A second moment is a covariance plus a product of means; the product of all four means is the squared mean of q·k."
+        second - mean_squared, "=", answer, "The same in the letters of covariances and means: a second moment is a covariance plus a product of means, and the product of all four means is "
+        "the squared mean of q·k.",
+    
     )
 
 
@@ -343,7 +370,8 @@ def _cosine_worked(query: Vector, key: Vector) -> str:
         title="The score is √d_k times a cosine",
         states="The scores are q·k/√d_k = √d_k cos θ, so they are cosine similarities up to a constant.",
         reading="Said of every query and key.",
-        precise=r"$q\cdot k/\sqrt{d_k} = \sqrt{d_k}\cos\theta$ when $\lVert q\rVert\,\lVert k\rVert = d_k$, and otherwise only when $q\perp k$.",
+        precise=r"$\dfrac{q\cdot k}{\sqrt{d_k}} - \sqrt{d_k}\cos\theta = \dfrac{\lVert q\rVert\,\lVert k\rVert - d_k}{\sqrt{d_k}}\cos\theta$: the two agree when "
+        r"$\lVert q\rVert\,\lVert k\rVert = d_k$, and otherwise only when $q\perp k$.",
         sources=(S2.at("Geometric Interpretation"),),
         scope="any d_k ≥ 1, non-zero q and k",
         inventory=("C046",),
@@ -364,6 +392,14 @@ def cosine() -> Iterator[Step]:
         "=",
         sp.sqrt(d) * total(u[a] * v[a], a) / (sp.sqrt(u_square) * sp.sqrt(v_square)),
         "For such vectors the scaled score is √d times the cosine of u and v.",
+        nonzero=(u_square, v_square),
+    )
+    angle = total(u[a] * v[a], a) / (sp.sqrt(u_square) * sp.sqrt(v_square))
+    yield Step(
+        total(u[a] * v[a], a) / sp.sqrt(d) - sp.sqrt(d) * angle,
+        "=",
+        (sp.sqrt(u_square) * sp.sqrt(v_square) - d) / sp.sqrt(d) * angle,
+        "Of any two vectors: the difference is 0 when the norms multiply to d, and otherwise only when the cosine is 0.",
         nonzero=(u_square, v_square),
     )
 
@@ -432,7 +468,7 @@ def model_width_temperature() -> Iterator[Step]:
         states="A module for transformer attention, without heads or projections, divides q kᵀ by √d_model.",
         reading="The class is given d_model when it is built and q, k, v when it is called; nothing in it ties the width of q and k to d_model.",
         precise=r"$\mathrm{softmax}(QK^\top/\sqrt{d_{model}})V$ is scaled dot-product attention when $d_k = d_{model}$; otherwise its softmax has the "
-        r"temperature $\\sqrt{d_{model}/d_k}$.",
+        r"temperature $\sqrt{d_{model}/d_k}$.",
         sources=(S2.at("Advanced Implementation"), VASWANI.at("Section 3.2.1")),
         scope="any widths",
         inventory=("C260",),

@@ -54,7 +54,8 @@ class Step:
         return algebra.differentiated(self.left), algebra.differentiated(self.right)
 
     def _divides_safely(self) -> bool:
-        return all(algebra.is_positive(x) or x.is_nonzero or x in self.nonzero for side in self._sides for x in algebra.denominators(side))
+        written = [*self._sides, *([] if self.certificate is None else [sp.sympify(self.certificate)])]  # a certificate with a pole says nothing there
+        return all(algebra.is_positive(x) or x.is_nonzero or x in self.nonzero for part in written for x in algebra.denominators(part))
 
     def _decided(self) -> bool:
         left, right = self._sides

@@ -12,7 +12,8 @@ r, t = sp.symbols("r t", integer=True, positive=True)  # query rows, 1..m when b
 a, b = sp.symbols("a b", integer=True, positive=True)  # key features, 1..d
 e, f = sp.symbols("e f", integer=True, positive=True)  # value features, 1..d_v
 g = sp.Symbol("g", integer=True, positive=True)  # heads, 1..h
-RANGE = {i: n, j: n, k: n, l: n, r: m, t: m, a: d, b: d, e: d_v, f: d_v, g: h}
+head = sp.Symbol("p", integer=True, positive=True)  # one of the heads
+RANGE = {i: n, j: n, k: n, l: n, r: m, t: m, a: d, b: d, e: d_v, f: d_v, g: h, head: h}
 
 c = sp.Symbol("c", real=True)  # a constant added to scores, or the scale
 T = sp.Symbol("T", positive=True)  # temperature

@@ -10,7 +10,7 @@ variant = Variant(
     source="Vaswani et al. 2017, section 3.2.2, https://arxiv.org/abs/1706.03762",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(score_roundings=3, exponent_roundings=1, tile=None)),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(score_roundings=4, exponent_roundings=1, tile=None)),
     Implementation(variant=variant, name="fused", call=fused.attention),
     Implementation(
         variant=variant,

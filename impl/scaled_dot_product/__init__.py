@@ -23,7 +23,7 @@ def tiled(name: str, block: int, max_length: int) -> Implementation:
         call=partial(blockwise.attention, block=block),
         log_sum_exp=partial(blockwise.attention_with_log_sum_exp, block=block),
         limits=Limits(edges=(block,), max_length=max_length),
-        arithmetic=Arithmetic(score_roundings=3, exponent_roundings=1, tile=block),
+        arithmetic=Arithmetic(score_roundings=4, exponent_roundings=1, tile=block),
     )
 
 
@@ -33,7 +33,7 @@ implementations = (
         name="reference",
         call=reference.attention,
         log_sum_exp=reference.attention_with_log_sum_exp,
-        arithmetic=Arithmetic(score_roundings=3, exponent_roundings=1, tile=None),
+        arithmetic=Arithmetic(score_roundings=4, exponent_roundings=1, tile=None),
     ),
     tiled("blockwise", blockwise.BLOCK, 66),
     tiled("blockwise-tiles-of-4", 4, 13),  # many tiles at lengths that the oracle can afford
