@@ -242,7 +242,8 @@ def uniform_holds(weights: Weights, level: Fraction) -> Outcome:
         states="Maximum entropy is uniform attention.",
         precise=r"$H(p) = \log n$ if and only if $p_i = 1/n$ for all $i$. The formula is the strict half: a row that is not uniform has some weight"
         r" below average, here"
-        r" $1/(n+1+h)$ with $h > 0$, where the $n$ other positions share the rest as a softmax does, and then $H < \log(n+1)$.",
+        r" $1/(n+1+h)$ with $h > 0$, where the $n$ other positions share the rest as a softmax does, and then $H < \log(n+1)$. (A row with zeros"
+        r" has the entropy of a shorter row, so at most the logarithm of a smaller number.)",
         sources=(S0.at("Entropy of Attention Distribution"), COVER.at("Theorem 2.6.4")),
         scope="all lengths, every distribution",
         inventory=("C018", "C017"),
@@ -387,7 +388,7 @@ def head_average_holds(heads: Sequence[Weights]) -> Outcome:
 def average_of_heads() -> Iterator[Step]:
     mixed = total(P[t, j], t) / m
     yield from logarithm_below_line()
-    yield Step(2 * sp.Rational(1, 2) * -sp.log(sp.Rational(1, 2)), "=", sp.log(2), because="two one-hot heads average to (1/2, 1/2), each with entropy zero")
+    yield Step(-sp.Sum(sp.log(sp.Rational(1, 2)) / 2, (j, 1, 2)), "=", sp.log(2), because="two one-hot heads, each of entropy zero, average to (1/2, 1/2)")
     yield Step(
         total(entropy(P[r, j], j), r) / m,
         "<=",
@@ -572,9 +573,8 @@ def offset_claim(name: str, source: str, place: str, row: str) -> Claim:
         id=f"entropy.{name}",
         title=f"−Σ p log(p + {float(small):g}) is the entropy",
         states="The code computes the entropy of each row, with a small number added inside the logarithm.",
-        reading="In exact arithmetic the expression equals −Σ p log p, with 0 log 0 = 0. (In floats: it misses it by more than rounding, and in half"
-        " precision it is NaN"
-        " for rows with a zero.)",
+        reading="Judged as a formula: in exact arithmetic the expression equals −Σ p log p, with 0 log 0 = 0. (As an approximation it is good to n·ε, which"
+        " the correction states. In float64 that is far more than rounding; in half precision the sum is NaN for rows with a zero.)",
         precise=rf"$-\sum_j p_j \log(p_j + {shown}) = H(p)$.",
         sources=({"S0": S0, "S1": S1}[source].at(place),),
         scope="all n ≥ 1, every distribution",
@@ -648,8 +648,22 @@ def offset_guards_worked(name: str, weight: Fraction, small: Fraction) -> str:
 
 
 def nearest() -> Iterator[Step]:
-    """Why a sum above half the smallest positive number does not round to zero."""
-    weight, above = sp.Symbol("p", nonnegative=True), h
+    """Why a sum above half the smallest positive number does not round to zero, why one of at most half does, and where the texts' offsets stand."""
+    weight, above, short = sp.Symbol("p", nonnegative=True), h, sp.Symbol("k", nonnegative=True)
+    yield Step(
+        tiny / 2 - short,
+        "<=",
+        tiny - (tiny / 2 - short),
+        because="an offset of η/2 − k is at least as near to 0 as to η; at k = 0 the tie goes to 0, which is even: alone it rounds to 0",
+        certificate=2 * short,
+    )
+    yield Step(sp.Rational(SMALL["S0"]), "<", sp.Rational(2) ** -25, because="float16: both offsets lie below η/2 = 2^−25")
+    yield Step(
+        sp.Rational(2) ** -134,
+        "<",
+        sp.Rational(SMALL["S1"]),
+        because="bfloat16 has η/2 = 2^−134, float32 and float64 smaller ones still: both offsets lie above",
+    )
     yield Step(
         tiny - (tiny / 2 + above + weight),
         "<",
@@ -722,10 +736,10 @@ def js_range_holds(first: Weights, second: Weights) -> Outcome:
         id="entropy.js-range",
         title="The Jensen–Shannon divergence lies between 0 and log 2",
         states="The Jensen–Shannon divergence compares attention distributions of heads or layers.",
-        reading="It is symmetric, finite for every pair of rows (disjoint ones too), and bounded.",
+        reading="Finite for every pair of rows (disjoint ones too) and bounded; symmetric, since both rows enter in the same way.",
         precise=r"$0 \le D_{JS}(p, q) \le \log 2$. The formula is the upper bound, for $p = \mathrm{softmax}(s)$ and $q = \mathrm{softmax}(x)$.",
         sources=(S0.at("Jensen-Shannon Divergence for Attention Analysis"), ENDRES),
-        scope="all n ≥ 1, every pair of distributions over n positions (zeros contribute zero)",
+        scope="all n ≥ 1, every pair of distributions over n positions (derived for positive weights; zeros by continuity)",
         inventory=("C026",),
         holds=js_range_holds,
     )
@@ -734,7 +748,6 @@ def js_range() -> Iterator[Step]:
     p, q = softmax(s, j), softmax(x, j)
     gap = divergence(p, q) / 2 + divergence(q, p) / 2
     yield from logarithm_below_line()
-    yield Step(gap, "=", divergence(q, p) / 2 + divergence(p, q) / 2, because="both rows enter in the same way")
     yield Step(
         sp.Integer(0),
         "<=",
@@ -821,8 +834,9 @@ def triangle_worked(first: Weights, second: Weights, third: Weights) -> str:
 js_is_a_distance = Claim(
     id="entropy.js-is-a-distance",
     title="The Jensen–Shannon divergence is a distance",
-    states="The Jensen–Shannon divergence compares attention distributions between heads or layers.",
-    reading="Comparing as a distance does: symmetric, zero only for equal rows, and no detour is shorter than the direct way.",
+    states="The Jensen–Shannon divergence, by which heads or layers are compared, is a distance (implied at most: the text says “compare”).",
+    reading="A distance is symmetric, zero only for equal rows, and no detour is shorter than the direct way. As a mere measure of difference the text's use"
+    " of it is sound, see entropy.js-range.",
     precise=r"$D_{JS}(p, r) \le D_{JS}(p, q) + D_{JS}(q, r)$.",
     sources=(S0.at("Jensen-Shannon Divergence for Attention Analysis"), ENDRES),
     scope="all n ≥ 1, all distributions over n positions",

@@ -634,8 +634,9 @@ def padding() -> Iterator[Step]:
 
 
 def _cached_positions(cached: int, fresh: int) -> list[list[bool]]:
-    """Which keys each fresh query may see when `cached` earlier tokens stand before it."""
-    return [[key <= cached + query for key in range(cached + fresh)] for query in range(fresh)]
+    """Which keys each fresh query may see when `cached` earlier tokens stand before it: the last rows of the whole sequence's mask."""
+    positions = range(cached + fresh)
+    return [[not key > position for key in positions] for position in positions][-fresh:]
 
 
 def _square_triangle(cached: int, fresh: int) -> Outcome:

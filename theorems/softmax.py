@@ -88,7 +88,9 @@ def row_sum() -> Iterator[Step]:
 
 def positive_holds(scores: Row) -> Outcome:
     weights = exact.softmax(scores)
-    return Outcome.HELD if all(p > 0 for p in weights) else exact.at_most([1] * len(weights), weights)
+    if any(p <= 0 for p in weights):
+        return Outcome.REFUTED
+    return Outcome.HELD if all(p > 0 for p in weights) else Outcome.UNDECIDED
 
 
 @derived(
@@ -183,7 +185,8 @@ def ranking_holds(scores: Row, temperature: Exact) -> Outcome:
         title="A temperature never changes which key ranks above which",
         states="Dividing the scores by √d_k, or by any temperature, leaves the order of the weights as it was.",
         reading="The order only: the weights themselves do change. √d_k is the temperature T = √d_k.",
-        precise=r"If key $j$ scores $h > 0$ more than key $i$, then $\mathrm{softmax}(s/T)_i < \mathrm{softmax}(s/T)_j$ for every $T > 0$.",
+        precise=r"If key $j$ scores $h > 0$ more than key $i$, then $\mathrm{softmax}(s/T)_i < \mathrm{softmax}(s/T)_j$ for every $T > 0$; keys with"
+        r" equal scores have equal weights, so the order, ties included, is that of the scores.",
         sources=(S0.at("Energy Function"), S4.at("Step 2: Scale the Scores"), VASWANI.at("Eq. 1")),
         scope="all n ≥ 1, all finite real scores, all T > 0",
         inventory=("C007",),
@@ -221,7 +224,7 @@ def landscape_holds(scores: Row) -> Outcome:
 )
 def landscape() -> Iterator[Step]:
     mass = total(sp.exp(s[l]), l)
-    yield Step(softmax(s, j) * mass, "=", sp.exp(s[j]), because="a weight is the height at its key over the sum of the heights")
+    yield Step(sp.Integer(0), "<", mass, because="the sum of the heights is positive, so dividing by it changes no order")
     yield Step(
         softmax(s, j) - softmax(s, i),
         "=",
@@ -531,8 +534,8 @@ dictionary = Claim(
     id="softmax.dictionary-as-written",
     title="Attention is Σ similarity(q, key) × value",
     states="The soft dictionary returns the sum of similarity(q, keyᵢ) times valueᵢ.",
-    reading="similarity is some function of the query and one key, and the sum is attention's output. Any such function is allowed: dictionaries with one entry"
-    " determine it.",
+    reading="similarity is some function of the query and one key, as it is written, and the sum is attention's output. Any such function is allowed (the scores"
+    " q·k, which the same text says measure similarity, are one): dictionaries with one entry determine it.",
     precise=r"$o = \sum_i \mathrm{sim}(q, k_i)\, v_i$ for one function $\mathrm{sim}$ and every dictionary.",
     sources=(S4.at("Attention as Soft Dictionary Lookup"),),
     scope="all n ≥ 1, all finite real queries, keys and values",
