@@ -42,6 +42,9 @@ test_the_variance_of_a_dot_product = searched(scaling.dot_product_variance, quer
 test_scaled_scores_have_variance_one = searched(scaling.scaled_variance, queries=outcomes, keys=outcomes)
 test_the_scaled_product_of_standard_vectors = searched(scaling.unit_variance, d=st.integers(1, 3), query_spread=spreads, key_spread=spreads)
 test_the_unscaled_product_of_standard_vectors = searched(scaling.unscaled_variance, d=st.integers(1, 3), query_spread=spreads, key_spread=spreads)
+projection: dict[str, Shapes] = {"inputs": st.integers(1, 3), "outputs": st.integers(1, 6), "input_spread": spreads, "weight_spread": spreads}
+test_the_variance_of_a_projection = searched(scaling.glorot_variance, **projection)
+test_a_projection_has_unit_variance = searched(scaling.glorot_unit_variance, **projection)
 test_the_mean_squared_norm = searched(scaling.mean_square_norm, queries=outcomes)
 test_vectors_lie_near_a_sphere = searched(scaling.sphere, queries=outcomes)
 test_the_score_by_the_law_of_cosines = searched(scaling.cosine_score, query=width.flatmap(vector), key=width.flatmap(vector))

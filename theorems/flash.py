@@ -155,7 +155,7 @@ STATES = "states with real m, l, a, and wholly masked ones (−∞, 0, 0), whose
         id="flash.merge-commutative",
         title="Merging two partial softmax states commutes",
         states=ONLINE + "; the order of two blocks is not said to matter",
-        precise=f"$x \\oplus y = y \\oplus x$, where ${MERGE}$.",
+        precise=f"$x \\oplus y = y \\oplus x$, where ${MERGE}$; at any stabiliser $\\mu$ either order is the sum of the two components at $\\mu$.",
         sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3")),
         scope=STATES,
         holds=_commutes,
@@ -164,6 +164,12 @@ STATES = "states with real m, l, a, and wholly masked ones (−∞, 0, 0), whose
 def merge_commutative() -> Iterator[Step]:
     for (one, two), words in cases(2):
         yield from same(one.merge(two), two.merge(one), f"{words}: swapping the two only swaps the terms of a sum")
+    one, two = partial(1), partial(2)
+    merged = one.merge(two)
+    yield Step(
+        rescale(merged.m, mu) * merged.x, "=", rescale(one.m, mu) * one.x + rescale(two.m, mu) * two.x,
+        "brought to any stabiliser μ, the merged component is the sum of the two at μ: the maximum cancels, and a sum has no order",
+    )  # fmt: skip
 
 
 @derived(
@@ -191,7 +197,7 @@ def merge_associative() -> Iterator[Step]:
         id="flash.merge-identity",
         title="The state of no visible key is the identity of the merge",
         states=ONLINE + ", starting from nothing",
-        precise=r"$(-\infty, 0, 0) \oplus x = x \oplus (-\infty, 0, 0) = x$, and the state of a wholly masked block is $(-\infty, 0, 0)$.",
+        precise=r"$(-\infty, 0, 0) \oplus x = x \oplus (-\infty, 0, 0) = x$, and the state of a wholly masked block is $(-\infty, 0, 0)$; with any finite stabiliser $\mu$ in place of $-\infty$ the merge stands for the same $x$.",
         sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3.1")),
         scope=STATES,
         holds=_has_identity,
@@ -202,6 +208,12 @@ def merge_identity() -> Iterator[Step]:
     yield from same(nothing.merge(nothing), nothing, "nothing merged with nothing is nothing")
     yield from same(nothing.merge(partial(1)), partial(1), "nothing on the left: the larger stabiliser is m_1, so its factor is exp(0)")
     yield from same(partial(1).merge(nothing), partial(1), "nothing on the right: the same")
+    one, stand_in = partial(1), Partial(mu, sp.S.Zero)
+    merged = stand_in.merge(one)
+    yield Step(
+        rescale(merged.m, one.m) * merged.x, "=", one.x,
+        "nor would any finite stand-in μ for −∞ change what the state stands for, as long as its component is 0: brought back to m_1 it is x_1",
+    )  # fmt: skip
 
 
 def component(indicator: sp.Expr, stabiliser: sp.Expr) -> sp.Expr:

@@ -343,9 +343,9 @@ def _grid(matrix: Matrix) -> str:
         id="gradients.chain-rule",
         title="∂L/∂Q as a product of three factors",
         states="The whole gradient in the queries is the product ∂L/∂A · ∂A/∂S · ∂S/∂Q.",
-        reading="The three factors are written like the matrices that they belong to (A and S are m × n), with a plain dot between them. Factors that "
-        "keep those shapes "
-        "can be multiplied entry by entry, with ∂A/∂S standing for the derivative of each weight in its own score. That gives a wrong gradient.",
+        reading="The formula says neither what its factors are nor what its dots sum over. Taken as Jacobians of flattened matrices, it is the chain rule, "
+        "and that is derived here. Taken in the shapes that the text itself gives (A and S are n × m matrices, and so is ∂L/∂A), the first two factors multiply "
+        "entry by entry, with ∂A/∂S for the derivative of each weight in its own score; that is judged too, and gives a wrong gradient.",
         precise=r"$\dfrac{\partial L}{\partial Q_{ra}} = \sum_{t,l}\sum_{u,k} \dfrac{\partial L}{\partial A_{tl}}\,\dfrac{\partial A_{tl}}{\partial "
         r"S_{uk}}\,\dfrac{\partial S_{uk}}{\partial Q_{ra}}$ "
         r"with $S = QK^\top$, $A = \mathrm{softmax}(cS)$: true when each factor is the Jacobian of flattened matrices and each dot sums over every "

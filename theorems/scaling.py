@@ -17,9 +17,9 @@ from theorems import exact
 from theorems.claim import Claim, derived
 from theorems.exact import Matrix
 from theorems.outcome import Outcome
-from theorems.sources import S2, S3, S4, VASWANI
+from theorems.sources import GLOROT, S2, S3, S4, VASWANI
 from theorems.step import Step
-from theorems.symbols import K, Q, a, b, d, i, j, l, r, t, total
+from theorems.symbols import K, Q, a, b, d, h, i, j, l, r, t, total
 
 Vector = Sequence[int]
 C_q, C_k = sp.IndexedBase("C^q", real=True), sp.IndexedBase("C^k", real=True)  # covariances of the components, [a, b]
@@ -124,9 +124,11 @@ def dot_product_variance() -> Iterator[Step]:
     mean_squared = total(mu[a] * nu[a], a) ** 2
     answer = sp.Sum(C_q[a, b] * C_k[a, b] + nu[a] * nu[b] * C_q[a, b] + mu[a] * mu[b] * C_k[a, b], (a, 1, d), (b, 1, d))
     yield Step(
-        second - mean_squared, "=", answer, "The same in the letters of covariances and means: a second moment is a covariance plus a product of means, and the product of all four means is "
-        "the squared mean of q·k.",
-    
+        second - mean_squared,
+        "=",
+        answer,
+        "The same in the letters of covariances and means: a second moment is a covariance plus a product of means, and the product of all "
+        "four means is the squared mean of q·k.",
     )
 
 
@@ -243,6 +245,77 @@ unscaled_variance = Claim(
     holds=_unscaled_variance_holds,
     worked=_unscaled_variance_worked,
 )
+
+
+# --- what Glorot's initialisation makes of it ------------------------------------------------------------------------------------------
+
+
+def _projected_variance(inputs: int, outputs: int, input_spread: int, weight_spread: int) -> Fraction:
+    """Var[Σ_a x_a W_ab] with Var[W_ab] = 2/(inputs + outputs): every outcome of a standard x and of √(inputs + outputs)/√2 · W is enumerated."""
+    return _standard_variance(inputs, input_spread, weight_spread) * Fraction(2, inputs + outputs)
+
+
+def _glorot_holds(inputs: int, outputs: int, input_spread: int, weight_spread: int) -> Outcome:
+    return exact.decided(_projected_variance(inputs, outputs, input_spread, weight_spread) == Fraction(2 * inputs, inputs + outputs))
+
+
+def _glorot_steps() -> Iterator[Step]:
+    yield from _independent_steps()
+    delta = sp.KroneckerDelta(a, b)
+    variance = sp.Sum(delta * (2 / (D + d) * delta), (a, 1, D), (b, 1, D))
+    yield Step(variance, "=", 2 * D / (D + d), "One component of xW is the dot product of x and a column of W: second moments δ_ab and 2δ_ab/(D + d), means 0.")
+
+
+glorot_variance = derived(
+    Claim(
+        id="scaling.glorot-variance",
+        title="Glorot's initialisation gives queries and keys the variance 2D/(D + d_k)",
+        states="How large queries and keys are at the start follows from the two widths of their projections.",
+        precise=r"$\mathrm{Var}[(xW)_b] = \dfrac{2D}{D + d_k}$ for $W \in \mathbb{R}^{D\times d_k}$ with independent entries of mean 0 and variance $2/(D + d_k)$, "
+        r"and an input $x$ independent of $W$ with uncorrelated components of mean 0 and variance 1: between 1 and 2 where $d_k \le D$.",
+        sources=(S4.at("Training Considerations"), GLOROT),
+        scope="any D, d_k ≥ 1; uniform or normal entries alike (derived for finite distributions of any size)",
+        uses=("scaling.dot-product-variance",),
+        holds=_glorot_holds,
+    )
+)(_glorot_steps)
+
+
+def _glorot_unit_holds(inputs: int, outputs: int, input_spread: int, weight_spread: int) -> Outcome:
+    return exact.decided(_projected_variance(inputs, outputs, input_spread, weight_spread) == 1)
+
+
+def _glorot_unit_worked(inputs: int, outputs: int, input_spread: int, weight_spread: int) -> str:
+    return (
+        f"Take {inputs} standardised, independent inputs and {outputs} outputs: each entry of W has variance 2/({inputs} + {outputs}). A component of xW is a sum of "
+        f"{inputs} products of that variance, hence Var = {_projected_variance(inputs, outputs, input_spread, weight_spread)}, not 1."
+    )
+
+
+@derived(
+    Claim(
+        id="scaling.glorot-unit-variance",
+        title="Glorot's initialisation gives queries and keys unit variance",
+        states="Xavier/Glorot initialisation is the standard choice for the linear layers of attention.",
+        reading="What it is chosen for: of inputs with variance 1 it makes queries and keys with variance 1, which the factor 1/√d_k counts on. (The text names "
+        "the initialisation only.)",
+        precise=r"$\dfrac{2D}{D + d_k} = 1$ if $d_k = D$: one projection for all heads together. A projection of its own for each of $h$ heads, "
+        r"with $d_k = D/h$, gives $\dfrac{2h}{h + 1}$.",
+        sources=(S4.at("Training Considerations"), GLOROT),
+        scope="any D, d_k ≥ 1; inputs with uncorrelated components of mean 0 and variance 1",
+        inventory=("C306",),
+        uses=("scaling.glorot-variance",),
+        unsaid="the projection has as many outputs as inputs, and its inputs are uncorrelated with mean 0 and variance 1",
+        corrected_by="scaling.glorot-variance",
+        holds=_glorot_unit_holds,
+        worked=_glorot_unit_worked,
+    )
+)
+def glorot_unit_variance() -> Iterator[Step]:
+    yield from _glorot_steps()
+    yield Step(2 * D / (D + D / h), "=", 2 * h / (h + 1), "A projection of its own for each of h heads.")
+    square = sp.Subs(2 * D / (D + d), d, D)
+    yield Step(square, "=", sp.Integer(1), "As many outputs as inputs.")
 
 
 # --- norms and angles ---------------------------------------------------------------------------------------------------------------
@@ -555,7 +628,7 @@ def _saturation_worked(query: Vector, key: Vector, other: Vector) -> str:
         r"Keys aligned with the query, as trained ones can be, still have a gap of order $\sqrt{d_k}$.",
         sources=(S3.at("Scaled Dot-Product Attention"), S4.at("Step 2: Scale the Scores")),
         scope="two keys, any d_k ≥ 1",
-        inventory=("C245",),
+        inventory=("C243", "C245"),
         uses=("scaling.dot-product-variance", "scaling.derivative-floor"),
         unsaid="query and keys are independent, with uncorrelated components of mean 0 and variance 1, as at initialisation",
         corrected_by="scaling.derivative-floor",

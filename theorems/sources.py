@@ -31,6 +31,11 @@ MILAKOV = Source(key="milakov2018", title="Online normalizer calculation for sof
 DAO = Source(key="dao2022", title="FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness", url="https://arxiv.org/abs/2205.14135")
 BLANCHARD = Source(key="blanchard2021", title="Accurately computing the log-sum-exp and softmax functions", url="https://doi.org/10.1093/imanum/draa038")
 HIGHAM = Source(key="higham2002", title="Accuracy and Stability of Numerical Algorithms, 2nd ed.", url="https://doi.org/10.1137/1.9780898718027")
+GLOROT = Source(
+    key="glorot2010",
+    title="Understanding the difficulty of training deep feedforward neural networks",
+    url="https://proceedings.mlr.press/v9/glorot10a.html",
+)
 COVER = Source(key="cover2006", title="Elements of Information Theory, 2nd ed.", url="https://doi.org/10.1002/047174882X")
 KIM = Source(key="kim2021", title="The Lipschitz Constant of Self-Attention", url="https://arxiv.org/abs/2006.04710")
 ENDRES = Source(key="endres2003", title="A new metric for probability distributions", url="https://doi.org/10.1109/TIT.2003.813506")
