@@ -50,12 +50,30 @@ class Inputs:
         return {name: value for name, value in given.items() if value is not None and value is not False}
 
 
-SCORES = ("small integers", "normal", "equal", "rising", "falling", "one huge", "rows apart", "shifted down", "shifted far down", "shifted up", "tiny", "wide")
-SHIFTS = {"shifted down": -150.0, "shifted far down": -6e4, "shifted up": 150.0}
-VALUES = ("small integers", "normal", "ones", "one-hot", "offset", "wide")
-MASKS = ("none", "causal", "boolean", "dead row", "first keys hidden", "padding", "per head", "additive", "additive with -inf", "one query row", "causal and boolean")
+SCORES = (
+    "small integers",
+    "normal",
+    "equal",
+    "rising",
+    "falling",
+    "one huge",
+    "rows apart",
+    "shifted down",
+    "shifted far down",
+    "shifted up",
+    "shifted far up",
+    "tiny",
+    "wide",
+)
+SHIFTS = {"shifted down": -150.0, "shifted far down": -6e4, "shifted up": 150.0, "shifted far up": 6e4}
+VALUES = ("small integers", "normal", "ones", "one-hot", "offset", "wide", "large")
+MASKS = (
+    "none", "causal", "boolean", "dead row", "first keys hidden", "padding", "per head", "additive", "additive with -inf", "one query row",
+    "causal and boolean", "additive per head", "additive far down", "causal and additive",
+)  # fmt: skip
 BOOLEAN = ("boolean", "dead row", "first keys hidden", "padding", "per head", "one query row", "causal and boolean")
-LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")
+LAYOUTS = ("contiguous", "transposed", "sliced", "expanded", "by columns", "mixed")
+MIXED = {"query": "transposed", "key": "by columns", "value": "sliced", "cotangent": "expanded"}
 SCALES = (None, 0.3, 1.0, -0.5, 0.0)
 # Regimes that only bite together, drawn beside the free combinations.
 TOGETHER = (
@@ -85,9 +103,9 @@ def dense(draw: st.DrawFn, /, limits: Limits, **fixed: Any) -> Inputs:
     query_heads, key_heads = pick("heads", [(1, 1), (2, 2), (6, 2), (6, 3), (7, 1)] if small else [(1, 1), (2, 1)])
     if not limits.grouped_queries:
         query_heads = key_heads
-    batch = pick("batch", (1, 3) if small and query_heads <= 3 else (1,))
-    width = pick("width", (1, 2, 3, 5, 8))
-    value_width = pick("value_width", (1, 2, 4, 7)) if limits.unequal_widths else width
+    batch = pick("batch", ((1, 3, 0) if limits.zero_length else (1, 3)) if (small and query_heads <= 3) or max(n, m) <= 3 else (1,))
+    width = pick("width", (1, 2, 3, 5, 8, 33))
+    value_width = pick("value_width", (1, 2, 4, 7, 17)) if limits.unequal_widths else width
     inputs = build(
         shape=(batch, query_heads, key_heads, n, m, width, value_width),
         dtype=getattr(torch, pick("dtype", limits.dtypes)),
@@ -134,15 +152,13 @@ def allowed_masks(limits: Limits) -> list[str]:
         mask
         for mask in MASKS
         if (mask not in BOOLEAN or "boolean" in limits.masks)
-        and (not mask.startswith("additive") or "additive" in limits.masks)
+        and ("additive" not in mask or "additive" in limits.masks)
         and (not mask.startswith("causal") or limits.causal)
-        and (mask != "causal and boolean" or limits.causal_with_mask)
+        and (not mask.startswith("causal and") or limits.causal_with_mask)
     ]
 
 
-def build(
-    shape: tuple[int, int, int, int, int, int, int], dtype: torch.dtype, scores: str, values: str, mask: str, scale: float | None, seed: int
-) -> Inputs:
+def build(shape: tuple[int, int, int, int, int, int, int], dtype: torch.dtype, scores: str, values: str, mask: str, scale: float | None, seed: int) -> Inputs:
     """The inputs that these choices mean. `shape` is (B, H, G, N, M, D, E)."""
     b, h, g, n, m, d, e = shape
     random = torch.Generator().manual_seed(seed)
@@ -154,7 +170,7 @@ def build(
     return Inputs(
         query=q.to(dtype),
         key=k.to(dtype),
-        value=value_numbers((b, g, m, e), values, random).to(dtype),
+        value=(value_numbers((b, g, m, e), values, random) / (64 if values == "large" and dtype == torch.float16 else 1)).to(dtype),
         cotangent=numbers((b, h, n, e), "small integers" if values == "small integers" else "normal", random).to(dtype),
         attn_mask=masked(mask, (b, h, n, m), dtype, random),
         is_causal=mask.startswith("causal"),
@@ -204,6 +220,8 @@ def value_numbers(shape: tuple[int, ...], regime: str, random: torch.Generator) 
         return value
     if regime == "offset":
         return 100 + numbers(shape, "normal", random)
+    if regime == "large":
+        return 8192 * numbers(shape, "normal", random)
     return numbers(shape, regime, random)
 
 
@@ -219,8 +237,12 @@ def masked(regime: str, shape: tuple[int, int, int, int], dtype: torch.dtype, ra
         return torch.arange(m) < lengths
     if regime == "one query row":
         return torch.rand((1, m), generator=random) < 0.6
-    if regime.startswith("additive"):
-        bias = torch.randn((b, 1, n, m), generator=random, dtype=torch.float64) * 3
+    if "additive" in regime:
+        bias = torch.randn((1, h, n, m) if regime == "additive per head" else (b, 1, n, m), generator=random, dtype=torch.float64) * 3
+        if regime == "additive far down":  # some keys, and some rows as a whole
+            for axes in ((b, 1, n, m), (b, 1, n, 1)):
+                bias = bias - 3e4 * (torch.rand(axes, generator=random) < 0.4)
+            return bias.to(dtype)
         hidden = torch.rand((b, 1, n, m), generator=random) < (0.4 if regime.endswith("inf") else 0)
         return bias.masked_fill(hidden, -math.inf).to(dtype)
     visible = torch.rand((b, h, n, m) if regime == "per head" else (n, m), generator=random) < 0.6
@@ -230,13 +252,13 @@ def masked(regime: str, shape: tuple[int, int, int, int], dtype: torch.dtype, ra
 
 
 def laid_out(x: Inputs, layout: str) -> Inputs:
-    """The same numbers in another memory layout."""
-    query, key, value, cotangent = (relaid(t, layout) for t in (x.query, x.key, x.value, x.cotangent))
+    """The inputs in another memory layout; "expanded" repeats the first sequence, or the first head, where it is the only way to a stride of 0."""
+    query, key, value, cotangent = (relaid(getattr(x, name), chosen if layout == "mixed" else layout) for name, chosen in MIXED.items())
     return replace(x, query=query, key=key, value=value, cotangent=cotangent, regimes=(*x.regimes, f"layout: {layout}"))
 
 
 def relaid(x: Tensor, layout: str) -> Tensor:
-    """`x` as a [B, N, H, D] tensor seen through a transpose, as a slice of a larger one at an offset, or with a stride of 0."""
+    """`x` as a [B, N, H, D] or [B, H, D, N] tensor seen through a transpose, as a slice of a larger one at an offset, or with a stride of 0."""
     match layout:
         case "transposed":
             return x.transpose(1, 2).contiguous().transpose(1, 2)
@@ -244,8 +266,10 @@ def relaid(x: Tensor, layout: str) -> Tensor:
             room = x.new_full((*x.shape[:-1], x.shape[-1] + 3), 7.0)
             room[..., 2:-1] = x
             return room[..., 2:-1]
-        case "expanded" if x.shape[0] == 1:
-            return x[0].unsqueeze(0).expand(x.shape)
+        case "by columns":
+            return x.transpose(-2, -1).contiguous().transpose(-2, -1)
+        case "expanded" if x.numel():
+            return (x[:1] if x.shape[0] > 1 else x[:, :1]).expand(x.shape)
     return x.contiguous()
 
 

@@ -79,7 +79,9 @@ def profile_of(config: pytest.Config) -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("attention ledger", "the claims and laws under properties/ (profiles: --hypothesis-profile quick, ci or deep)")
-    group.addoption("--evidence", metavar="FILE", help="write what the properties observe to FILE (default: reports/evidence/<environment>.json in the ci profile)")
+    group.addoption(
+        "--evidence", metavar="FILE", help="write what the properties observe to FILE (default: reports/evidence/<environment>.json in the ci profile)"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -55,12 +55,15 @@ class Subject:
         output, log_sum_exp = self._called(self.implementation.log_sum_exp, x.query, x.key, x.value, **x.keywords)
         return output, log_sum_exp
 
-    def gradients(self, x: Inputs, *, mask: bool = False) -> tuple[Tensor, ...]:
-        """Gradients of ⟨output, cotangent⟩ with respect to query, key, value (and the additive mask). Raises NotRun where it has none."""
+    def gradients(self, x: Inputs, *, mask: bool = False, of: tuple[int, ...] = (0, 1, 2)) -> tuple[Tensor, ...]:
+        """Gradients of ⟨output, cotangent⟩ with respect to query, key and value, or those of them in `of` (and the additive mask).
+
+        Only these are recorded. Raises NotRun where the implementation has none.
+        """
         if not self.implementation.limits.gradients:
             raise NotRun("has no gradient")
-        q, k, v = (t.detach().requires_grad_() for t in (x.query, x.key, x.value))
-        keywords, wanted = x.keywords, [q, k, v]
+        q, k, v = inputs = [t.detach().requires_grad_(place in of) for place, t in enumerate((x.query, x.key, x.value))]
+        keywords, wanted = x.keywords, [inputs[place] for place in of]
         if mask:
             keywords["attn_mask"] = keywords["attn_mask"].detach().clone().requires_grad_()
             wanted.append(keywords["attn_mask"])
@@ -90,7 +93,9 @@ class Subject:
         """Require |actual − truth| ≤ bound for every element; keep and target the worst ratio. Raises LawBroken or Undecided."""
         if not actual.numel():
             return
-        self.within(what, truth.error(plain(actual)), bound, x, radius=truth.radius, detail=lambda at: f"{plain(actual)[at]!r}, truth {truth.hi[at]!r}")
+        error, top = truth.error(plain(actual)), torch.finfo(actual.dtype).max
+        beyond = np.isinf(plain(actual)) & (np.sign(plain(actual)) == np.sign(truth.hi)) & (np.abs(truth.hi) + bound >= top)  # the format ends there
+        self.within(what, np.where(beyond, 0.0, error), bound, x, radius=truth.radius, detail=lambda at: f"{plain(actual)[at]!r}, truth {truth.hi[at]!r}")
 
     def within(self, what: str, error: Array, bound: Array, x: object, *, radius: Array | None = None, detail: Any = None) -> None:
         """Require error ≤ bound for every element."""

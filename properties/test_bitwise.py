@@ -30,6 +30,8 @@ def uniform_rows(draw: st.DrawFn, limits: Limits) -> Inputs:
 
 
 SMALL = (1, 2, 3, 5)
+EXACT = ("float64", "float32")  # where a power of two scales every intermediate exactly
+MODERATE = ("small integers", "normal", "equal", "tiny")  # scores whose weights stay far from underflow
 
 
 @law("softmax.high-temperature", on=Trait.DOT_PRODUCT, draw=uniform_rows, lacking=needs_masks)
@@ -46,7 +48,7 @@ def test_equal_scores_give_the_exact_mean_of_the_visible_values(subject: Subject
 @st.composite
 def saturated_rows(draw: st.DrawFn, limits: Limits) -> Inputs:
     """One key a row scores 2048 above all others, so that every other weight is exactly 0 in any format."""
-    x = draw(dense(limits, n=SMALL, m=[m for m in draw_lengths(limits) if m], **PLAIN, width=(1, 2, 3, 5)))
+    x = draw(dense(limits, n=SMALL, m=[m for m in draw_lengths(limits) if m], **PLAIN, width=(1, 2, 3, 5), batch=(1, 3)))
     m = x.key.shape[-2]
     winner = draw(st.integers(0, m - 1), label="winner")
     query, key = torch.zeros_like(x.query), torch.zeros_like(x.key)
@@ -74,10 +76,39 @@ def test_a_call_changes_nothing_and_repeats_itself(subject: Subject, x: Inputs) 
     require(torch.equal(first, second), f"two calls on the same input gave {first.tolist()} and {second.tolist()} on {x}")
     other = subject(replace(x, query=x.query.roll(1, -1) * 2, value=x.value * 4))
     again = subject(x)
-    require(torch.equal(first, again), f"a call with other values in between changed the result from {first.tolist()} to {again.tolist()} ({other.shape}) on {x}")
+    require(
+        torch.equal(first, again), f"a call with other values in between changed the result from {first.tolist()} to {again.tolist()} ({other.shape}) on {x}"
+    )
 
 
-@law("gradients.queries", "gradients.keys", "gradients.values", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("none", "dead row", "causal")), lacking=needs_gradients)
+@law(
+    "gradients.queries",
+    "gradients.keys",
+    "gradients.values",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, dtype=EXACT, scores=MODERATE, layout=("contiguous",)),
+    lacking=needs_gradients,
+)
+def test_gradients_scale_with_the_cotangent_and_change_nothing(subject: Subject, x: Inputs) -> None:
+    """A factor of a power of two passes through every product and sum of the backward pass without rounding."""
+    subject.saw(x.regimes)
+    tensors = [t for t in (x.query, x.key, x.value, x.cotangent, x.attn_mask) if t is not None]
+    before = [t.clone() for t in tensors]
+    once = subject.gradients(x)
+    require(all(torch.equal(t, s) for t, s in zip(tensors, before, strict=True)), f"the backward pass changed an argument or its cotangent on {x}")
+    many = subject.gradients(replace(x, cotangent=x.cotangent * -4096))
+    for name, one, other in zip(("dQ", "dK", "dV"), once, many, strict=True):
+        require(torch.equal(one * -4096, other), f"{name} of −4096 times the cotangent is {other.tolist()}, −4096 times {one.tolist()} was expected on {x}")
+
+
+@law(
+    "gradients.queries",
+    "gradients.keys",
+    "gradients.values",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, mask=("none", "dead row", "causal")),
+    lacking=needs_gradients,
+)
 def test_a_zero_cotangent_gives_zero_gradients(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
     for name, gradient in zip(("dQ", "dK", "dV"), subject.gradients(replace(x, cotangent=torch.zeros_like(x.cotangent))), strict=True):

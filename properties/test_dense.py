@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +18,7 @@ from properties.verifies import law, needs_gradients, needs_log_sum_exp, needs_m
 SHORT = (1, 2, 3, 5, 7)  # lengths at which several sequences and heads are affordable
 EXACT = ("float64", "float32")  # where doubling an input doubles every intermediate
 MODERATE = ("small integers", "normal", "equal", "tiny")  # scores whose weights stay far from underflow
-UNORDERED = ("none", "boolean", "dead row", "first keys hidden", "padding", "per head", "additive", "additive with -inf", "one query row")
+UNORDERED = ("additive per head", "none", "boolean", "dead row", "first keys hidden", "padding", "per head", "additive", "additive with -inf", "one query row")
 
 
 def bounded(subject: Subject, x: Inputs, *, gradients: bool = False) -> tuple[oracle.Problem, oracle.Truth, tolerance.Rounding, tolerance.Forward]:
@@ -48,11 +49,24 @@ def test_gradients_lie_within_the_bound(subject: Subject, x: Inputs) -> None:
         subject.judge(what, actual, summed, limit, x)
 
 
+@law("gradients.queries", "gradients.keys", "gradients.values", on=Trait.DOT_PRODUCT, draw=dense, lacking=needs_gradients)
+def test_each_gradient_alone_lies_within_the_bound(subject: Subject, x: Inputs) -> None:
+    """One input at a time is differentiated; and what is returned while gradients are recorded is the output all the same."""
+    posed, truth, arithmetic, ahead = bounded(subject, x, gradients=True)
+    bound = tolerance.backward(posed, truth, arithmetic, ahead)
+    recording = replace(x, query=x.query.detach().requires_grad_(), key=x.key.detach().requires_grad_(), value=x.value.detach().requires_grad_())
+    subject.judge("output while gradients are recorded", subject(recording), truth.output, ahead.output, x)
+    for place, (what, true, limit) in enumerate((("dQ", truth.d_q, bound.d_q), ("dK", truth.d_k, bound.d_k), ("dV", truth.d_v, bound.d_v))):
+        assert true is not None
+        summed = oracle.Balls(*(tolerance.shared(part, posed) for part in (true.hi, true.lo, true.radius))) if place else true
+        subject.judge(f"{what} alone", subject.gradients(x, of=(place,))[0], summed, limit, x)
+
+
 @law(
     "gradients.scores",
     "rounding.scores-gradient",
     on=Trait.DOT_PRODUCT,
-    draw=partial(dense, mask=("additive", "additive with -inf")),
+    draw=partial(dense, mask=("additive", "additive with -inf", "additive per head")),
     lacking=needs_mask_gradient,
 )
 def test_the_gradient_of_an_additive_mask_lies_within_the_bound(subject: Subject, x: Inputs) -> None:
@@ -61,11 +75,12 @@ def test_the_gradient_of_an_additive_mask_lies_within_the_bound(subject: Subject
     d_mask = subject.gradients(x, mask=True)[3]
     true = truth.d_scores
     assert true is not None
-    summed = oracle.Balls(*(part.sum(1, keepdims=True) for part in (true.hi, true.lo, true.radius)))  # the mask is shared by the heads
-    heads = posed.q.shape[1]
-    size = np.abs(true.hi).sum(1, keepdims=True)
-    limit = (bound.d_scores.sum(1, keepdims=True) + arithmetic.gamma(heads) * size) * (1 + arithmetic.gamma(heads))
-    limit = limit + arithmetic.u_out * (np.abs(summed.hi) + limit) + arithmetic.least_out + heads * 2.0**-53 * size  # the last: summing hi
+    shared = tuple(axis for axis in (0, 1) if d_mask.shape[axis] == 1)  # by all sequences, or by all heads
+    terms = math.prod(posed.q.shape[axis] for axis in shared)
+    summed = oracle.Balls(*(part.sum(shared, keepdims=True) for part in (true.hi, true.lo, true.radius)))
+    size = np.abs(true.hi).sum(shared, keepdims=True)
+    limit = (bound.d_scores.sum(shared, keepdims=True) + arithmetic.gamma(terms) * size) * (1 + arithmetic.gamma(terms))
+    limit = limit + arithmetic.u_out * (np.abs(summed.hi) + limit) + arithmetic.least_out + terms * 2.0**-53 * size  # the last: summing hi
     subject.judge("the mask's gradient", d_mask, summed, limit, x)
 
 
@@ -107,11 +122,11 @@ def test_adding_a_constant_to_a_row_changes_nothing(subject: Subject, x: Inputs)
 
 @law("convexity.output-in-the-hull", on=Trait.DOT_PRODUCT, draw=dense)
 def test_outputs_stay_between_the_least_and_the_largest_visible_value(subject: Subject, x: Inputs) -> None:
-    posed, truth, arithmetic, _ = bounded(subject, x)
+    posed, _, arithmetic, _ = bounded(subject, x)
     v = tolerance.heads(posed.v, posed)[:, :, None]
     seen = posed.visible[..., None]
     low, high = np.where(seen, v, np.inf).min(-2, initial=np.inf), np.where(seen, v, -np.inf).max(-2, initial=-np.inf)
-    alive = posed.visible.any(-1)[..., None]
+    alive = posed.visible.any(-1, keepdims=True)
     low, high = np.where(alive, low, 0), np.where(alive, high, 0)
     # rounding the sums may step outside: the weights are exactly non-negative, so only the counted operations can
     keys = posed.k.shape[2]
@@ -167,6 +182,19 @@ def test_each_sequence_and_head_is_computed_alone(subject: Subject, x: Inputs) -
             alone = subject(replace(x, query=x.query[part], key=x.key[part], value=x.value[part], attn_mask=mask))
             true = oracle.Balls(truth.output.hi[part], truth.output.lo[part], truth.output.radius[part])
             subject.judge(f"sequence {b}, head {h} alone", alone, true, bound.output[part], x)
+
+
+@law("softmax.weighted-average", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("none", "boolean", "additive", "causal"), batch=(1,), heads=((1, 1), (2, 2))))
+def test_leading_axes_may_be_left_out(subject: Subject, x: Inputs) -> None:
+    """[H, N, D] tensors, and [N, D] ones of a single head, mean what [1, H, N, D] ones do."""
+    _, truth, _, bound = bounded(subject, x)
+    for part in ((0,), (0, 0)) if x.query.shape[1] == 1 else ((0,),):
+        mask = x.attn_mask
+        if mask is not None and mask.dim() == 4:
+            mask = mask[part]
+        fewer = replace(x, query=x.query[part], key=x.key[part], value=x.value[part], attn_mask=mask)
+        true = oracle.Balls(truth.output.hi[part], truth.output.lo[part], truth.output.radius[part])
+        subject.judge(f"output with {fewer.query.dim()} axes", subject(fewer), true, bound.output[part], fewer)
 
 
 @law("softmax.query-length-is-inverse-temperature", on=Trait.DOT_PRODUCT, draw=partial(dense, dtype=EXACT, scores=MODERATE, mask=("none",)))

@@ -14,6 +14,7 @@ from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
+from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
 from impl.variant import Implementation, Limits, Trait
@@ -61,6 +62,10 @@ class Law:
             return Observation(outcome=Outcome.UNDECIDED, detail=str(error), subject=subject)
         except NotRun as error:
             return Observation(outcome=Outcome.NOT_RUN, detail=str(error), subject=subject)
+        except Flaky as error:  # an example broke the law, and did not when it was tried again: the subject differs between calls
+            broken = [e for e in getattr(error, "exceptions", ()) if isinstance(e, LawBroken)]
+            outcome, detail = (Outcome.REFUTED, str(broken[0])) if broken else (Outcome.ERROR, str(error))
+            return Observation(outcome=outcome, detail=f"not every time: {detail}", subject=subject)
         except SubjectFailed as error:
             return Observation(outcome=Outcome.ERROR, detail=str(error), subject=subject)
         return Observation(outcome=Outcome.HELD if subject.examples else Outcome.NOT_RUN, detail="", subject=subject)

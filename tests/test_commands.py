@@ -34,7 +34,9 @@ def test_a_missing_dependency_is_named() -> None:
     assert "needs the package 'flint'" in done.stderr + done.stdout
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"schema": "somebody-else/2"}', json.dumps({"schema": SCHEMA, "environment": {}, "evidence": [{"claim": "x"}]})])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"schema": "somebody-else/2"}', json.dumps({"schema": SCHEMA, "environment": {}, "evidence": [{"claim": "x"}]})]
+)
 def test_a_foreign_or_broken_evidence_file_is_named_and_left_alone(content: str, tmp_path: Path) -> None:
     path = tmp_path / "evidence.json"
     path.write_text(content)

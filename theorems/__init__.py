@@ -8,7 +8,20 @@ from types import ModuleType
 from theorems import convexity, cost, entropy, flash, gradients, inventory, masks, multi_head, overflow, rounding, scaling, softmax, symmetry
 from theorems.claim import Claim
 
-TOPICS: tuple[ModuleType, ...] = (softmax, entropy, scaling, gradients, symmetry, masks, convexity, flash, multi_head, overflow, cost, rounding,)
+TOPICS: tuple[ModuleType, ...] = (
+    softmax,
+    entropy,
+    scaling,
+    gradients,
+    symmetry,
+    masks,
+    convexity,
+    flash,
+    multi_head,
+    overflow,
+    cost,
+    rounding,
+)
 
 
 class BadLedger(ValueError):

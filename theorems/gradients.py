@@ -149,7 +149,7 @@ def _values_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> O
         title="The gradient in the values is Pᵀ times the cotangent",
         states="For O = P V, the loss gradient in the values is obtained by sending each output's gradient back along its weights.",
         precise=r"$\partial L/\partial V = P^\top\,\partial L/\partial O$: entry by entry $\sum_r P_{rj}\,\partial L/\partial O_{re}$.",
-        sources=(DAO.at("Appendix B.2, backward pass"),),
+        sources=(DAO.at("Appendix, memory-efficient backward pass"),),
         scope="any m, n, d_v; any real weights P (they need not come from softmax)",
         holds=_values_hold,
     )
@@ -204,7 +204,7 @@ def _scores_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> O
         states="The backward pass of a softmax row needs the weights, their gradient, and one number a row.",
         precise=r"With $\mathrm{d}P = \partial L/\partial P$ and $P = \mathrm{softmax}(S)$: $\partial L/\partial S_{rj} = "
         r"P_{rj}\,\bigl(\mathrm{d}P_{rj} - \sum_i P_{ri}\,\mathrm{d}P_{ri}\bigr)$.",
-        sources=(DAO.at("Appendix B.2, backward pass"),),
+        sources=(DAO.at("Appendix, memory-efficient backward pass"),),
         scope="any m, n, d_v; real scores",
         uses=("gradients.weights",),
         holds=_scores_hold,
@@ -236,7 +236,7 @@ def _delta_holds(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> O
         states="The one number a row that the backward pass needs can be had from the output and its gradient, without the weights.",
         precise=r"$\sum_j P_{rj}\,\mathrm{d}P_{rj} = \sum_e O_{re}\,\partial L/\partial O_{re}$ with $O = PV$ and $\mathrm{d}P = (\partial L/\partial "
         r"O)V^\top$.",
-        sources=(DAO.at("Appendix B.2, backward pass"),),
+        sources=(DAO.at("Appendix, memory-efficient backward pass"),),
         scope="any m, n, d_v; any real weights",
         uses=("gradients.weights",),
         holds=_delta_holds,
@@ -263,7 +263,7 @@ def _queries_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> 
         states="The gradient in the queries is the gradient in the scores times the keys, times the scale.",
         precise=r"$\partial L/\partial Q = c\,(\partial L/\partial S)\,K$ with $S = c\,QK^\top$ and $\partial L/\partial S = P\circ(\mathrm{d}P - "
         r"\mathrm{rowsum}(P\circ\mathrm{d}P))$.",
-        sources=(DAO.at("Appendix B.2, backward pass"),),
+        sources=(DAO.at("Appendix, memory-efficient backward pass"),),
         scope="any m, n, d, d_v; any real scale c; no mask",
         uses=("gradients.scores",),
         holds=_queries_hold,
@@ -291,7 +291,7 @@ def _keys_hold(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> Out
         states="The gradient in the keys is the transposed gradient in the scores times the queries, times the scale.",
         precise=r"$\partial L/\partial K = c\,(\partial L/\partial S)^\top Q$ with $S = c\,QK^\top$ and $\partial L/\partial S = P\circ(\mathrm{d}P - "
         r"\mathrm{rowsum}(P\circ\mathrm{d}P))$.",
-        sources=(DAO.at("Appendix B.2, backward pass"),),
+        sources=(DAO.at("Appendix, memory-efficient backward pass"),),
         scope="any m, n, d, d_v; any real scale c; no mask",
         uses=("gradients.scores",),
         holds=_keys_hold,
@@ -671,7 +671,7 @@ def _unbounded_holds(bound: int, others: int) -> Outcome:
         precise=r"For tokens $q, y, \dots, y$ of width one ($n$ copies of $y$) and scale $c > 0$, the first output is $f(q)$ and $f'(0) = \frac1{n+1} + "
         r"\frac{c\,n\,y^2}{(n+1)^2} > \frac{c\,n\,y^2}{(n+1)^2}$, "
         "which exceeds every bound as $y$ grows. So self-attention is not Lipschitz on all of token space.",
-        sources=(KIM.at("Theorem 3.1"), S1.at("Gradient Flow")),
+        sources=(KIM.at("The theorem that dot-product self-attention is not Lipschitz"), S1.at("Gradient Flow")),
         scope="two tokens or more, identity projections of width one, any scale c > 0; wider layers contain this one",
         inventory=("C246",),
         holds=_unbounded_holds,
@@ -713,7 +713,7 @@ def _slope_at_zero(scale: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         states="With the scale in place, the gradient still grows with the spread of the tokens.",
         precise=r"$\dfrac{\partial z_{11}}{\partial x_{11}} = \dfrac1{n+1} + \dfrac{1}{\sqrt{d_k}}\,\dfrac{n\,y^2}{(n+1)^2}$ "
         r"for a zero token beside $n$ copies of $(y, \dots, y)$, identity projections and the scale $1/\sqrt{d_k}$.",
-        sources=(KIM.at("Theorem 3.1"),),
+        sources=(KIM.at("The theorem that dot-product self-attention is not Lipschitz"),),
         scope="two tokens or more, any width d_k (the derivation follows the one feature that moves)",
         holds=_zero_token_holds,
     )

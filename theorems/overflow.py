@@ -341,7 +341,9 @@ def temperature() -> Iterator[Step]:
         "A score is T (log Ω + h) with h > 0; divided by T it still exceeds log Ω.",
         certificate=limit * (sp.exp(excess) - 1),
     )
-    yield _fits(lambda x: sp.Mul(T * x, 1 / T, evaluate=False), "Score j is T (log(Ω/n) − g_j) with g_j ≥ 0: its exponential is at most Ω/n; there are n of them.")
+    yield _fits(
+        lambda x: sp.Mul(T * x, 1 / T, evaluate=False), "Score j is T (log(Ω/n) − g_j) with g_j ≥ 0: its exponential is at most Ω/n; there are n of them."
+    )
 
 
 def _clipping_holds(fmt: str, scores: Sequence[int], cap: int) -> Outcome:

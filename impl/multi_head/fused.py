@@ -23,9 +23,7 @@ def attention(
 ) -> Tensor:
     """The same function as `impl.multi_head.reference.attention`; scores exist only in tiles."""
     check_heads(num_heads, query_weight, key_weight, value_weight, out_weight)
-    x_q, x_k, x_v, w_q, w_k, w_v, w_o = (
-        x.to(accumulation(query.dtype)) for x in (query, key, value, query_weight, key_weight, value_weight, out_weight)
-    )
+    x_q, x_k, x_v, w_q, w_k, w_v, w_o = (x.to(accumulation(query.dtype)) for x in (query, key, value, query_weight, key_weight, value_weight, out_weight))
     q, k, v = (split(x @ w, num_heads) for x, w in ((x_q, w_q), (x_k, w_k), (x_v, w_v)))
     mask = attn_mask.unsqueeze(-3) if attn_mask is not None and attn_mask.dim() == 3 else attn_mask
     heads = all_heads(q, k, v, mask, is_causal=is_causal)  # [B, H, N, E]

@@ -28,9 +28,7 @@ def attention(
     Half precisions are computed in float32 and rounded once. Raises ValueError if H does not divide the widths.
     """
     check_heads(num_heads, query_weight, key_weight, value_weight, out_weight)
-    x_q, x_k, x_v, w_q, w_k, w_v, w_o = (
-        x.to(accumulation(query.dtype)) for x in (query, key, value, query_weight, key_weight, value_weight, out_weight)
-    )
+    x_q, x_k, x_v, w_q, w_k, w_v, w_o = (x.to(accumulation(query.dtype)) for x in (query, key, value, query_weight, key_weight, value_weight, out_weight))
     blocks = zip(*(w.chunk(num_heads, dim=1) for w in (w_q, w_k, w_v)), strict=True)
     heads = [one_head(x_q @ a, x_k @ b, x_v @ c, attn_mask, is_causal=is_causal) for a, b, c in blocks]  # H times [B, N, E]
     return (torch.cat(heads, dim=-1) @ w_o).to(query.dtype)
