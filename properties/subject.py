@@ -103,9 +103,12 @@ class Subject:
             return
         if radius is not None and (radius > bound / 2**10).any():
             raise Undecided(f"the oracle's balls are too wide for {what}")
-        with np.errstate(divide="ignore", invalid="ignore"):
+        if np.isnan(bound).any():  # the bound itself overflowed (0 · ∞): it promises nothing there, and the coverage says so
+            self.regimes["bound overflowed"] += 1
+            bound = np.where(np.isnan(bound), np.inf, bound)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = np.where(error == 0, 0.0, error / bound)
-        ratio = np.where(np.isnan(ratio), np.inf, ratio)
+        ratio = np.where(np.isnan(ratio), np.inf, ratio)  # no error that is not a number lies within any bound
         at = np.unravel_index(int(ratio.argmax()), ratio.shape)
         worst = float(ratio[at])
         self.worst = max(worst, self.worst or 0.0)
