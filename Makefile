@@ -15,8 +15,9 @@ verify: $(STAMP)  ## set up, run every property, write reports/
 	@$(BIN)/python -m pytest properties -q -n $(WORKERS) --dist worksteal
 	@$(BIN)/python -m reports
 
-test: $(STAMP) lint  ## set up, lint, type-check, test the harness
+test: $(STAMP) lint  ## set up, lint, type-check, test the harness, compare pages with evidence
 	@$(BIN)/python -m pytest tests -q -n $(WORKERS) --dist worksteal
+	@$(BIN)/python -m reports --check
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -17,11 +17,11 @@ from properties.oracle import Array, Balls
 
 
 class LawBroken(Exception):
-    """Raised by a law that found an example which breaks it; the message is the counterexample. Nothing else refutes."""
+    """Raised by a law that found an example which breaks it; the message is the counterexample."""
 
 
 class SubjectFailed(Exception):
-    """Raised when the subject raised on inputs inside its declared limits, whatever it raised."""
+    """Raised when the subject raised on inputs inside its declared limits, whatever it raised: that breaks a law as well."""
 
 
 class Undecided(Exception):
@@ -53,6 +53,8 @@ class Subject:
         if self.implementation.log_sum_exp is None:
             raise NotRun("returns no log-sum-exp")
         output, log_sum_exp = self._called(self.implementation.log_sum_exp, x.query, x.key, x.value, **x.keywords)
+        expect_shape(output, (*x.query.shape[:-1], x.value.shape[-1]), x.query.dtype)
+        expect_shape(log_sum_exp, tuple(x.query.shape[:-1]), log_sum_exp.dtype)
         return output, log_sum_exp
 
     def gradients(self, x: Inputs, *, mask: bool = False, of: tuple[int, ...] = (0, 1, 2)) -> tuple[Tensor, ...]:

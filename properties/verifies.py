@@ -56,7 +56,7 @@ class Law:
         test = settings(hypothesis.given(x=self.draw(implementation.limits))(example))
         try:
             (test if seed is None else hypothesis.seed(seed)(test))()
-        except LawBroken as error:
+        except (LawBroken, SubjectFailed) as error:  # raising inside the declared limits breaks a law too: totality
             return Observation(outcome=Outcome.REFUTED, detail=str(error), subject=subject)
         except Undecided as error:
             return Observation(outcome=Outcome.UNDECIDED, detail=str(error), subject=subject)
@@ -66,8 +66,8 @@ class Law:
             broken = [e for e in getattr(error, "exceptions", ()) if isinstance(e, LawBroken)]
             outcome, detail = (Outcome.REFUTED, str(broken[0])) if broken else (Outcome.ERROR, str(error))
             return Observation(outcome=outcome, detail=f"not every time: {detail}", subject=subject)
-        except SubjectFailed as error:
-            return Observation(outcome=Outcome.ERROR, detail=str(error), subject=subject)
+        except Exception as error:
+            return Observation(outcome=Outcome.ERROR, detail=f"the check itself failed: {type(error).__name__}: {error}", subject=subject)
         return Observation(outcome=Outcome.HELD if subject.examples else Outcome.NOT_RUN, detail="", subject=subject)
 
 

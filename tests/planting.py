@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "reports" / "evidence" / "mutants.json"
 SCHEMA = "attention-ledger/mutants/1"
 SEEDS = (1, 2, 3)
-NOTICED = (Outcome.REFUTED, Outcome.ERROR)
+ENOUGH = 4  # a mutant is done when this many laws have noticed it
 DEFAULT_SUBJECT = {  # which implementation shows a bug in which file
     "impl/scaled_dot_product/reference.py": "scaled-dot-product/reference",
     "impl/scaled_dot_product/state.py": "scaled-dot-product/blockwise-tiles-of-4",
@@ -148,7 +148,7 @@ def mutated_claims(mutant: Mutant) -> dict[str, Claim]:
 
 
 def noticed_by(mutant: Mutant, law: Law, implementation: Implementation, seed: int) -> bool:
-    return law.run(implementation, EXAMPLES["ci"], seed=seed, shrink=False).outcome in NOTICED
+    return law.run(implementation, EXAMPLES["ci"], seed=seed, shrink=False).outcome is Outcome.REFUTED
 
 
 def theorem_broken(mutant: Mutant, claim_id: str) -> bool:
@@ -186,13 +186,23 @@ def examined(mutant: Mutant) -> dict[str, Any]:
     implementation = mutated_implementation(mutant)
     laws = [law for law in LAWS.values() if law.on in implementation.variant.traits]
     if mutant.control:
-        return {"name": mutant.name, "why": mutant.why, "accused_by": accusers(implementation, laws)}
-    return row | {"kills": [law.id for law in laws if all(noticed_by(mutant, law, implementation, seed) for seed in SEEDS)], "seeds": list(SEEDS)}
+        return {"name": mutant.name, "why": mutant.why, "accused_by": accusers(implementation, laws, EXAMPLES["ci"])}
+    return row | {"kills": killers(mutant, implementation, laws), "seeds": list(SEEDS)}
 
 
-def accusers(implementation: Implementation, laws: list[Law]) -> list[str]:
-    """The laws that find fault with an implementation."""
-    return [law.id for law in laws if law.run(implementation, EXAMPLES["ci"]).outcome in NOTICED]
+def killers(mutant: Mutant, implementation: Implementation, laws: list[Law]) -> list[str]:
+    """The first ENOUGH laws that notice the mutant under every seed. Each mutant begins elsewhere in the list, so that every law gets its turn."""
+    start = sum(mutant.name.encode()) % len(laws)
+    found: list[str] = []
+    for law in laws[start:] + laws[:start]:
+        if len(found) < ENOUGH and all(noticed_by(mutant, law, implementation, seed) for seed in SEEDS):
+            found.append(law.id)
+    return found
+
+
+def accusers(implementation: Implementation, laws: list[Law], examples: int) -> list[str]:
+    """The laws that find fault with an implementation, or fail on it."""
+    return [law.id for law in laws if law.run(implementation, examples).outcome not in (Outcome.HELD, Outcome.NOT_RUN)]
 
 
 def digests(rows: list[dict[str, Any]]) -> dict[str, str]:
