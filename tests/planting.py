@@ -205,6 +205,19 @@ def accusers(implementation: Implementation, laws: list[Law], examples: int) -> 
     return [law.id for law in laws if law.run(implementation, examples).outcome not in (Outcome.HELD, Outcome.NOT_RUN)]
 
 
+def show_every_law(rows: list[dict[str, Any]]) -> None:
+    """Add to `rows` one kill for each law that came too late to kill anything: the first mutant that it notices under every seed."""
+    load_checks()
+    by_name = {mutant.name: mutant for mutant in mutants()}
+    for law in (law for name, law in LAWS.items() if name not in {kill for row in rows for kill in row.get("kills", ())}):
+        for row in (row for row in rows if "kills" in row):
+            mutant = by_name[row["name"]]
+            implementation = mutated_implementation(mutant)
+            if law.on in implementation.variant.traits and all(noticed_by(mutant, law, implementation, seed) for seed in SEEDS):
+                row["kills"].append(law.id)
+                break
+
+
 def digests(rows: list[dict[str, Any]]) -> dict[str, str]:
     """The digest, as of now, of every law and claim that some mutant breaks."""
     return {name: digest.of_law(name) for name in sorted({name for row in rows for name in (*row.get("kills", ()), *row.get("breaks", ()))})}
@@ -225,6 +238,7 @@ def main() -> int:
     bad = [row["name"] for row in rows if row.get("accused_by") or not row.get("kills", row.get("breaks", True))]
     if not options.only:
         kept = [row for row in rows if "accused_by" not in row]
+        show_every_law(kept)
         document = {"schema": SCHEMA, "mutants": kept, "controls": [row for row in rows if "accused_by" in row], "digests": digests(kept)}
         write_text(EVIDENCE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     print(f"{len(rows)} tried, {len(bad)} survivors or controls accused{': ' + ', '.join(bad) if bad else ''}")
