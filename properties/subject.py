@@ -88,8 +88,11 @@ class Subject:
             raise SubjectFailed(f"raised {type(error).__name__}: {error}") from error
 
     def saw(self, regimes: tuple[str, ...]) -> None:
-        """Count the regimes of one example, once an example."""
+        """Count the regimes of one example, once an example, for the report and for Hypothesis's own statistics."""
         self.regimes.update(regimes)
+        if self.targeting:
+            for regime in regimes:
+                hypothesis.event(regime)
 
     def judge(self, what: str, actual: Tensor, truth: Balls, bound: Array, x: object) -> None:
         """Require |actual − truth| ≤ bound for every element; keep and target the worst ratio. Raises LawBroken or Undecided."""
