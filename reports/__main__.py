@@ -5,6 +5,9 @@ import sys
 try:
     from properties import digest
     from reports.command import main
+except ModuleNotFoundError as error:
+    print(f'the reports need the package {error.name!r}, which is not installed; pip install -e ".[dev]" installs all of them', file=sys.stderr)
+    sys.exit(2)
 except ValueError as error:  # the ledger itself is malformed, which theorems says when it is imported
     if type(error).__name__ != "BadLedger":
         raise

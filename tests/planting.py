@@ -29,12 +29,12 @@ from impl.variant import Implementation
 from properties import digest, search
 from properties.evidence import write_text
 from properties.verifies import EXAMPLES, LAWS, Law
+from reports.mutants import FILE, SCHEMA
 from theorems.claim import Claim
 from theorems.outcome import Outcome
 
 ROOT = Path(__file__).parents[1]
-EVIDENCE = ROOT / "reports" / "evidence" / "mutants.json"
-SCHEMA = "attention-ledger/mutants/1"
+EVIDENCE = ROOT / "reports" / "evidence" / FILE
 SEEDS = (1, 2, 3)
 ENOUGH = 4  # a mutant is done when this many laws have noticed it
 DEFAULT_SUBJECT = {  # which implementation shows a bug in which file

@@ -34,6 +34,14 @@ def test_a_missing_dependency_is_named() -> None:
     assert "needs the package 'flint'" in done.stderr + done.stdout
 
 
+def test_a_dependency_missing_for_reports_is_named() -> None:
+    code = "import runpy, sys; sys.modules['sympy'] = None; runpy.run_module('reports', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "need the package 'sympy'" in done.stderr
+
+
 @pytest.mark.parametrize(
     "content", ["{", "[]", '{"schema": "somebody-else/2"}', json.dumps({"schema": SCHEMA, "environment": {}, "evidence": [{"claim": "x"}]})]
 )

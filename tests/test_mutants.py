@@ -6,15 +6,14 @@ that no earlier mutant has shown able to kill; so each run sees every mutant die
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import cache
-from typing import Any
 
 import pytest
 
 from properties import digest
 from properties.verifies import LAWS
+from reports.mutants import Mutants, read
 from tests import planting
 from tests.planting import Mutant
 
@@ -26,19 +25,17 @@ AGAIN = "run `make mutants` and commit reports/evidence/mutants.json"
 
 
 @cache
-def evidence() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(planting.EVIDENCE.read_text(encoding="utf-8"))
-    return document
+def evidence() -> Mutants:
+    return read(planting.EVIDENCE)
 
 
 def assigned() -> dict[str, list[str]]:
     """Which laws each implementation mutant meets: its first killer, and those that it is the first to show."""
     shown: set[str] = set()
     chosen = {}
-    for row in evidence()["mutants"]:
-        kills = row.get("kills", [])
-        chosen[row["name"]] = kills[:1] + [law for law in kills[1:] if law not in shown]
-        shown |= set(kills)
+    for row in evidence().mutants:
+        chosen[row.name] = [law for place, law in enumerate(row.kills) if place == 0 or law not in shown]
+        shown |= set(row.kills)
     return chosen
 
 
@@ -67,15 +64,15 @@ def test_a_right_but_unusual_implementation_is_not_accused(control: Mutant) -> N
 
 
 def test_every_law_kills_a_mutant() -> None:
-    killing = {law for row in evidence()["mutants"] for law in row.get("kills", ())}
+    killing = {law for row in evidence().mutants for law in row.kills}
     assert not LAWS.keys() - killing, f"laws that no mutant has shown able to fail: {sorted(LAWS.keys() - killing)}; {AGAIN}"
 
 
 def test_the_committed_evidence_is_about_these_mutants_and_these_checks() -> None:
     committed = evidence()
-    assert {row["name"] for row in committed["mutants"]} == {m.name for m in PLANTED}, AGAIN
-    assert {row["name"] for row in committed["controls"]} == {m.name for m in CONTROLS}, AGAIN
-    changed = [name for name, then in committed["digests"].items() if digest.of_law(name) != then]
+    assert {row.name for row in committed.mutants} == {m.name for m in PLANTED}, AGAIN
+    assert {row.name for row in committed.controls} == {m.name for m in CONTROLS}, AGAIN
+    changed = [name for name, then in committed.digests.items() if digest.of_law(name) != then]
     assert not changed, f"changed since the mutants were tried: {changed}; {AGAIN}"
 
 
