@@ -31,13 +31,16 @@ class Variant:
 class Limits:
     """What an implementation accepts. The strategies draw inside it, so nothing is filtered away.
 
-    `edges` are tile sizes: lengths are also drawn at each edge and one either side of it. `max_length` bounds them in tests.
+    `dtypes`, `masks` ("none", "boolean", "additive"), `causal`, `grouped_queries`, `scale`, `gradients` and `mask_gradient` say what may be asked for.
+    `unequal_lengths`: M may differ from N; `unequal_widths`: E from D; `zero_length`: any of B, N, M may be 0; `multiple`: N and M are multiples
+    of it; `widths`: the only head widths D and E (None: any); `leading_axes`: [N, D] and [H, N, D] tensors too; `strides`: "any", "rows" (the last
+    axis is contiguous) or "contiguous". `edges` are tile sizes: lengths are also drawn at each edge and one either side of it. `max_length` bounds
+    both lengths in tests; `long` draws one long axis now and then.
     """
 
     dtypes: tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
     masks: tuple[str, ...] = ("none", "boolean", "additive")
     causal: bool = True
-    causal_with_mask: bool = True
     grouped_queries: bool = True
     scale: bool = True
     unequal_lengths: bool = True
@@ -45,14 +48,48 @@ class Limits:
     zero_length: bool = True
     gradients: bool = True
     mask_gradient: bool = True
+    multiple: int = 1
+    widths: tuple[int, ...] | None = None
+    leading_axes: bool = True
+    strides: str = "any"
     edges: tuple[int, ...] = ()
     max_length: int = 9
+    long: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conventions:
+    """What honest implementations choose differently; the defaults are those of torch's scaled_dot_product_attention.
+
+    `dead_rows`: what a row that sees no key is: "zero", "nan", "mean" (of all values) or "any".
+    `causal`: which corner the diagonal starts from when N ≠ M: "top-left" (row i sees j ≤ i) or "bottom-right" (j ≤ i + M − N).
+    `grouped_queries`: query head h reads key head h // (H / G) ("interleaved") or h % G ("tiled").
+    `mask`: True means may attend ("keep") or must not ("block").
+    `mask_and_causal`: given together they both count ("both"), raise ("error"), either of these ("both-or-error"), or anything ("any").
+    `masked_nan`: a NaN that stands in a hidden key or value may reach the row that hides it ("leaks"), must not ("blocked"), or "any".
+    `float64`: computed as such ("honoured") or "as-float32".
+    `layout`: the axes of inputs and output, as in "BNHD->BNHD"; a mask keeps the axes of the scores.
+    `repeats`: two calls agree "bitwise", or "within-bounds" only (atomic adds in any order).
+    `process`: a call leaves the process "untouched" (no process started, no function of torch replaced, no flood of output), or "any".
+    """
+
+    dead_rows: str = "zero"
+    causal: str = "top-left"
+    grouped_queries: str = "interleaved"
+    mask: str = "keep"
+    mask_and_causal: str = "both-or-error"
+    masked_nan: str = "leaks"
+    float64: str = "honoured"
+    layout: str = "BHND->BHND"
+    repeats: str = "bitwise"
+    process: str = "untouched"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arithmetic:
     """How an implementation rounds, as far as the error bounds need to know. The defaults allow much; a narrower declaration is judged more sharply.
 
+    `accumulate`: the dtype of scores, exponentials and sums: "default" (float32 for the half precisions, else the inputs'), "input", "float32" or "float64".
     `score_roundings`: roundings of one score beyond the D products and their sum (a default scale takes a root and a division,
     then the scale is applied and the bias added).
     `exponent_roundings`: roundings of an exponent after the scores are formed (the stabiliser subtracted, a change of base).
@@ -63,8 +100,10 @@ class Arithmetic:
     `recompute`: what backward rebuilds the weights from: "max-and-sum", or "log-sum-exp" rounded to the accumulator's dtype.
     `saved_output`: the dtype of the output that backward uses: "accumulator" or "input".
     `exp_ulp`: error of the exponential and the logarithm, in units in the last place.
+    `exact_means`: equal scores give weights that are exactly 1 before they are normalised by one division, so that a mean over 2^p keys is exact.
     """
 
+    accumulate: str = "default"
     score_roundings: int = 6
     exponent_roundings: int = 4
     tile: int | None = 1
@@ -73,6 +112,7 @@ class Arithmetic:
     recompute: str = "max-and-sum"
     saved_output: str = "accumulator"
     exp_ulp: float = 2.0
+    exact_means: bool = False
 
 
 def present() -> None:
@@ -85,6 +125,7 @@ class Implementation:
 
     `log_sum_exp` returns (output, log-sum-exp) where the implementation can; `missing` says why this machine cannot run it ("needs CUDA"),
     or None. `ours` is False for a stranger, whose violations are shown and fail nothing.
+    `lacks` names the parameters of the variant's signature that `call` does not have.
     """
 
     variant: Variant
@@ -92,6 +133,8 @@ class Implementation:
     call: Call
     log_sum_exp: Call | None = None
     limits: Limits = field(default_factory=Limits)
+    conventions: Conventions = field(default_factory=Conventions)
     arithmetic: Arithmetic = field(default_factory=Arithmetic)
     ours: bool = True
+    lacks: tuple[str, ...] = ()
     missing: Callable[[], str | None] = present

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impl.variant import Limits
+from impl.variant import Implementation, Limits
 from properties.oracle import Array, Problem, true_scale
 
 
@@ -23,7 +23,7 @@ from properties.oracle import Array, Problem, true_scale
 class Inputs:
     """One call: query [B, H, N, D], key [B, G, M, D], value [B, G, M, E], with the cotangent [B, H, N, E] for backward.
 
-    `regimes` names how they were drawn, for the coverage that reports show.
+    `alignment` is the corner from which `is_causal` counts. `regimes` names how they were drawn, for the coverage that reports show.
     """
 
     query: Tensor
@@ -34,6 +34,7 @@ class Inputs:
     is_causal: bool = False
     scale: float | None = None
     enable_gqa: bool = False
+    alignment: str = "top-left"
     regimes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -72,7 +73,12 @@ MASKS = (
     "causal and boolean", "additive per head", "additive far down", "causal and additive",
 )  # fmt: skip
 BOOLEAN = ("boolean", "dead row", "first keys hidden", "padding", "per head", "one query row", "causal and boolean")
-LAYOUTS = ("contiguous", "transposed", "sliced", "expanded", "by columns", "mixed")
+LAYOUTS = {  # by the strides that a subject accepts
+    "any": ("contiguous", "transposed", "sliced", "expanded", "by columns", "mixed"),
+    "rows": ("contiguous", "transposed", "sliced", "expanded"),
+    "contiguous": ("contiguous",),
+}
+SHORT, MIDDLE, LONG = 17, 72, 600  # both axes are below MIDDLE, or one of them is below SHORT: what the oracle can afford
 MIXED = {"query": "transposed", "key": "by columns", "value": "sliced", "cotangent": "expanded"}
 SCALES = (None, 0.3, 1.0, -0.5, 0.0)
 # Regimes that only bite together, drawn beside the free combinations.
@@ -84,77 +90,109 @@ TOGETHER = (
     {"scores": "rising", "mask": "none"},
     {"scores": "wide", "mask": "per head"},
     {"scores": "normal", "mask": "dead row"},
+    {"scores": "shifted down", "mask": "additive with -inf"},
+    {"mask": "causal", "reach": "both"},
 )
 
 
 @st.composite
-def dense(draw: st.DrawFn, /, limits: Limits, **fixed: Any) -> Inputs:
-    """Inputs inside `limits`. `fixed` narrows choices by name to a tuple of options: scores, values, mask, layout, scale, dtype, n, m, width, heads, batch."""
+def dense(draw: st.DrawFn, /, subject: Implementation, *, dead_rows: bool = False, **fixed: Any) -> Inputs:
+    """Inputs inside the subject's limits. `fixed` narrows choices by name to a tuple of options: scores, values, mask, layout, scale, dtype, n, m, width,
+    heads, batch. Rows that see no key are drawn where the subject says that they are zero, or where the law asks for `dead_rows`."""
+    limits, conventions = subject.limits, subject.conventions
     together = draw(st.sampled_from(({}, *TOGETHER)), label="together")
 
     def pick(name: str, options: Any) -> Any:
-        inside = [x for x in fixed[name] if x in options] if name in fixed else list(options)
+        inside = [x for x in fixed[name] if x in options] or list(options)[:1] if name in fixed else list(options)
         return together[name] if name in together and together[name] in inside else draw(st.sampled_from(inside), label=name)
 
-    lengths = draw_lengths(limits)
-    n = pick("n", lengths)
-    m = pick("m", lengths) if limits.unequal_lengths else n
+    zero = conventions.dead_rows == "zero"
+    dead = dead_rows or zero
+    mask = pick("mask", allowed_masks(subject))
+    n, m = draw_sizes(draw, limits, pick)
+    m = m if m or zero else draw_lengths(limits)[0]  # no keys at all, and none visible, are alike only where both give zero
+    if not dead:
+        n = min(n, m) if mask.startswith("causal") and conventions.causal == "bottom-right" else n
     small = max(n, m) <= 16
     query_heads, key_heads = pick("heads", [(1, 1), (2, 2), (6, 2), (6, 3), (7, 1)] if small else [(1, 1), (2, 1)])
     if not limits.grouped_queries:
         query_heads = key_heads
     batch = pick("batch", ((1, 3, 0) if limits.zero_length else (1, 3)) if (small and query_heads <= 3) or max(n, m) <= 3 else (1,))
-    width = pick("width", (1, 2, 3, 5, 8, 33))
-    value_width = pick("value_width", (1, 2, 4, 7, 17)) if limits.unequal_widths else width
+    width = pick("width", limits.widths or ((1, 2, 3, 5, 8, 33) if max(n, m) < LONG else (8, 1)))
+    value_width = pick("value_width", (*(width,) * 4, *(limits.widths or ((1, 2, 4, 7, 17) if max(n, m) < LONG else (1, 4))))) if limits.unequal_widths else width
     inputs = build(
         shape=(batch, query_heads, key_heads, n, m, width, value_width),
         dtype=getattr(torch, pick("dtype", limits.dtypes)),
         scores=pick("scores", SCORES),
         values=pick("values", VALUES),
-        mask=pick("mask", allowed_masks(limits)),
+        mask=mask,
         scale=pick("scale", SCALES) if limits.scale else None,
         seed=draw(st.integers(0, 2**16), label="seed"),
     )
-    return laid_out(inputs, pick("layout", LAYOUTS))
+    if conventions.float64 == "as-float32" and inputs.query.dtype == torch.float64:
+        inputs = single(inputs)
+    if not dead and inputs.attn_mask is not None:
+        inputs = replace(inputs, attn_mask=alive(inputs.attn_mask, inputs.is_causal))
+    return laid_out(replace(inputs, alignment=conventions.causal), pick("layout", LAYOUTS[limits.strides]))
 
 
-def square(limits: Limits) -> st.SearchStrategy[Inputs]:
+def square(subject: Implementation) -> st.SearchStrategy[Inputs]:
     """Dense inputs with as many keys as queries, and no mask."""
-    return dense(replace(limits, unequal_lengths=False), mask=("none",))
+    return dense(replace(subject, limits=replace(subject.limits, unequal_lengths=False)), mask=("none",))
 
 
 @st.composite
-def identity_values(draw: st.DrawFn, limits: Limits) -> Inputs:
-    """Dense inputs whose values are the identity matrix, so that the output is the weight matrix."""
-    x = draw(dense(limits))
-    m = x.key.shape[-2]
-    return replace(x, value=torch.eye(m, dtype=x.value.dtype).expand(*x.value.shape[:-1], m), regimes=(*x.regimes[:1], "values: identity", *x.regimes[2:]))
-
-
-@st.composite
-def shifted(draw: st.DrawFn, limits: Limits) -> Inputs:
-    """Dense inputs with one more feature in front that adds the same amount to every score of a row."""
-    x = draw(dense(limits, scores=("small integers", "normal", "rising", "falling", "equal")))
+def shifted(draw: st.DrawFn, subject: Implementation) -> Inputs:
+    """Dense inputs whose first feature adds the same amount to every score of a row, and nothing else."""
+    widths = subject.limits.widths or (2, 3, 5, 8, 33)
+    x = draw(dense(subject, scores=("small integers", "normal", "rising", "falling", "equal"), width=[width for width in widths if width > 1]))
     amount = draw(st.sampled_from((30.0, -30.0, 150.0, -150.0, 4096.0, -6e4)), label="amount")
-    ones, amounts = torch.ones_like(x.query[..., :1]), torch.full_like(x.key[..., :1], amount)
-    return replace(x, query=torch.cat([ones, x.query], -1), key=torch.cat([amounts, x.key], -1), regimes=(*x.regimes, f"shift: {amount:g}"))
+    query, key = x.query.clone(), x.key.clone()
+    query[..., 0], key[..., 0] = 1, amount
+    return replace(x, query=query, key=key, regimes=(*x.regimes, f"shift: {amount:g}"))
+
+
+def draw_sizes(draw: st.DrawFn, limits: Limits, pick: Any) -> tuple[int, int]:
+    """N and M. Where the subject wants `long` axes, one of them is long now and then, very long more rarely, or both are of middle length."""
+    lengths = draw_lengths(limits)
+    ranges = ((0, SHORT), (SHORT, MIDDLE), (SHORT, LONG), (LONG, math.inf))
+    short, middle, long, longest = ([x for x in lengths if low <= x < high] for low, high in ranges)
+    reach = "short"
+    if limits.long and short and long:
+        reach = pick("reach", ("short",) * 9 + ("many keys", "many queries", "both" if middle else "many keys"))
+    if longest and reach.startswith("many") and draw(st.integers(0, 5), label="very") == 5:
+        long = longest
+    if reach == "short":
+        lengths = (short or lengths) if limits.long else lengths
+        n = pick("n", lengths)
+        return n, pick("m", lengths) if limits.unequal_lengths else n
+    few = [x for x in short if 0 < x <= 3] or short[:1]
+    if reach == "both" or not limits.unequal_lengths:
+        n = pick("n", middle or long)
+        return n, pick("m", middle or long) if limits.unequal_lengths else n
+    return (pick("n", few), pick("m", long)) if reach == "many keys" else (pick("n", long), pick("m", few))
 
 
 def draw_lengths(limits: Limits) -> list[int]:
+    """The lengths to be drawn, in ascending order, 0 last."""
     near = {edge + offset for edge in limits.edges for offset in (-1, 0, 1)} | {2 * edge + 1 for edge in limits.edges}
-    lengths = {1, 2, 3, 5, 7, limits.max_length} | {x for x in near if 0 < x <= limits.max_length}
-    return sorted(x for x in lengths if x <= limits.max_length) + ([0] if limits.zero_length else [])
+    lengths = {1, 2, 3, 5, 7, min(limits.max_length, 9) if limits.long else limits.max_length} | near
+    if limits.multiple > 1:
+        lengths = {-(-length // limits.multiple) * limits.multiple for length in lengths} | {2 * limits.multiple, 3 * limits.multiple}
+    inside = sorted(x for x in lengths if 0 < x <= limits.max_length) or [limits.multiple]
+    return inside + ([0] if limits.zero_length else [])
 
 
-def allowed_masks(limits: Limits) -> list[str]:
+def allowed_masks(subject: Implementation) -> list[str]:
     """The mask regimes inside the limits."""
+    limits, both = subject.limits, subject.conventions.mask_and_causal == "both"
     return [
         mask
         for mask in MASKS
         if (mask not in BOOLEAN or "boolean" in limits.masks)
         and ("additive" not in mask or "additive" in limits.masks)
         and (not mask.startswith("causal") or limits.causal)
-        and (not mask.startswith("causal and") or limits.causal_with_mask)
+        and (not mask.startswith("causal and") or both)
     ]
 
 
@@ -251,10 +289,29 @@ def masked(regime: str, shape: tuple[int, int, int, int], dtype: torch.dtype, ra
     return visible
 
 
+def single(x: Inputs) -> Inputs:
+    """The float64 inputs rounded to float32, for a subject that computes them so."""
+    mask = x.attn_mask if x.attn_mask is None or x.attn_mask.dtype == torch.bool else x.attn_mask.float().double()
+    return replace(x, **{name: getattr(x, name).float().double() for name in MIXED}, attn_mask=mask)
+
+
+def alive(mask: Tensor, is_causal: bool) -> Tensor:
+    """The mask with the first key shown to every row that sees none; beside causality, to every row."""
+    mask, hidden = mask.clone(), ~mask if mask.dtype == torch.bool else mask == -math.inf
+    dead = hidden[..., 0] if is_causal else hidden.all(-1)
+    mask[..., 0] = mask[..., 0] | dead if mask.dtype == torch.bool else mask[..., 0].masked_fill(dead, 0)
+    return mask
+
+
 def laid_out(x: Inputs, layout: str) -> Inputs:
     """The inputs in another memory layout; "expanded" repeats the first sequence, or the first head, where it is the only way to a stride of 0."""
-    query, key, value, cotangent = (relaid(getattr(x, name), chosen if layout == "mixed" else layout) for name, chosen in MIXED.items())
-    return replace(x, query=query, key=key, value=value, cotangent=cotangent, regimes=(*x.regimes, f"layout: {layout}"))
+    mask = x.attn_mask
+    if mask is not None and layout in ("sliced", "by columns", "mixed"):
+        mask = relaid(mask, "sliced" if layout == "mixed" else layout)
+    elif mask is not None and layout == "expanded":
+        mask = mask.expand(*x.query.shape[:-1], x.key.shape[-2])
+    tensors = {name: relaid(getattr(x, name), chosen if layout == "mixed" else layout) for name, chosen in MIXED.items()}
+    return replace(x, **tensors, attn_mask=mask, regimes=(*x.regimes, f"layout: {layout}"))
 
 
 def relaid(x: Tensor, layout: str) -> Tensor:
@@ -284,7 +341,7 @@ def problem(x: Inputs, *, gradients: bool = False) -> Problem:
         visible &= bias != -np.inf
         bias = np.where(visible, bias, 0)
     if x.is_causal:
-        visible &= np.tril(np.ones((n, m), dtype=np.bool_))
+        visible &= np.tril(np.ones((n, m), dtype=np.bool_), m - n if x.alignment == "bottom-right" else 0)
     g = plain(x.cotangent) if gradients else None
     return Problem(q=plain(x.query), k=plain(x.key), v=plain(x.value), bias=bias, visible=visible, scale=true_scale(x.query.shape[-1], x.scale), g=g)
 

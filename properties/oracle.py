@@ -6,7 +6,7 @@ Every result is kept as hi + lo in float64 (so that an error at float64's own ro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,26 +78,32 @@ def attention(problem: Problem) -> Truth:
     m, e, d = problem.k.shape[2], problem.v.shape[3], problem.q.shape[3]
     heads = [_head(problem, i, j) for i in range(b) for j in range(h)]
 
+    def every(name: str) -> list[Any]:
+        """The entries of all heads in order."""
+        parts = [head[name] for head in heads]
+        return [x for part in parts for row in part for x in row] if name not in PER_ROW else [x for part in parts for x in part]
+
     def gathered(name: str, *shape: int) -> Balls:
-        rows = [_balls(head[name], shape) for head in heads]
-        empty = np.zeros((0, *shape))
-        stacked = [np.stack([getattr(x, part) for x in rows]) if rows else empty for part in ("hi", "lo", "radius")]
-        return Balls(*(x.reshape(b, h, *shape) for x in stacked))
+        return _balls(every(name), (b, h, *shape))
+
+    def middles(name: str, *shape: int) -> Array:
+        return np.array([-math.inf if x is None else float(x.mid()) for x in every(name)], dtype=np.float64).reshape(b, h, *shape)
 
     truth: dict[str, Any] = {
-        "scores": gathered("scores", n, m).hi,
-        "weights": gathered("weights", n, m).hi,
+        "scores": middles("scores", n, m),
+        "weights": middles("weights", n, m),
         "output": gathered("output", n, e),
         "log_sum_exp": gathered("log_sum_exp", n),
     }
     if problem.g is not None:
         shapes = {"d_q": (n, d), "d_k": (m, d), "d_v": (m, e), "d_scores": (n, m)}
         truth |= {name: gathered(name, *shape) for name, shape in shapes.items()}
-        truth |= {"d_weights": gathered("d_weights", n, m).hi, "delta": gathered("delta", n).hi}
+        truth |= {"d_weights": middles("d_weights", n, m), "delta": middles("delta", n)}
     return Truth(**truth)
 
 
 Rows = list[list[arb]]
+PER_ROW = ("log_sum_exp", "delta")  # one number a row; all else has a row of them
 
 
 def _head(p: Problem, b: int, h: int) -> dict[str, Any]:
@@ -153,21 +159,13 @@ def _scaled(rows: Rows, by: arb) -> Rows:
     return [[x * by for x in row] for row in rows]
 
 
-def _balls(values: Any, shape: tuple[int, ...]) -> Balls:
-    """Nested lists of balls (None for −∞) as arrays of the given shape."""
-    flat = list(_flat(values))
-    hi = [-math.inf if x is None else float(x.mid()) for x in flat]
-    lo = [0.0 if x is None else float(x.mid() - y) for x, y in zip(flat, hi, strict=True)]
+def _balls(flat: list[Any], shape: tuple[int, ...]) -> Balls:
+    """Balls (None for −∞) as arrays of the given shape."""
+    middles = [None if x is None else x.mid() for x in flat]
+    hi = [-math.inf if x is None else float(x) for x in middles]
+    lo = [0.0 if x is None else float(x - y) for x, y in zip(middles, hi, strict=True)]
     radius = [0.0 if x is None else float(x.rad()) for x in flat]
     return Balls(*(np.array(part, dtype=np.float64).reshape(shape) for part in (hi, lo, radius)))
-
-
-def _flat(values: Any) -> Iterable[Any]:
-    for x in values:
-        if isinstance(x, list):
-            yield from _flat(x)
-        else:
-            yield x
 
 
 def true_scale(width: int, scale: float | None) -> arb:

@@ -1,4 +1,4 @@
-"""Pytest glue: one test for each (law, implementation), search and derivation, and the evidence file that they fill."""
+"""Pytest glue: one test for each (law, implementation), search and derivation, and the evidence file that they fill. `properties.judging` has that of --impl."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from impl import IMPLEMENTATIONS
 from impl.variant import Implementation
-from properties import digest, environment, search
+from properties import digest, environment, judging, search
 from properties.derivations import observe_derivation
 from properties.evidence import BadEvidence, Evidence, EvidenceFile, from_row, read, to_row, write
 from properties.verifies import EXAMPLES, Law
@@ -82,6 +82,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--evidence", metavar="FILE", help="write what the properties observe to FILE (default: reports/evidence/<environment>.json in the ci profile)"
     )
+    judging.add_options(parser)
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    return judging.command(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -91,7 +96,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"unknown profile {profile!r}; possible are {', '.join(PROFILES)}")
     torch.set_num_threads(1)  # results must not depend on how many workers share the machine
     if hasattr(config, "workerinput"):
+        if config.getoption("--impl"):
+            config.pluginmanager.register(judging.Judging(config, judging.asked_of(config), None), judging.NAME)
         return
+    if config.getoption("--impl"):
+        return  # what is found about a stranger goes into its own report
     given = config.getoption("--evidence")
     path = Path(given) if given else ROOT / "reports" / "evidence" / f"{environment.slug(environment.describe())}.json" if profile == "ci" else None
     try:
@@ -102,14 +111,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     law: Law | None = getattr(metafunc.function, "law", None)
-    if law is not None:
+    if law is not None and metafunc.config.getoption("--impl"):
+        metafunc.parametrize("implementation", [None], ids=["impl"])
+    elif law is not None:
         fitting = [i for i in IMPLEMENTATIONS if law.on in i.variant.traits]
         metafunc.parametrize("implementation", fitting, ids=[f"{i.variant.name}/{i.name}" for i in fitting])
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let `-k` find every test about a claim by the claim's id."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let `-k` find every test about a claim by the claim's id; laws that watch a process of the subject's own wait for --impl."""
+    if not config.getoption("--impl"):
+        items[:] = [item for item in items if not getattr(getattr(getattr(item, "obj", None), "law", None), "apart", False)]
     for item in items:
         test = getattr(item, "obj", None)
         about = set(law.claims) if (law := getattr(test, "law", None)) else set()
@@ -128,7 +141,9 @@ def profile(request: pytest.FixtureRequest) -> str:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a law, a search or a derivation, and keep what it found."""
     chosen, arguments = profile_of(pyfuncitem.config), pyfuncitem.funcargs
-    if law := getattr(pyfuncitem.obj, "law", None):
+    if judge := pyfuncitem.config.pluginmanager.get_plugin(judging.NAME):
+        judge.run(pyfuncitem, pyfuncitem.obj.law)
+    elif law := getattr(pyfuncitem.obj, "law", None):
         implementation = arguments["implementation"]
         assert isinstance(implementation, Implementation)
         observed = law.run(implementation, EXAMPLES[chosen])

@@ -1,4 +1,4 @@
-"""An implementation under test, in this process: calls it, watches it, and judges what comes back against a bound."""
+"""An implementation under test: calls it through a runner, watches it, and judges what comes back against a bound."""
 
 from __future__ import annotations
 
@@ -12,47 +12,49 @@ import torch
 from torch import Tensor
 
 from impl.variant import Implementation
+from properties import conventions, tolerance
 from properties.inputs import Inputs, plain
 from properties.oracle import Array, Balls
+from properties.request import Here, LawBroken, NotRun, Reply, Request, Runner, SubjectDied, SubjectFailed
 
-
-class LawBroken(Exception):
-    """Raised by a law that found an example which breaks it; the message is the counterexample."""
-
-
-class SubjectFailed(Exception):
-    """Raised when the subject raised on inputs inside its declared limits, whatever it raised: that breaks a law as well."""
+__all__ = ["LawBroken", "NotRun", "Subject", "SubjectDied", "SubjectFailed", "Undecided", "require", "same"]
 
 
 class Undecided(Exception):
     """Raised when the oracle's balls are too wide to tell."""
 
 
-class NotRun(Exception):
-    """Raised when a law cannot be tried on this subject; the message says why."""
-
-
 @dataclass(slots=True)
 class Subject:
-    """Counts the examples and the regimes that it has answered, and keeps the worst error/bound."""
+    """Counts examples, calls made and regimes, and keeps the worst error/bound and the calls of the example at hand."""
 
     implementation: Implementation
+    runner: Runner = None  # type: ignore[assignment]  # Here(implementation) unless given
     examples: int = 0
+    made: int = 0
     worst: float | None = None
     regimes: Counter[str] = field(default_factory=Counter)
     targeting: bool = True
+    calls: list[Request] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)
+    targeted: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.runner = self.runner or Here(self.implementation)
 
     def __call__(self, x: Inputs) -> Tensor:
         """The output for `x`. Raises SubjectFailed if the implementation raises, LawBroken if dtype or shape are wrong."""
-        output: Tensor = self._called(self.implementation.call, x.query, x.key, x.value, **x.keywords)
+        given, keywords = conventions.arguments(x, self.implementation.conventions)
+        (returned,) = self.answered(Request(arguments=given, keywords=keywords), 1)
+        output = conventions.output(returned, x, self.implementation.conventions)
         expect_shape(output, (*x.query.shape[:-1], x.value.shape[-1]), x.query.dtype)
         return output
 
     def with_log_sum_exp(self, x: Inputs) -> tuple[Tensor, Tensor]:
         """Output and log-sum-exp. Raises NotRun where the implementation does not return it."""
-        if self.implementation.log_sum_exp is None:
-            raise NotRun("returns no log-sum-exp")
-        output, log_sum_exp = self._called(self.implementation.log_sum_exp, x.query, x.key, x.value, **x.keywords)
+        given, keywords = conventions.arguments(x, self.implementation.conventions)
+        returned, log_sum_exp = self.answered(Request(arguments=given, keywords=keywords, log_sum_exp=True), 2)
+        output = conventions.output(returned, x, self.implementation.conventions)
         expect_shape(output, (*x.query.shape[:-1], x.value.shape[-1]), x.query.dtype)
         expect_shape(log_sum_exp, tuple(x.query.shape[:-1]), log_sum_exp.dtype)
         return output, log_sum_exp
@@ -62,30 +64,36 @@ class Subject:
 
         Only these are recorded. Raises NotRun where the implementation has none.
         """
+        ours = self.implementation.conventions
         if not self.implementation.limits.gradients:
             raise NotRun("has no gradient")
-        q, k, v = inputs = [t.detach().requires_grad_(place in of) for place, t in enumerate((x.query, x.key, x.value))]
-        keywords, wanted = x.keywords, [inputs[place] for place in of]
-        if mask:
-            keywords["attn_mask"] = keywords["attn_mask"].detach().clone().requires_grad_()
-            wanted.append(keywords["attn_mask"])
-        output = self._called(self.implementation.call, q, k, v, **keywords)
-        try:
-            return torch.autograd.grad(output, wanted, x.cotangent, materialize_grads=True)
-        except Exception as error:
-            raise SubjectFailed(f"backward raised {type(error).__name__}: {error}") from error
+        given, keywords = conventions.arguments(x, ours)
+        wanted: tuple[int | str, ...] = (*of, *(("attn_mask",) if mask else ()))
+        found = self.answered(Request(arguments=given, keywords=keywords, cotangent=conventions.cotangent(x, ours), wanted=wanted), len(wanted))
+        turned = tuple(conventions.gradient(g, place, x, ours) for place, g in zip(wanted, found, strict=True))
+        for place, gradient in zip(of, turned, strict=False):
+            expect_shape(gradient, tuple((x.query, x.key, x.value)[place].shape), x.query.dtype)
+        return turned
 
     def call(self, *arguments: Any, **keywords: Any) -> Tensor:
         """Any other signature (multi-head). Raises SubjectFailed if the implementation raises."""
-        output: Tensor = self._called(self.implementation.call, *arguments, **keywords)
-        return output
+        return self.answered(Request(arguments=arguments, keywords=keywords), 1)[0]
 
-    def _called(self, function: Any, *arguments: Any, **keywords: Any) -> Any:
+    def answered(self, request: Request, count: int) -> tuple[Tensor, ...]:
+        """Make a call and keep it; raise LawBroken unless `count` plain tensors come back."""
+        self.made += 1
+        self.calls.append(request)
+        reply = self.runner.run(request)
+        self.replies.append(reply)
+        require(len(reply.tensors) == count, f"returned {reply.returned or f'{len(reply.tensors)} tensors'}, expected {count} plain torch.Tensor")
+        return reply.tensors
+
+    def begin(self) -> None:
+        """Begin a new example: forget the calls of the one before."""
         self.examples += 1
-        try:
-            return function(*arguments, **keywords)
-        except Exception as error:
-            raise SubjectFailed(f"raised {type(error).__name__}: {error}") from error
+        self.calls.clear()
+        self.replies.clear()
+        self.targeted.clear()
 
     def saw(self, regimes: tuple[str, ...]) -> None:
         """Count the regimes of one example, once an example, for the report and for Hypothesis's own statistics."""
@@ -93,6 +101,11 @@ class Subject:
         if self.targeting:
             for regime in regimes:
                 hypothesis.event(regime)
+
+    def rounding(self, dtype: torch.dtype) -> tolerance.Rounding:
+        """The arithmetic that the implementation declares for inputs of this dtype."""
+        as_float32 = self.implementation.conventions.float64 == "as-float32"
+        return tolerance.rounding(dtype, self.implementation.arithmetic, as_float32=as_float32)
 
     def judge(self, what: str, actual: Tensor, truth: Balls, bound: Array, x: object) -> None:
         """Require |actual − truth| ≤ bound for every element; keep and target the worst ratio. Raises LawBroken or Undecided."""
@@ -108,11 +121,11 @@ class Subject:
             return
         if radius is not None and (radius > bound / 2**10).any():
             raise Undecided(f"the oracle's balls are too wide for {what}")
-        if np.isnan(bound).any():  # the bound itself overflowed (0 · ∞): it promises nothing there, and the coverage says so
-            self.regimes["bound overflowed"] += 1
-            bound = np.where(np.isnan(bound), np.inf, bound)
+        if not np.isfinite(bound).all():  # the bound itself overflowed: it promises nothing there, and the coverage says so
+            self.regimes["no bound"] += 1
+            bound = np.where(np.isnan(bound), np.finfo(np.float64).max, bound)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio = np.where(error == 0, 0.0, error / bound)
+            ratio = np.where((error == 0) | np.isinf(bound), 0.0, error / bound)
         ratio = np.where(np.isnan(ratio), np.inf, ratio)  # no error that is not a number lies within any bound
         at = np.unravel_index(int(ratio.argmax()), ratio.shape)
         worst = float(ratio[at])
@@ -120,7 +133,8 @@ class Subject:
         if worst > 1:
             shown = f": {detail(at)}" if detail else ""
             raise LawBroken(f"{what} at {tuple(map(int, at))} is off by {error[at]:.3e}, {worst:.3g} times its bound {bound[at]:.3e}{shown}\n  on {x}")
-        if self.targeting:
+        if self.targeting and what not in self.targeted:  # Hypothesis takes one figure a label and example
+            self.targeted.add(what)
             hypothesis.target(worst, label=what)
 
 
@@ -128,6 +142,11 @@ def require(truth: bool, counterexample: str) -> None:
     """Raise LawBroken with the counterexample unless the law holds exactly."""
     if not truth:
         raise LawBroken(counterexample)
+
+
+def same(x: Tensor, y: Tensor) -> bool:
+    """Whether two tensors agree to the last bit, all NaNs being alike."""
+    return x.shape == y.shape and x.dtype == y.dtype and bool(((x == y) | (x.isnan() & y.isnan())).all())
 
 
 def expect_shape(output: object, shape: tuple[int, ...], dtype: torch.dtype) -> None:

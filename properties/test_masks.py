@@ -6,16 +6,24 @@ import math
 from dataclasses import replace
 from functools import partial
 
+import hypothesis.strategies as st
+import numpy as np
 import torch
 
-from impl.variant import Trait
+from impl.variant import Implementation, Trait
 from properties import oracle, tolerance
 from properties.inputs import Inputs, dense, plain, problem
-from properties.subject import Subject, require
+from properties.request import SubjectDied, SubjectFailed
+from properties.subject import Subject, require, same
 from properties.test_dense import bounded
-from properties.verifies import law, needs_causality, needs_gradients, needs_log_sum_exp, needs_masks
+from properties.verifies import law, needs, needs_log_sum_exp
 
-HUGE = 3e4  # finite in every format, and so are its scores
+ALL_TOGETHER = ("causal and boolean", "causal and additive")
+
+
+def huge(subject: Subject) -> float:
+    """A number that is finite in every format, and whose scores are finite in the subject's arithmetic."""
+    return 30.0 if subject.implementation.arithmetic.accumulate == "input" else 3e4
 
 
 def contiguous(x: Inputs) -> Inputs:
@@ -23,40 +31,53 @@ def contiguous(x: Inputs) -> Inputs:
     return replace(x, key=x.key.contiguous(), value=x.value.contiguous())
 
 
+def first_later_key(x: Inputs, row: int) -> int:
+    """The first key that causality hides from a row; M or more where it hides none."""
+    return max(0, row + 1 + (x.key.shape[2] - x.query.shape[2] if x.alignment == "bottom-right" else 0))
+
+
 @law(
     "masks.hidden-key-has-no-influence",
     "masks.causal-stack",
     on=Trait.DOT_PRODUCT,
-    draw=partial(dense, mask=("causal", "causal and boolean", "causal and additive")),
-    lacking=needs_causality,
+    draw=partial(dense, mask=("causal", *ALL_TOGETHER)),
+    lacking=needs("causal option"),
 )
 def test_no_key_after_a_row_touches_it(subject: Subject, x: Inputs) -> None:
-    """Bitwise prefix equality at unchanged shapes, cut after every row in turn."""
+    """Bitwise prefix equality at unchanged shapes, cut after every row in turn; after some of them where there are many."""
     subject.saw(x.regimes)
     x = contiguous(x)
-    whole = subject(x)
-    for last in range(min(x.query.shape[2], x.key.shape[2] - 1)):
-        key, value = x.key.clone(), x.value.clone()
-        key[:, :, last + 1 :] = HUGE
-        value[:, :, last + 1 :] = -HUGE
+    whole, keys = subject(x), x.key.shape[2]
+    rows = [row for row in range(x.query.shape[2]) if first_later_key(x, row) < keys]
+    for last in rows if len(rows) <= 16 else sorted({*rows[:4], *rows[-4:], *rows[:: len(rows) // 8]}):
+        later, key, value = first_later_key(x, last), x.key.clone(), x.value.clone()
+        key[:, :, later:] = huge(subject)
+        value[:, :, later:] = -huge(subject)
         changed = subject(replace(x, key=key, value=value))
-        require(torch.equal(changed[:, :, : last + 1], whole[:, :, : last + 1]), f"rows 0..{last} changed with keys after {last} on {x}")
+        require(same(changed[:, :, : last + 1], whole[:, :, : last + 1]), f"rows 0..{last} changed with keys {later}.. on {x}")
 
 
-@law("masks.causal-stack", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("causal",)), lacking=needs_gradients)
+@law("masks.causal-stack", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("causal",)), lacking=needs("gradient", "causal option"))
 def test_a_row_sends_no_gradient_to_later_keys(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
-    for row in range(min(x.query.shape[2], x.key.shape[2] - 1)):
-        cotangent = torch.zeros_like(x.cotangent)
+    rows = [row for row in range(x.query.shape[2]) if first_later_key(x, row) < x.key.shape[2]]
+    for row in rows if len(rows) <= 16 else rows[:: len(rows) // 8]:
+        later, cotangent = first_later_key(x, row), torch.zeros_like(x.cotangent)
         cotangent[:, :, row] = 1
         _, d_k, d_v = subject.gradients(replace(x, cotangent=cotangent))
-        require(bool((d_k[:, :, row + 1 :] == 0).all() and (d_v[:, :, row + 1 :] == 0).all()), f"row {row} sends gradient to later keys on {x}")
+        require(bool((d_k[:, :, later:] == 0).all() and (d_v[:, :, later:] == 0).all()), f"row {row} sends gradient to later keys on {x}")
 
 
-@law("masks.causal-rows", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("causal",)), lacking=needs_masks)
+@law(
+    "masks.causal-rows",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, mask=("causal",)),
+    lacking=needs("causal option", "boolean mask", "additive mask"),
+)
 def test_the_causal_flag_equals_both_explicit_masks(subject: Subject, x: Inputs) -> None:
     _, truth, _, bound = bounded(subject, x)
-    lower = torch.ones(x.query.shape[2], x.key.shape[2], dtype=torch.bool).tril()
+    n, m = x.query.shape[2], x.key.shape[2]
+    lower = torch.ones(n, m, dtype=torch.bool).tril(m - n if x.alignment == "bottom-right" else 0)
     additive = torch.zeros(lower.shape, dtype=x.query.dtype).masked_fill(~lower, -math.inf)
     for what, case in (
         ("output with the causal flag", x),
@@ -66,29 +87,123 @@ def test_the_causal_flag_equals_both_explicit_masks(subject: Subject, x: Inputs)
         subject.judge(what, subject(case), truth.output, bound.output, case)
 
 
-@law("masks.padding", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("first keys hidden", "one query row"), batch=(1,)), lacking=needs_masks)
+def beside_causal(subject: Implementation) -> st.SearchStrategy[Inputs]:
+    """A mask and the causal flag together, whatever the subject says of that."""
+    return dense(replace(subject, conventions=replace(subject.conventions, mask_and_causal="both")), mask=ALL_TOGETHER)
+
+
+def any_combination(implementation: Implementation) -> str | None:
+    return "declares mask+causal=any" if implementation.conventions.mask_and_causal == "any" else None
+
+
+@law(
+    "masks.hidden-key-has-no-influence", on=Trait.DOT_PRODUCT, draw=beside_causal, lacking=needs("causal option", "boolean mask"), off=any_combination
+)  # fmt: skip
+def test_a_mask_beside_the_causal_flag_counts_or_is_refused(subject: Subject, x: Inputs) -> None:
+    """Neither may be ignored in silence; whether both together are an error is a convention."""
+    _, truth, _, bound = bounded(subject, x)
+    declared = subject.implementation.conventions.mask_and_causal
+    try:
+        output = subject(x)
+    except SubjectFailed as error:
+        if isinstance(error, SubjectDied) or declared == "both":
+            raise
+        return
+    require(declared != "error", f"declares mask+causal=error, and raised none on {x}")
+    subject.judge("output with a mask and the causal flag", output, truth.output, bound.output, x)
+
+
+@law(
+    "masks.padding",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, mask=("first keys hidden", "one query row"), batch=(1,)),
+    lacking=needs("boolean mask", "free number of keys"),
+)
 def test_hidden_keys_are_as_good_as_absent(subject: Subject, x: Inputs) -> None:
     posed, _, arithmetic, bound = bounded(subject, x)
     if not x.query.shape[2]:
         return
     seen = posed.visible[0, 0, 0]  # the same keys for every row
+    if not seen.any() and not subject.implementation.limits.zero_length:
+        return
     short = replace(x, key=x.key[:, :, seen], value=x.value[:, :, seen], attn_mask=None)
     alone = problem(short)
     truth = oracle.attention(alone)
     subject.judge("output with the keys hidden", subject(x), truth.output, bound.output, x)
     removed = tolerance.forward(alone, truth, arithmetic)
     subject.judge("output with the keys removed", subject(short), truth.output, removed.output, short)
-    x = contiguous(x)
-    key, value = x.key.clone(), x.value.clone()
-    key[:, :, ~seen], value[:, :, ~seen] = HUGE, -HUGE
-    require(torch.equal(subject(replace(x, key=key, value=value)), subject(x)), f"what stands in hidden keys and values changed the output on {x}")
 
 
-@law("masks.hidden-key-has-no-influence", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("dead row", "padding", "per head")), lacking=needs_masks)
-def test_a_row_that_sees_no_key_is_zero_and_harms_no_gradient(subject: Subject, x: Inputs) -> None:
+@law("masks.padding", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("first keys hidden", "one query row", "padding")), lacking=needs("boolean mask"))
+def test_what_stands_in_a_hidden_key_changes_nothing(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
-    dead = torch.from_numpy(~problem(x).visible.any(-1))
+    x = contiguous(x)
+    hidden = everywhere_hidden(x)
+    key, value = x.key.masked_fill(hidden, huge(subject)), x.value.masked_fill(hidden, -huge(subject))
+    require(same(subject(replace(x, key=key, value=value)), subject(x)), f"what stands in hidden keys and values changed the output on {x}")
+
+
+def everywhere_hidden(x: Inputs) -> torch.Tensor:
+    """[B, G, M, 1]: the keys that no row of any query head sees."""
+    seen = problem(x).visible  # [B, H, N, M]
+    batch, heads, rows, keys = seen.shape
+    shared = seen.reshape(batch, x.key.shape[1], heads // x.key.shape[1], rows, keys).any((2, 3))
+    return torch.from_numpy(~shared)[..., None]
+
+
+def leaks(implementation: Implementation) -> str | None:
+    return "declares masked-nan=any" if implementation.conventions.masked_nan == "any" else None
+
+
+@law(
+    "masks.padding",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, mask=("first keys hidden", "one query row", "padding", "causal"), values=("normal", "small integers")),
+    lacking=needs("boolean mask"),
+    off=leaks,
+)
+def test_a_nan_in_a_hidden_key_makes_no_wrong_number(subject: Subject, x: Inputs) -> None:
+    """NaN in hidden keys and values of the first key head of the first sequence. It may turn that head's rows into NaN where the subject says that it
+    leaks; it changes no number, and reaches no other head."""
+    subject.saw(x.regimes)
+    x = contiguous(x)
+    hidden = everywhere_hidden(x)
+    first = torch.zeros_like(hidden)
+    first[:1, :1] = hidden[:1, :1]
+    clean, poisoned = subject(x), subject(replace(x, key=x.key.masked_fill(first, math.nan), value=x.value.masked_fill(first, math.nan)))
+    near = np.zeros(clean.shape, dtype=np.bool_)
+    near[:1, : x.query.shape[1] // max(x.key.shape[1], 1)] = subject.implementation.conventions.masked_nan == "leaks"
+    kept = (clean == poisoned) | (clean.isnan() & poisoned.isnan()) | (poisoned.isnan() & torch.from_numpy(near))
+    require(bool(kept.all()), f"with NaN in hidden keys and values the output is {poisoned.tolist()}, without {clean.tolist()} on {x}")
+
+
+def any_dead_row(implementation: Implementation) -> str | None:
+    return "declares dead-rows=any" if implementation.conventions.dead_rows == "any" else None
+
+
+@law(
+    "masks.hidden-key-has-no-influence",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, dead_rows=True, mask=("dead row", "padding", "per head")),
+    lacking=needs("boolean mask"),
+    off=any_dead_row,
+)
+def test_a_row_that_sees_no_key_is_as_declared(subject: Subject, x: Inputs) -> None:
+    """Zero, NaN or the mean of all values, as the subject declares; where it is zero, it harms no gradient either."""
+    posed, _, _, bound = bounded(subject, x)
+    declared, alive = subject.implementation.conventions.dead_rows, posed.visible.any(-1)
+    dead = torch.from_numpy(~alive)
     output = subject(x)
+    if declared == "nan":
+        require(bool(output[dead].isnan().all()), f"a row that sees no key gave {output[dead].tolist()}, declared is NaN, on {x}")
+        return
+    if declared == "mean":
+        q, bias = np.where(alive[..., None], posed.q, 0), np.where(alive[..., None], posed.bias, 0)
+        uniform = replace(posed, q=q, bias=bias, visible=posed.visible | ~alive[..., None])
+        truth = oracle.attention(uniform)
+        bound = tolerance.forward(uniform, truth, subject.rounding(x.query.dtype))
+        subject.judge("output, rows that see no key being the mean of all values,", output, truth.output, bound.output, x)
+        return
     require(bool((output[dead] == 0).all()), f"a row that sees no key gave {output[dead].tolist()} on {x}")
     if not subject.implementation.limits.gradients:
         return
@@ -118,7 +233,7 @@ def test_the_parts_of_a_split_merge_to_the_whole(subject: Subject, x: Inputs) ->
         posed = problem(half)
         true = oracle.attention(posed)
         parts.append(
-            (plain(output), plain(log_sum_exp), true, tolerance.forward(posed, true, tolerance.rounding(x.query.dtype, subject.implementation.arithmetic)))
+            (plain(output), plain(log_sum_exp), true, tolerance.forward(posed, true, subject.rounding(x.query.dtype)))
         )
     merged, limit = tolerance.merged(parts, truth)
     subject.judge("the merged output", torch.from_numpy(merged), truth.output, limit, x)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impl.variant import Limits, Trait
+from impl.variant import Implementation, Trait
 from properties import oracle, tolerance
 from properties.inputs import numbers, plain
 from properties.oracle import Array, Balls
@@ -55,8 +55,9 @@ def called(subject: Subject, x: HeadInputs) -> Tensor:
 
 
 @st.composite
-def head_inputs(draw: st.DrawFn, limits: Limits) -> HeadInputs:
-    """Inputs inside `limits`; all sizes distinct where they may be."""
+def head_inputs(draw: st.DrawFn, subject: Implementation) -> HeadInputs:
+    """Inputs inside the subject's limits; all sizes distinct where they may be."""
+    limits = subject.limits
     heads = draw(st.sampled_from((1, 2, 3, 6)), label="heads")
     width = draw(st.sampled_from((1, 2, 3)), label="width")
     value_width = draw(st.sampled_from((1, 2, 4))) if limits.unequal_widths else width
@@ -103,7 +104,7 @@ def projected(x: Tensor, weight: Tensor, heads: int, arithmetic: tolerance.Round
 def bounded(subject: Subject, x: HeadInputs) -> tuple[Balls, Array]:
     """The true output [B, N, C] and the bound of each element: projections, attention under moved inputs, projection out."""
     subject.saw(x.regimes)
-    arithmetic = tolerance.rounding(x.query.dtype, subject.implementation.arithmetic)
+    arithmetic = subject.rounding(x.query.dtype)
     heads = x.num_heads
     (q, off_q), (k, off_k), (v, off_v) = (
         projected(t, w, heads, arithmetic) for t, w in ((x.query, x.query_weight), (x.key, x.key_weight), (x.value, x.value_weight))

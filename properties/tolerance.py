@@ -20,8 +20,8 @@ SLACK = 1 + 2**-20  # the bounds are themselves computed in float64, in far fewe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rounding:
-    """The arithmetic of one call: unit roundoff and smallest normal number of the accumulator; of the output and of the rounded weights, unit
-    roundoff and smallest subnormal number; relative error of exp."""
+    """The arithmetic of one call: unit roundoff, smallest normal and largest number of the accumulator; of the output and of the rounded weights,
+    unit roundoff and smallest subnormal number; relative error of exp."""
 
     u: float
     tiny: float
@@ -32,13 +32,12 @@ class Rounding:
     u_saved: float
     exp: float
     declared: Arithmetic
+    largest: float = np.inf
 
     def gamma(self, operations: float | Array) -> Array:
-        """γ_k = k u / (1 − k u): the relative error of a product of k factors (1 + δ). Higham 2002, Lemma 3.1."""
+        """γ_k = k u / (1 − k u): the relative error of a product of k factors (1 + δ). Higham 2002, Lemma 3.1. Infinite, no promise, from k u = 1/2."""
         k = np.asarray(operations, dtype=np.float64) * self.u
-        if (k >= 0.5).any():
-            raise ValueError("too many operations for this precision: γ would exceed 1")
-        return k / (1 - k)
+        return np.where(k < 0.5, k / (1 - np.minimum(k, 0.5)), np.inf)
 
     def merges(self, keys: int) -> int:
         """How often a running state is rescaled, at most, over `keys` keys."""
@@ -46,11 +45,18 @@ class Rounding:
         return 0 if tile is None else -(-keys // tile)
 
 
-def rounding(dtype: torch.dtype, declared: Arithmetic) -> Rounding:
-    """The arithmetic for inputs of `dtype`: half precisions accumulate in float32, the others in themselves."""
-    wide = torch.finfo(torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype)
+def rounding(dtype: torch.dtype, declared: Arithmetic, *, as_float32: bool = False) -> Rounding:
+    """The arithmetic for inputs of `dtype`: by default half precisions accumulate in float32, the others in themselves; `as_float32`: float64 too,
+    from inputs that float32 represents."""
     own = torch.finfo(dtype)
-    weights = own if declared.weights == "input" else wide
+    inner = torch.finfo(torch.float32) if as_float32 and dtype == torch.float64 else own  # what weights or a saved output are rounded to
+    if declared.accumulate in ("float32", "float64"):
+        wide = torch.finfo(getattr(torch, declared.accumulate))
+    elif declared.accumulate == "default" and dtype in (torch.float16, torch.bfloat16):
+        wide = torch.finfo(torch.float32)
+    else:
+        wide = inner
+    weights = inner if declared.weights == "input" else wide
     return Rounding(
         u=wide.eps / 2,
         tiny=wide.tiny,
@@ -58,23 +64,25 @@ def rounding(dtype: torch.dtype, declared: Arithmetic) -> Rounding:
         least_out=own.smallest_normal * own.eps,
         u_weights=weights.eps / 2 if declared.weights == "input" else 0.0,
         least_weights=weights.smallest_normal * weights.eps if declared.weights == "input" else 0.0,
-        u_saved=own.eps / 2 if declared.saved_output == "input" else 0.0,
+        u_saved=inner.eps / 2 if declared.saved_output == "input" else 0.0,
         exp=declared.exp_ulp * wide.eps,
         declared=declared,
+        largest=wide.max,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forward:
     """Bounds on the error of output [B, H, N, E] and log-sum-exp [B, H, N], and what backward needs: the error of the output that it reads
-    [B, H, N, E], by how much a weight may grow (relative error times weight) as backward rebuilds it [B, H, N, M], and a weight's absolute
-    error by underflow [B, H, N, 1]."""
+    [B, H, N, E], by how much a weight may grow (relative error times weight) as backward rebuilds it [B, H, N, M], a weight's absolute
+    error by underflow [B, H, N, 1], and the rows whose scores may overflow the accumulator [B, H, N], about which nothing is promised."""
 
     output: Array
     log_sum_exp: Array
     saved: Array
     gained: Array
     underflow: Array
+    overflow: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +96,7 @@ class Exponents:
     top: Array
 
 
+@np.errstate(over="ignore", invalid="ignore")  # where a bound overflows, it promises nothing
 def exponents(problem: Problem, truth: Truth, a: Rounding, moved: Array | float = 0.0) -> Exponents:
     """`moved` [B, H, N, M] is the score error that the inputs already carry. Hidden keys have no error."""
     seen, declared, width = problem.visible, a.declared, problem.q.shape[-1]
@@ -112,6 +121,7 @@ def grown(truth: Truth, exponent: Array) -> Array:
     return np.where(exponent < 1, truth.weights * np.expm1(np.minimum(exponent, 1)), np.exp(np.minimum(truth.scores - lse + exponent, 700)))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def forward(problem: Problem, truth: Truth, arithmetic: Rounding, moved: tuple[Array, Array] | None = None) -> Forward:
     """The forward bounds. `moved` = (score error [B, H, N, M], value error [B, G, M, E]) that the inputs themselves already carry."""
     a, p, seen = arithmetic, truth.weights, problem.visible
@@ -157,9 +167,13 @@ def forward(problem: Problem, truth: Truth, arithmetic: Rounding, moved: tuple[A
         from_it = off.score + log_sum_exp[..., None] + a.gamma(a.declared.exponent_roundings) * reach + np.log1p(2 * a.exp) + a.gamma(2)
         rebuilt = np.maximum(rebuilt, from_it)
     o = np.abs(truth.output.hi)
+    raw = max(abs(float(problem.scale.mid())), 1.0) * np.abs(problem.q) @ np.abs(heads(problem.k, problem)).swapaxes(-1, -2)
+    heavy = keys * np.exp(np.minimum(swing, 700)) * np.abs(v).max((-2, -1), initial=0)[..., None]  # a sum of values before it is divided by the mass
+    overflow = (np.maximum(raw.max(-1, initial=0), np.abs(np.where(np.isfinite(top), top, 0))) >= a.largest / 2) | (heavy >= a.largest / 2)
     return Forward(
-        output=SLACK * (unrounded + a.u_out * (o + unrounded) + a.least_out),
-        log_sum_exp=SLACK * log_sum_exp,
+        output=np.where(overflow[..., None], np.inf, SLACK * (unrounded + a.u_out * (o + unrounded) + a.least_out)),
+        log_sum_exp=np.where(overflow, np.inf, SLACK * log_sum_exp),
+        overflow=overflow,
         saved=unrounded + a.u_saved * (o + unrounded) + (a.least_out if a.u_saved else 0.0),
         gained=grown(truth, np.where(seen, rebuilt, 0)),
         underflow=np.full((*p.shape[:-1], 1), lost),
@@ -176,6 +190,7 @@ class Backward:
     d_scores: Array
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def backward(problem: Problem, truth: Truth, arithmetic: Rounding, ahead: Forward) -> Backward:
     """The gradients' bounds, from the forward pass's. Raises ValueError if the problem has no cotangent."""
     if problem.g is None or truth.d_scores is None or truth.d_weights is None or truth.delta is None or not (truth.d_q and truth.d_k and truth.d_v):
@@ -220,11 +235,13 @@ def backward(problem: Problem, truth: Truth, arithmetic: Rounding, ahead: Forwar
         off = off + ((1 + a.u_out) ** times - 1) * (np.abs(true) + off) + times * (1 + a.u_out) ** times * a.least_out
         return SLACK * (off if times == 1 else shared(off, problem))
 
+    lost = ahead.overflow[..., None]
+    spoilt = shared(np.where(lost, 1.0, 0.0), problem).max(-2, keepdims=True, initial=0) > 0  # key heads that such a row reads
     return Backward(
-        d_q=rounded(d_q, truth.d_q.hi),
-        d_k=rounded(d_k, truth.d_k.hi, 1 + group),
-        d_v=rounded(d_v, truth.d_v.hi, 1 + group),
-        d_scores=SLACK * (rounded_s + a.u * (d_s + rounded_s) + a.tiny),
+        d_q=np.where(lost, np.inf, rounded(d_q, truth.d_q.hi)),
+        d_k=np.where(spoilt, np.inf, rounded(d_k, truth.d_k.hi, 1 + group)),
+        d_v=np.where(spoilt, np.inf, rounded(d_v, truth.d_v.hi, 1 + group)),
+        d_scores=np.where(lost, np.inf, SLACK * (rounded_s + a.u * (d_s + rounded_s) + a.tiny)),
     )
 
 

@@ -1,6 +1,6 @@
 """`@law(...)` ties a property to the claims it tests and the variants it applies to, and makes it a pytest test.
 
-    @law("softmax.row-sum", on=Trait.DOT_PRODUCT, draw=lambda limits: dense(limits, values="ones"))
+    @law("softmax.row-sum", on=Trait.DOT_PRODUCT, draw=partial(dense, values=("ones",)))
     def test_constant_values_come_back(subject: Subject, x: Inputs) -> None: ...
 
 One example in, nothing out: a law raises LawBroken. Hypothesis stays in here, so that mutants can be tried with other seeds and without shrinking.
@@ -19,65 +19,112 @@ from hypothesis.strategies import SearchStrategy
 
 from impl.variant import Implementation, Limits, Trait
 from properties.evidence import Evidence
-from properties.subject import LawBroken, NotRun, Subject, SubjectFailed, Undecided
+from properties.request import LawBroken, NotRun, Request, Runner, SubjectDied, SubjectFailed
+from properties.subject import Subject, Undecided
 from theorems import CLAIMS
 from theorems.outcome import Outcome
 
 EXAMPLES = {"quick": 12, "ci": 250, "deep": 20_000}
 
 
+ENOUGH_DEATHS = 3  # calls of one law that hang or abort before its search is given up
+
+
+class Enough(BaseException):
+    """Ends a search that has found what it can: passes through Hypothesis, which reports nothing of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Law:
-    """A property: the claims it is evidence for, the trait it needs, how inputs are drawn inside limits, and the check of one example.
+    """A property: the claims it is evidence for, the trait it needs, how inputs are drawn for an implementation, and the check of one example.
 
-    `needs` says which declared capability is required besides ("gradients", "log_sum_exp", "mask_gradient", …); where it lacks, NOT_RUN.
+    `lacking` says which declared capability is missing ("declares no gradient"): NOT_RUN; `off` which declared convention switches the law off.
+    `apart`: the law watches the process around the call, and is tried only where the subject has one of its own.
     """
 
     id: str
     claims: tuple[str, ...]
     on: Trait
-    draw: Callable[[Limits], SearchStrategy[Any]]
+    draw: Callable[[Implementation], SearchStrategy[Any]]
     check: Callable[[Subject, Any], None]
     lacking: Callable[[Implementation], str | None]
+    off: Callable[[Implementation], str | None]
+    apart: bool = False
 
-    def run(self, implementation: Implementation, examples: int, *, seed: int | None = None, shrink: bool = True) -> Observation:
-        """Try the law on up to `examples` examples; derandomised unless a seed is given."""
+    @property
+    def title(self) -> str:
+        """The law as a sentence: "constant values come back"."""
+        return self.id.partition("::")[2].replace("_", " ")
+
+    def silent(self, implementation: Implementation) -> Observation | None:
+        """What is observed where the law is not tried at all, or None where it is."""
         if why := implementation.missing() or self.lacking(implementation):
             return Observation(outcome=Outcome.NOT_RUN, detail=why, subject=Subject(implementation))
-        subject = Subject(implementation, targeting=shrink)
+        if why := self.off(implementation):
+            return Observation(outcome=Outcome.SWITCHED_OFF, detail=why, subject=Subject(implementation))
+        return None
+
+    def run(
+        self, implementation: Implementation, examples: int, *, seed: int | None = None, shrink: bool = True,
+        runner: Runner | None = None, spent: Callable[[], bool] = lambda: False,
+    ) -> Observation:  # fmt: skip
+        """Try the law on up to `examples` examples; derandomised unless a seed is given. The search ends early once time is `spent`."""
+        if (observed := self.silent(implementation)) is not None:
+            return observed
+        subject = Subject(implementation, targeting=shrink, **({} if runner is None else {"runner": runner}))
+        broken: list[tuple[Exception, tuple[Request, ...]]] = []
+        deaths = 0
 
         def example(x: Any) -> None:
-            self.check(subject, x)
+            nonlocal deaths
+            if spent():
+                raise Enough
+            subject.begin()
+            try:
+                self.check(subject, x)
+            except (LawBroken, SubjectFailed) as error:
+                broken.append((error, tuple(subject.calls)))
+                deaths += isinstance(error, SubjectDied)
+                if deaths >= ENOUGH_DEATHS:
+                    raise Enough from error
+                raise
+
+        def observed_as(outcome: Outcome, detail: str = "") -> Observation:
+            return Observation(outcome=outcome, detail=detail, subject=subject, calls=broken[-1][1] if broken else ())
 
         settings = hypothesis.settings(
             max_examples=examples, deadline=None, database=None, derandomize=seed is None, report_multiple_bugs=False, print_blob=False,
             phases=(Phase.generate, Phase.target, Phase.shrink) if shrink else (Phase.generate,), suppress_health_check=list(HealthCheck),
         )  # fmt: skip
-        test = settings(hypothesis.given(x=self.draw(implementation.limits))(example))
+        test = settings(hypothesis.given(x=self.draw(implementation))(example))
         try:
             (test if seed is None else hypothesis.seed(seed)(test))()
         except (LawBroken, SubjectFailed) as error:  # raising inside the declared limits breaks a law too: totality
-            return Observation(outcome=Outcome.REFUTED, detail=str(error), subject=subject)
+            return observed_as(Outcome.REFUTED, str(error))
         except Undecided as error:
-            return Observation(outcome=Outcome.UNDECIDED, detail=str(error), subject=subject)
+            return observed_as(Outcome.UNDECIDED, str(error))
         except NotRun as error:
-            return Observation(outcome=Outcome.NOT_RUN, detail=str(error), subject=subject)
+            return observed_as(Outcome.NOT_RUN, str(error))
+        except Enough:  # the last failure that was seen is the smallest: shrinking only accepts smaller ones
+            if broken:
+                return observed_as(Outcome.REFUTED, str(broken[-1][0]))
         except Flaky as error:  # an example broke the law, and did not when it was tried again: the subject differs between calls
-            broken = [e for e in getattr(error, "exceptions", ()) if isinstance(e, LawBroken)]
-            outcome, detail = (Outcome.REFUTED, str(broken[0])) if broken else (Outcome.ERROR, str(error))
-            return Observation(outcome=outcome, detail=f"not every time: {detail}", subject=subject)
+            if broken:
+                return observed_as(Outcome.REFUTED, f"not every time: {broken[-1][0]}")
+            return observed_as(Outcome.ERROR, f"not every time: {error}")
         except Exception as error:
-            return Observation(outcome=Outcome.ERROR, detail=f"the check itself failed: {type(error).__name__}: {error}", subject=subject)
-        return Observation(outcome=Outcome.HELD if subject.examples else Outcome.NOT_RUN, detail="", subject=subject)
+            return observed_as(Outcome.ERROR, f"the check itself failed: {type(error).__name__}: {error}")
+        return observed_as(Outcome.HELD if subject.made else Outcome.NOT_RUN, "" if subject.made else "no example was tried")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one law found on one implementation."""
+    """What one law found on one implementation, and the calls of the example that broke it."""
 
     outcome: Outcome
     detail: str
     subject: Subject
+    calls: tuple[Request, ...] = ()
 
     def evidence(self, law: Law) -> list[Evidence]:
         """One row for each claim that the law speaks about."""
@@ -102,12 +149,17 @@ class Observation:
 LAWS: dict[str, Law] = {}
 
 
+Needed = Callable[[Implementation], str | None]
+
+
+def nothing(implementation: Implementation) -> str | None:
+    return None
+
+
 def law(
-    *claims: str,
-    on: Trait,
-    draw: Callable[[Limits], SearchStrategy[Any]],
-    lacking: Callable[[Implementation], str | None] = lambda implementation: None,
-) -> Callable[[Callable[[Subject, Any], None]], Callable[[Any], Law]]:
+    *claims: str, on: Trait, draw: Callable[[Implementation], SearchStrategy[Any]], lacking: Needed = nothing, off: Needed = nothing,
+    apart: bool = False,
+) -> Callable[[Callable[[Subject, Any], None]], Callable[[Any], Law]]:  # fmt: skip
     """Register the decorated check of one example as a law, and leave a pytest test of the same name (the plugin runs it).
 
     Raises ValueError if a claim is not in the ledger.
@@ -117,7 +169,7 @@ def law(
 
     def declare(check: Callable[[Subject, Any], None]) -> Callable[[Any], Law]:
         module = check.__module__.rpartition(".")[2]
-        entry = Law(id=f"{module}::{check.__name__.removeprefix('test_')}", claims=claims, on=on, draw=draw, check=check, lacking=lacking)
+        entry = Law(id=f"{module}::{check.__name__.removeprefix('test_')}", claims=claims, on=on, draw=draw, check=check, lacking=lacking, off=off, apart=apart)
         LAWS[entry.id] = entry
 
         def test(implementation: Implementation) -> Law:
@@ -129,22 +181,33 @@ def law(
     return declare
 
 
-def needs_gradients(implementation: Implementation) -> str | None:
-    return None if implementation.limits.gradients else "declares no gradient"
+CAPABILITIES: dict[str, Callable[[Limits], bool]] = {
+    "gradient": lambda limits: limits.gradients,
+    "boolean mask": lambda limits: "boolean" in limits.masks,
+    "additive mask": lambda limits: "additive" in limits.masks,
+    "gradient of an additive mask": lambda limits: limits.gradients and limits.mask_gradient and "additive" in limits.masks,
+    "causal option": lambda limits: limits.causal,
+    "scale": lambda limits: limits.scale,
+    "free number of keys": lambda limits: limits.unequal_lengths and limits.multiple == 1,
+    "tensors with fewer axes": lambda limits: limits.leading_axes,
+    "width above 1": lambda limits: limits.widths is None or max(limits.widths) > 1,
+}
+PARAMETERS = {"boolean mask": "attn_mask", "additive mask": "attn_mask", "causal option": "is_causal", "scale": "scale"}
+
+
+def needs(*capabilities: str) -> Needed:
+    """A law's `lacking`: the first of these capabilities that the implementation does not declare. Raises KeyError for an unknown one."""
+    tests = {capability: CAPABILITIES[capability] for capability in capabilities}
+
+    def lacking(implementation: Implementation) -> str | None:
+        for capability, has in tests.items():
+            if not has(implementation.limits):
+                missing = PARAMETERS.get(capability) in implementation.lacks
+                return f"the function has no parameter {PARAMETERS[capability]}" if missing else f"declares no {capability}"
+        return None
+
+    return lacking
 
 
 def needs_log_sum_exp(implementation: Implementation) -> str | None:
     return None if implementation.log_sum_exp else "returns no log-sum-exp"
-
-
-def needs_masks(implementation: Implementation) -> str | None:
-    return None if "boolean" in implementation.limits.masks else "declares no boolean mask"
-
-
-def needs_mask_gradient(implementation: Implementation) -> str | None:
-    declared = implementation.limits
-    return None if declared.gradients and declared.mask_gradient and "additive" in declared.masks else "declares no gradient of an additive mask"
-
-
-def needs_causality(implementation: Implementation) -> str | None:
-    return None if implementation.limits.causal else "declares no causal option"

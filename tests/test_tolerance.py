@@ -494,8 +494,7 @@ def test_gamma_covers_every_product_of_roundings() -> None:
         gamma = float(bounding.gamma(k))
         assert (1 + U) ** k - 1 < (1 - U) ** -k - 1 <= gamma * tolerance.SLACK
         assert gamma <= 1.1 * ((1 - U) ** -k - 1)
-    with pytest.raises(ValueError, match="too many operations"):
-        bounding.gamma(1 / U)
+    assert bounding.gamma(1 / U) == np.inf  # too many operations: no promise
 
 
 def test_a_weight_that_vanishes_beside_a_huge_bias_spoils_no_bound() -> None:

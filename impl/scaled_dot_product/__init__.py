@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from impl.scaled_dot_product import blockwise, reference
-from impl.variant import Arithmetic, Implementation, Limits, Trait, Variant
+from impl.variant import Arithmetic, Conventions, Implementation, Limits, Trait, Variant
 
 variant = Variant(
     name="scaled-dot-product",
@@ -13,6 +13,7 @@ variant = Variant(
     traits=frozenset({Trait.DOT_PRODUCT}),
     source="Vaswani et al. 2017, Eq. 1, https://arxiv.org/abs/1706.03762",
 )
+OURS = Conventions(mask_and_causal="both")
 
 
 def tiled(name: str, block: int, max_length: int) -> Implementation:
@@ -23,7 +24,8 @@ def tiled(name: str, block: int, max_length: int) -> Implementation:
         call=partial(blockwise.attention, block=block),
         log_sum_exp=partial(blockwise.attention_with_log_sum_exp, block=block),
         limits=Limits(edges=(block,), max_length=max_length),
-        arithmetic=Arithmetic(score_roundings=4, exponent_roundings=1, tile=block),
+        conventions=OURS,
+        arithmetic=Arithmetic(score_roundings=4, exponent_roundings=1, tile=block, exact_means=True),
     )
 
 
@@ -33,7 +35,8 @@ implementations = (
         name="reference",
         call=reference.attention,
         log_sum_exp=reference.attention_with_log_sum_exp,
-        arithmetic=Arithmetic(score_roundings=4, exponent_roundings=1, tile=None),
+        conventions=OURS,
+        arithmetic=Arithmetic(score_roundings=4, exponent_roundings=1, tile=None, exact_means=True),
     ),
     tiled("blockwise", blockwise.BLOCK, 66),
     tiled("blockwise-tiles-of-4", 4, 13),  # many tiles at lengths that the oracle can afford
@@ -41,7 +44,7 @@ implementations = (
         variant=variant,
         name="torch",
         call=torch.nn.functional.scaled_dot_product_attention,
-        limits=Limits(causal_with_mask=False),  # documented: an error is raised if both are given
+        limits=Limits(edges=(16, 32, 64), max_length=129, long=True),
         arithmetic=Arithmetic(weights="input", recompute="log-sum-exp", saved_output="input"),
         ours=False,
     ),

@@ -1,0 +1,20 @@
+"""flax: dot_product_attention of linen and of nnx."""
+
+import jax
+from flax import linen, nnx
+
+jax.config.update("jax_enable_x64", True)
+
+
+def attention(query: jax.Array, key: jax.Array, value: jax.Array, attn_mask: jax.Array | None = None) -> jax.Array:
+    """linen.dot_product_attention; a boolean mask is its `mask`, an additive one its `bias`."""
+    name = "mask" if attn_mask is not None and attn_mask.dtype == bool else "bias"
+    return linen.dot_product_attention(query, key, value, **{name: attn_mask})
+
+
+def of_nnx(
+    query: jax.Array, key: jax.Array, value: jax.Array, attn_mask: jax.Array | None = None, is_causal: bool = False, enable_gqa: bool = False
+) -> jax.Array:
+    """nnx.dot_product_attention."""
+    name = "mask" if attn_mask is not None and attn_mask.dtype == bool else "bias"
+    return nnx.dot_product_attention(query, key, value, is_causal=is_causal, **{name: attn_mask})

@@ -1,0 +1,24 @@
+"""keras: ops.dot_product_attention on its JAX backend."""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "jax"
+
+import jax
+from keras import ops
+
+jax.config.update("jax_enable_x64", True)
+
+
+def attention(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    attn_mask: jax.Array | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> jax.Array:
+    """A boolean mask is its `mask`, an additive one its `bias`."""
+    name = "mask" if attn_mask is not None and attn_mask.dtype == bool else "bias"
+    return ops.dot_product_attention(query, key, value, scale=scale, is_causal=is_causal, **{name: attn_mask})

@@ -1,0 +1,108 @@
+"""One call of an implementation, what came back, and the runner that makes it in this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from impl.variant import Implementation
+
+
+class LawBroken(Exception):
+    """Raised by a law that found an example which breaks it; the message is the counterexample."""
+
+
+class SubjectFailed(Exception):
+    """Raised when the subject raised on inputs inside its declared limits, whatever it raised: that breaks a law as well."""
+
+
+class SubjectDied(SubjectFailed):
+    """Raised when a call hung, or took its process down."""
+
+
+class NotRun(Exception):
+    """Raised when a law cannot be tried on this subject; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """A call in the subject's own conventions. With a `cotangent`, the gradients of ⟨output, cotangent⟩ with respect to `wanted`: places of
+    positional arguments, or names of keywords."""
+
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    log_sum_exp: bool = False
+    cotangent: Tensor | None = None
+    wanted: tuple[int | str, ...] = ()
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor that is handed over, by a name."""
+        named = {**{str(place): x for place, x in enumerate(self.arguments)}, **self.keywords, "cotangent": self.cotangent}
+        return {name: x for name, x in named.items() if isinstance(x, Tensor)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reply:
+    """What came back: tensors, or what else it was (`returned`); which arguments the call changed, whether its output shares memory with them, and what
+    else it did to its process. The last three are known of a child process only."""
+
+    tensors: tuple[Tensor, ...] = ()
+    returned: str = ""
+    changed: tuple[str, ...] = ()
+    shares: str = ""
+    conduct: tuple[str, ...] = ()
+
+
+class Runner(Protocol):
+    """Makes calls. `apart` says whether in a process of their own."""
+
+    apart: bool
+
+    def run(self, request: Request) -> Reply:
+        """Make the call. Raises SubjectFailed if it raises, SubjectDied if it hangs or takes its process down."""
+
+
+@dataclass(slots=True)
+class Here:
+    """Calls an implementation in this process."""
+
+    implementation: Implementation
+    apart: bool = field(default=False, init=False)
+
+    def run(self, request: Request) -> Reply:
+        """See Runner. Raises NotRun for a log-sum-exp that the implementation does not return."""
+        function = self.implementation.log_sum_exp if request.log_sum_exp else self.implementation.call
+        if function is None:
+            raise NotRun("returns no log-sum-exp")
+        arguments, keywords = list(request.arguments), dict(request.keywords)
+        if request.cotangent is not None:
+            arguments = [x.detach() if isinstance(x, Tensor) else x for x in arguments]
+        leaves = []
+        for place in request.wanted:
+            given: Any = arguments if isinstance(place, int) else keywords
+            given[place] = given[place].detach().requires_grad_()
+            leaves.append(given[place])
+        try:
+            output = function(*arguments, **keywords)
+        except Exception as error:
+            raise SubjectFailed(f"raised {type(error).__name__}: {error}") from error
+        if request.cotangent is None:
+            returned = output if isinstance(output, tuple) and request.log_sum_exp else (output,)
+            return reply_of(returned)
+        if isinstance(output, Tensor) and not output.requires_grad:  # it depends on none of them
+            return Reply(tensors=tuple(torch.zeros_like(leaf) for leaf in leaves))
+        try:
+            return Reply(tensors=torch.autograd.grad(output, leaves, request.cotangent, materialize_grads=True))
+        except Exception as error:
+            raise SubjectFailed(f"backward raised {type(error).__name__}: {error}") from error
+
+
+def reply_of(returned: tuple[Any, ...]) -> Reply:
+    """The reply that these returned values make: plain strided tensors are kept, anything else is described."""
+    if all(type(x) is Tensor and x.layout == torch.strided for x in returned):
+        return Reply(tensors=returned)
+    return Reply(returned=", ".join(f"{type(x).__name__}" + (f" {tuple(x.shape)} {x.dtype} {x.layout}" if isinstance(x, Tensor) else "") for x in returned))
