@@ -31,7 +31,8 @@ class Variant:
 class Limits:
     """What an implementation accepts. The strategies draw inside it, so nothing is filtered away.
 
-    `dtypes`, `masks` ("none", "boolean", "additive"), `causal`, `grouped_queries`, `scale`, `gradients` and `mask_gradient` say what may be asked for.
+    `dtypes`, `masks` ("none", "boolean", "additive"), `causal`, `grouped_queries`, `scale`, `gradients` and `mask_gradient` say what may be asked for; `positive_scale`: a scale
+    must be above 0.
     `unequal_lengths`: M may differ from N; `unequal_widths`: E from D; `zero_length`: any of B, N, M may be 0; `multiple`: N and M are multiples
     of it; `widths`: the only head widths D and E (None: any); `leading_axes`: [N, D] and [H, N, D] tensors too; `strides`: "any", "rows" (the last
     axis is contiguous) or "contiguous". `edges` are tile sizes: lengths are also drawn at each edge and one either side of it. `max_length` bounds
@@ -43,6 +44,7 @@ class Limits:
     causal: bool = True
     grouped_queries: bool = True
     scale: bool = True
+    positive_scale: bool = False
     unequal_lengths: bool = True
     unequal_widths: bool = True
     zero_length: bool = True
@@ -97,6 +99,7 @@ class Arithmetic:
     `stabiliser`: how far the subtracted stabiliser may lie from the row's maximum, in units of score.
     `weights`: the dtype in which weights meet values: "accumulator", or "input" where they (and their gradient)
     are rounded to the inputs' dtype first.
+    `normalise`: "divide" by the sum, or subtract the "log-sum-exp" in the exponent, so that a row's weights sum to 1 only as far as that is exact.
     `recompute`: what backward rebuilds the weights from: "max-and-sum", or "log-sum-exp" rounded to the accumulator's dtype.
     `saved_output`: the dtype of the output that backward uses: "accumulator" or "input".
     `exp_ulp`: error of the exponential and the logarithm, in units in the last place.
@@ -109,6 +112,7 @@ class Arithmetic:
     tile: int | None = 1
     stabiliser: float = 0.0
     weights: str = "accumulator"
+    normalise: str = "divide"
     recompute: str = "max-and-sum"
     saved_output: str = "accumulator"
     exp_ulp: float = 2.0

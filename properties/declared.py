@@ -77,6 +77,10 @@ def layout(text: str) -> dict[str, Any]:
     return {"layout": text}
 
 
+def scale(text: str) -> dict[str, Any]:
+    return {"yes": {"scale": True, "positive_scale": False}, "positive": {"scale": True, "positive_scale": True}, "no": {"scale": False}}[text]
+
+
 def stabiliser(text: str) -> dict[str, Any]:
     return {"stabiliser": 0.0 if text == "max" else abs(float(text))}
 
@@ -102,7 +106,7 @@ LIMITS = {
     "mask": Key(masks, "none|boolean|additive|boolean+additive", "masks that may be given"),
     "causal": one_of("causal", YES, "is_causal may be given"),
     "gqa": one_of("grouped_queries", YES, "fewer key heads than query heads"),
-    "scale": one_of("scale", YES, "scale may be given"),
+    "scale": Key(scale, "yes|positive|no", "scale may be given; only one above 0"),
     "dv": one_of("unequal_widths", {"any": True, "dk": False}, "the values' width: any, or that of the keys"),
     "nk": one_of("unequal_lengths", {"any": True, "nq": False}, "the number of keys: any, or that of the queries"),
     "n-multiple": count("multiple", "lengths are multiples of this"),
@@ -133,6 +137,7 @@ ARITHMETIC = {
     "p-dtype": one_of("weights", {"accumulate": "accumulator", "input": "input"}, "dtype in which weights meet values"),
     "stabiliser": Key(stabiliser, "max, or a number", "how far the subtracted stabiliser may lie from the row's maximum"),
     "tile": Key(tile, "none, or a number from 1", "keys that are folded into the running sums at once"),
+    "normalise": one_of("normalise", same("divide", "log-sum-exp"), "divide by the sum, or subtract the log-sum-exp in the exponent"),
     "saved-output": one_of("saved_output", {"accumulate": "accumulator", "input": "input"}, "dtype of the output that backward reads"),
     "recompute": one_of("recompute", same("max-and-sum", "log-sum-exp"), "what backward rebuilds the weights from"),
     "exact-means": one_of("exact_means", YES, "the mean of 2^p equally scored keys is exact"),

@@ -118,7 +118,7 @@ def dense(draw: st.DrawFn, /, subject: Implementation, *, dead_rows: bool = Fals
     if not limits.grouped_queries:
         query_heads = key_heads
     batch = pick("batch", ((1, 3, 0) if limits.zero_length else (1, 3)) if (small and query_heads <= 3) or max(n, m) <= 3 else (1,))
-    width = pick("width", limits.widths or ((1, 2, 3, 5, 8, 33) if max(n, m) < LONG else (8, 1)))
+    width = pick("width", limits.widths or ((1, 2, 3, 5, 8, 33) if max(n, m) < LONG else (16, 1)))
     value_width = pick("value_width", (*(width,) * 4, *(limits.widths or ((1, 2, 4, 7, 17) if max(n, m) < LONG else (1, 4))))) if limits.unequal_widths else width
     inputs = build(
         shape=(batch, query_heads, key_heads, n, m, width, value_width),
@@ -126,7 +126,7 @@ def dense(draw: st.DrawFn, /, subject: Implementation, *, dead_rows: bool = Fals
         scores=pick("scores", SCORES),
         values=pick("values", VALUES),
         mask=mask,
-        scale=pick("scale", SCALES) if limits.scale else None,
+        scale=pick("scale", [scale for scale in SCALES if not limits.positive_scale or scale is None or scale > 0]) if limits.scale else None,
         seed=draw(st.integers(0, 2**16), label="seed"),
     )
     if conventions.float64 == "as-float32" and inputs.query.dtype == torch.float64:

@@ -114,7 +114,7 @@ class Judge:
                 self.runner.run(request)
             except SubjectFailed as error:
                 errors.append((request, error))
-                if self.runner.deaths >= 2:
+                if self.runner.deaths > 2:
                     break
             else:
                 return
@@ -251,12 +251,13 @@ def name_of(target: Target) -> str:
 def plainest(implementation: Implementation) -> list[Request]:
     """Ordinary calls: small normals, one in each dtype, then at usual sizes."""
     limits = implementation.limits
-    length = min(x for x in draw_lengths(limits) if x)
-    usual = [(length, (limits.widths or (8,))[0])] + [(size, size) for size in (16, 64, 128) if size <= limits.max_length and size % limits.multiple == 0]
+    lengths = [x for x in draw_lengths(limits) if x]
+    length, width = 5 if 5 in lengths else lengths[0], (limits.widths or (8,))[0]
+    usual = [(length, width), *((size, size) for size in (16, 64, 128) if size <= limits.max_length and size % limits.multiple == 0)]
     found = []
-    for n, width in usual:
-        for dtype in limits.dtypes:
-            x = build((1, 1, 1, n, n, width, width), getattr(torch, dtype), "small integers", "small integers", "none", None, 0)
+    for dtype in limits.dtypes:
+        for n, d in usual:
+            x = build((1, 1, 1, n, n, d, d), getattr(torch, dtype), "small integers", "small integers", "none", None, 0)
             given, keywords = conventions.arguments(x, implementation.conventions)
             found.append(Request(arguments=given, keywords=keywords))
     return found

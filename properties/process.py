@@ -80,6 +80,7 @@ class Apart:
     apart: bool = field(default=True, init=False)
     answered: int = field(default=0, init=False)
     deaths: int = field(default=0, init=False)
+    conduct: list[str] = field(default_factory=list, init=False)
     described: dict[str, Any] = field(default_factory=dict, init=False)
     arena: Tensor = field(init=False)
     _file: Any = field(init=False)
@@ -154,13 +155,14 @@ class Apart:
         changed = self._changed(before, spans)
         conduct = [str(x) for x in answer.get("conduct", ())]
         if child.printed - printed > FLOOD:
-            conduct.append(f"printed {(child.printed - printed) // 1024} KiB")
+            conduct.append(f"printed {(child.printed - printed) // 2**20} MiB")
+        self.conduct += [found for found in conduct if found not in self.conduct]
         if "raised" in answer:
             at = f" ({answer.get('where')})" if answer.get("where") else ""
             raise SubjectFailed(f"raised {answer['raised']}: {answer.get('message', '')}{at}")
         self.answered += 1
         try:
-            return self._reply(answer, changed, tuple(conduct))
+            return self._reply(answer, changed)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise self._died(f"gave an answer that makes no sense ({type(error).__name__}: {error})") from error
 
@@ -197,17 +199,17 @@ class Apart:
         found = [named.get(name, name) for name, begin, end in spans if not torch.equal(here[begin:end], before[begin:end])]
         return tuple(found) or ("memory beside the arguments",)
 
-    def _reply(self, answer: dict[str, Any], changed: tuple[str, ...], conduct: tuple[str, ...]) -> Reply:
+    def _reply(self, answer: dict[str, Any], changed: tuple[str, ...]) -> Reply:
         tensors, shares = [], ""
         for x in answer["tensors"]:
             if "returned" in x:
-                return Reply(returned=str(x["returned"])[:300], changed=changed, conduct=conduct)
+                return Reply(returned=str(x["returned"])[:300], changed=changed)
             raw = self.arena[int(x["at"]) : int(x["at"]) + int(x["bytes"])].clone()
             if raw.numel() != int(x["bytes"]):
                 raise ValueError("a result outside of the shared memory")
             tensors.append(raw.view(DTYPES[x["dtype"]]).reshape([int(size) for size in x["shape"]]))
             shares = "(its memory is theirs)" if x["shares"] else shares
-        return Reply(tensors=tuple(tensors), changed=changed, shares=shares, conduct=conduct)
+        return Reply(tensors=tuple(tensors), changed=changed, shares=shares)
 
     def _read(self, child: Child, timeout: float) -> dict[str, Any]:
         """The next line, as JSON. Raises SubjectDied if none comes in time, if the process ends, or if the line is none."""

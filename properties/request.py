@@ -47,20 +47,20 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reply:
-    """What came back: tensors, or what else it was (`returned`); which arguments the call changed, whether its output shares memory with them, and what
-    else it did to its process. The last three are known of a child process only."""
+    """What came back: tensors, or what else it was (`returned`); which arguments the call changed, and whether its output shares memory with them: these
+    two are known of a child process only."""
 
     tensors: tuple[Tensor, ...] = ()
     returned: str = ""
     changed: tuple[str, ...] = ()
     shares: str = ""
-    conduct: tuple[str, ...] = ()
 
 
 class Runner(Protocol):
-    """Makes calls. `apart` says whether in a process of their own."""
+    """Makes calls. `apart` says whether in a process of their own, `conduct` what any call so far did to that process."""
 
     apart: bool
+    conduct: list[str]
 
     def run(self, request: Request) -> Reply:
         """Make the call. Raises SubjectFailed if it raises, SubjectDied if it hangs or takes its process down."""
@@ -72,6 +72,7 @@ class Here:
 
     implementation: Implementation
     apart: bool = field(default=False, init=False)
+    conduct: list[str] = field(default_factory=list, init=False)
 
     def run(self, request: Request) -> Reply:
         """See Runner. Raises NotRun for a log-sum-exp that the implementation does not return."""

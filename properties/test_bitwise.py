@@ -114,11 +114,10 @@ def untouched(implementation: Implementation) -> str | None:
 
 @law("softmax.weighted-average", on=Trait.DOT_PRODUCT, draw=dense, off=untouched, apart=True)
 def test_a_call_leaves_its_process_as_it_was(subject: Subject, x: Inputs) -> None:
-    """No process is started, no function of torch replaced, no flood printed."""
+    """No process or thread is started, no function of torch replaced, no setting changed, no flood printed: by this call, or by any before it."""
     subject.saw(x.regimes)
     subject(x)
-    conduct = subject.replies[-1].conduct
-    require(not conduct, f"a call {'; '.join(conduct)} on {x}")
+    require(not subject.runner.conduct, f"a call {'; '.join(subject.runner.conduct)} on {x}")
 
 
 @law(

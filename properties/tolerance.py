@@ -149,10 +149,6 @@ def forward(problem: Problem, truth: Truth, arithmetic: Rounding, moved: tuple[A
     vanished, strayed = lift * (merges + 2) * a.tiny, lift * (2 * keys + 3 * merges + 2) * a.tiny  # of one weight; of a whole sum
     lost = vanished + lift * a.least_weights
     top_v = largest(size + size_off, seen)
-    unrounded = mean(gain, spread, hull) + counted * mean(p + gain, size, largest(size, seen))
-    unrounded = unrounded + (1 + counted) * mean(p + gain, size_off, largest(size_off, seen))
-    unrounded = unrounded + lost * np.where(seen[..., None], size + size_off + top_v[..., None, :], 0).sum(-2) + strayed * (1 + top_v)
-
     height = np.where(np.isfinite(truth.log_sum_exp.hi), truth.log_sum_exp.hi, 0)
     top = truth.scores.max(-1, initial=-np.inf)
     mass = np.where(np.isfinite(top), height - np.where(np.isfinite(top), top, 0), 0)  # log Σ exp(s − max), between 0 and log n
@@ -162,10 +158,20 @@ def forward(problem: Problem, truth: Truth, arithmetic: Rounding, moved: tuple[A
     log_sum_exp = off_mass + a.exp * (mass + off.top[..., 0] + off_mass) + a.tiny
     log_sum_exp = log_sum_exp + a.gamma(2) * (np.abs(height) + log_sum_exp) + 2 * a.tiny
     rebuilt = off.weight + off_mass[..., None] + a.gamma(2)
+    reach = mass[..., None] + off.distance + log_sum_exp[..., None]
+    from_it = off.score + log_sum_exp[..., None] + a.gamma(a.declared.exponent_roundings) * reach + np.log1p(2 * a.exp) + a.gamma(2)
     if a.declared.recompute == "log-sum-exp":
-        reach = mass[..., None] + off.distance + log_sum_exp[..., None]
-        from_it = off.score + log_sum_exp[..., None] + a.gamma(a.declared.exponent_roundings) * reach + np.log1p(2 * a.exp) + a.gamma(2)
         rebuilt = np.maximum(rebuilt, from_it)
+    if a.declared.normalise == "log-sum-exp":  # nothing is divided: each weight's own error meets its value in full
+        gain = grown(truth, np.where(seen, from_it, 0))
+        shift, cap, cap_off = np.zeros_like(shift), np.full_like(hull, np.inf), np.full_like(hull, np.inf)
+        unrounded = np.einsum("bhnm,bhnme->bhne", gain, size)
+    else:
+        unrounded, cap, cap_off = mean(gain, spread, hull), largest(size, seen), largest(size_off, seen)
+    unrounded = unrounded + counted * mean(p + gain, size, cap)
+    unrounded = unrounded + (1 + counted) * mean(p + gain, size_off, cap_off)
+    unrounded = unrounded + lost * np.where(seen[..., None], size + size_off + top_v[..., None, :], 0).sum(-2) + strayed * (1 + top_v)
+
     o = np.abs(truth.output.hi)
     raw = max(abs(float(problem.scale.mid())), 1.0) * np.abs(problem.q) @ np.abs(heads(problem.k, problem)).swapaxes(-1, -2)
     heavy = keys * np.exp(np.minimum(swing, 700)) * np.abs(v).max((-2, -1), initial=0)[..., None]  # a sum of values before it is divided by the mass

@@ -18,6 +18,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -79,7 +80,7 @@ class Child:
         try:
             results = self.framework.called(self, request)
         except BaseException as error:
-            return {"raised": type(error).__name__, "message": str(error)[:2000], "where": where(error), "conduct": self.conduct()}
+            return {"raised": type(error).__name__, "message": said(error), "where": where(error), "conduct": self.conduct()}
         try:
             stored, free = [], int(request["free"])
             for x in results:
@@ -87,7 +88,7 @@ class Child:
                 free += -(-described.get("bytes", 0) // 64) * 64
                 stored.append(described)
         except BaseException as error:
-            return {"raised": type(error).__name__, "message": f"reading what it returned: {str(error)[:500]}", "where": "", "conduct": self.conduct()}
+            return {"raised": type(error).__name__, "message": f"reading what it returned: {said(error)}", "where": "", "conduct": self.conduct()}
         return {"tensors": stored, "conduct": self.conduct()}
 
     def stored(self, x: Any, at: int) -> dict[str, Any]:
@@ -97,8 +98,8 @@ class Child:
             return {"returned": problem}
         begin, own = self.arena.data_ptr(), x.untyped_storage().data_ptr()
         shares = x.numel() > 0 and begin <= own < begin + self.arena.numel()
-        flat = x.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
-        raw = flat.cpu().view(torch.uint8) if flat.numel() else flat.new_empty(0, dtype=torch.uint8)
+        flat = torch.empty(x.numel(), dtype=x.dtype).copy_(x.detach().reshape(-1))
+        raw = flat.view(torch.uint8)
         if at + raw.numel() > self.arena.numel():
             return {"returned": f"Tensor {tuple(x.shape)}, too large"}
         self.arena[at : at + raw.numel()] = raw
@@ -187,7 +188,7 @@ class Numpy(Torch):
     def array(self, x: Any) -> Any:
         import numpy
 
-        return numpy.from_dlpack(x)
+        return numpy.from_dlpack(x.detach())
 
     def returned(self, x: Any) -> tuple[Any, str]:
         import numpy
@@ -208,6 +209,7 @@ class Jax(Torch):
     def array(self, x: Any) -> Any:
         import jax
 
+        x = x.detach()
         if x.dtype == torch.bool:
             return jax.dlpack.from_dlpack(x.contiguous().to(torch.uint8)).astype(bool)
         return jax.dlpack.from_dlpack(x.contiguous())
@@ -276,6 +278,14 @@ def fields(x: Any) -> list[str]:
     return list(type(x).__dataclass_fields__)
 
 
+def said(error: BaseException) -> str:
+    """The error's message, if it has one that can be read."""
+    try:
+        return str(error)[:2000]
+    except BaseException as worse:
+        return f"(its message raises {type(worse).__name__})"
+
+
 def where(error: BaseException) -> str:
     """The last line of the traceback outside of this file."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
@@ -293,14 +303,16 @@ class Surroundings:
             "torch.linalg": torch.linalg, "torch.autograd": torch.autograd, "math": math, "builtins": builtins, "time": time, "os": os,
         }  # fmt: skip
         self.before = {name: dict(vars(place)) for name, place in self.places.items()}
+        self.inherited = set(dir(torch._C.TensorBase))
 
     def replaced(self) -> list[str]:
         """The names that mean something else now. New names (parts of torch that load late) are no finding, nor is what torch itself replaces."""
-        return [
+        shadowed = [f"torch.Tensor.{name}" for name in (vars(Tensor).keys() & self.inherited) - self.before["torch.Tensor"].keys()]
+        return shadowed + [
             f"{place}.{name}"
             for place, names in self.before.items()
             for name, value in names.items()
-            if vars(self.places[place]).get(name, MISSING) is not value and name[:1] != "_" and not by_torch(vars(self.places[place]).get(name))
+            if vars(self.places[place]).get(name, MISSING) is not value and (name[:1] != "_" or "Tensor" in place) and not by_torch(vars(self.places[place]).get(name))
         ]
 
 
@@ -315,6 +327,10 @@ def global_state() -> dict[str, str]:
         "torch's default dtype": str(torch.get_default_dtype()),
         "whether gradients are recorded": str(torch.is_grad_enabled()),
         "whether algorithms are deterministic": str(torch.are_deterministic_algorithms_enabled()),
+        "torch's seed": str(torch.initial_seed()),
+        "torch's number of threads": str(torch.get_num_threads()),
+        "the number of Python threads": str(threading.active_count()),
+        "the working directory": os.getcwd(),
     }
 
 
@@ -366,7 +382,7 @@ def main() -> None:
     try:
         ready = child.load()
     except BaseException as error:
-        ready = {"raised": type(error).__name__, "message": str(error)[:2000], "where": where(error)}
+        ready = {"raised": type(error).__name__, "message": said(error), "where": where(error)}
     child.out.write(json.dumps(ready) + "\n")
     if "raised" not in ready:
         child.serve()

@@ -241,13 +241,6 @@ def torchs_math_backend(
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
 
 
-def torchs_own(
-    query: T, key: T, value: T, attn_mask: M = None, dropout_p: float = 0.0, is_causal: bool = False, scale: S = None, enable_gqa: bool = False
-) -> T:
-    """torch's own, with the backend that it picks."""
-    return torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
-
-
 def einsum_with_groups(
     query: T, key: T, value: T, attn_mask: M = None, dropout_p: float = 0.0, is_causal: bool = False, scale: S = None, enable_gqa: bool = False
 ) -> T:
@@ -479,14 +472,13 @@ DECLARED: dict[str, str] = {
     "without_masks_but_causal": "",
     "float64_as_float32": "--convention float64=as-float32",
     "torchs_math_backend": "",
-    "torchs_own": "",
     "einsum_with_groups": "",
     "recomputing_function": "",
     "warns_once": "",
     "keeps_a_compiled_closure": "",
     "values_in_chunks": "",
     "log_space": "",
-    "log_sum_exp_subtracted": "--limits grad=no",
+    "log_sum_exp_subtracted": "--limits grad=no --arithmetic normalise=log-sum-exp",
     "sum_by_a_column_of_ones": "",
     "keys_reversed": "",
     "output_strided": "",
