@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 TORCH := 2.13.0
 
-.PHONY: verify test mutants lint clean help
+.PHONY: verify test mutants peers lint clean help
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ lint: $(STAMP)  ## ruff and mypy
 mutants: $(STAMP)  ## try every planted bug under every law and write reports/evidence/mutants.json (minutes)
 	@$(BIN)/python -m tests.planting --jobs $(WORKERS)
 
+peers: $(STAMP)  ## judge published attention packages, each in an environment of its own (gigabytes, most of an hour), and write reports/evidence/peers.json
+	@$(BIN)/python -m properties.peers --jobs $(WORKERS)
+	@$(BIN)/python -m reports
+
 # torch from PyPI is a multi-gigabyte CUDA build on Linux, so the CPU build is asked for first: where pip finds it by itself, else on PyTorch's own index.
 $(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once; a few minutes)"
@@ -39,4 +43,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 clean:  ## remove the environment and every cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -31,8 +31,8 @@ class Variant:
 class Limits:
     """What an implementation accepts. The strategies draw inside it, so nothing is filtered away.
 
-    `dtypes`, `masks` ("none", "boolean", "additive"), `causal`, `grouped_queries`, `scale`, `gradients` and `mask_gradient` say what may be asked for; `positive_scale`: a scale
-    must be above 0.
+    `dtypes`, `masks` ("none", "boolean", "additive"), `causal`, `grouped_queries`, `scale`, `gradients` and `mask_gradient` say what may be asked for;
+    `positive_scale`: a scale must be above 0.
     `unequal_lengths`: M may differ from N; `unequal_widths`: E from D; `zero_length`: any of B, N, M may be 0; `multiple`: N and M are multiples
     of it; `widths`: the only head widths D and E (None: any); `leading_axes`: [N, D] and [H, N, D] tensors too; `strides`: "any", "rows" (the last
     axis is contiguous) or "contiguous". `edges` are tile sizes: lengths are also drawn at each edge and one either side of it. `max_length` bounds

@@ -57,12 +57,14 @@ def groups(x: Inputs) -> int:
 
 def regrouped(t: Tensor, key_heads: int) -> Tensor:
     """[B, H, …] from interleaved heads (h = g · R + r) to tiled ones (h = r · G + g)."""
-    return t.unflatten(1, (key_heads, -1)).transpose(1, 2).flatten(1, 2)
+    turned: Tensor = t.unflatten(1, (key_heads, -1)).transpose(1, 2).flatten(1, 2)
+    return turned
 
 
 def ungrouped(t: Tensor, x: Inputs, conventions: Conventions) -> Tensor:
     fits = t.dim() == 4 and t.shape[1] == x.query.shape[1]
-    return t.unflatten(1, (-1, groups(x))).transpose(1, 2).flatten(1, 2) if fits and tiled(x, conventions) else t
+    back: Tensor = t.unflatten(1, (-1, groups(x))).transpose(1, 2).flatten(1, 2) if fits and tiled(x, conventions) else t
+    return back
 
 
 def permuted(t: Tensor, have: str, want: str) -> Tensor:
@@ -73,4 +75,5 @@ def permuted(t: Tensor, have: str, want: str) -> Tensor:
 
 
 def unpermuted(t: Tensor, have: str) -> Tensor:
-    return t.permute([have.index(axis) for axis in OURS]) if have != OURS and t.dim() == len(have) else t
+    back: Tensor = t.permute([have.index(axis) for axis in OURS]) if have != OURS and t.dim() == len(have) else t
+    return back

@@ -47,12 +47,14 @@ def _call(request: Request, suffix: str, named: dict[str, str], handed: str, has
         if not isinstance(x, Tensor):
             return repr(x)
         literal = tensor(x) + (".requires_grad_()" if leaf else "")
-        if named.setdefault(literal, wanted) == wanted:
+        if leaf or named.setdefault(literal, wanted) == wanted:  # a leaf is differentiated by itself, so that it has a name of its own
             made.append(f"{wanted} = {literal}")
-        return named[literal]
+        return wanted if leaf else named[literal]
 
     places = [NAMES[at] if at < len(NAMES) else f"x{at}" for at in range(len(request.arguments))]
-    plain = [name_of(x, place + suffix, leaf=differentiated and at in request.wanted) for at, (x, place) in enumerate(zip(request.arguments, places, strict=True))]
+    plain = [
+        name_of(x, place + suffix, leaf=differentiated and at in request.wanted) for at, (x, place) in enumerate(zip(request.arguments, places, strict=True))
+    ]
     given = [handed.format(name) if isinstance(x, Tensor) else name for name, x in zip(plain, request.arguments, strict=True)]
     for keyword, x in request.keywords.items():
         name = name_of(x, f"{keyword}{suffix}", leaf=differentiated and keyword in request.wanted)
@@ -83,7 +85,7 @@ def tensor(x: Tensor) -> str:
             return f"torch.full({tuple(x.shape)}, {_number(first)}{dtype})"
         return f"torch.tensor({_numbers(x)}{dtype})"
     count = x.untyped_storage().nbytes() // x.element_size()
-    whole = torch.empty(0, dtype=x.dtype).set_(x.untyped_storage(), 0, (count,), (1,))  # type: ignore[call-overload]
+    whole = torch.empty(0, dtype=x.dtype).set_(x.untyped_storage(), 0, (count,), (1,))
     if count > LARGEST:
         return f"torch.tensor({_numbers(x)}{dtype})  # strides {x.stride()}"
     return f"torch.as_strided(torch.tensor({_numbers(whole)}{dtype}), {tuple(x.shape)}, {x.stride()}, {x.storage_offset()})"

@@ -180,7 +180,8 @@ def _checked(kind: type[Declaration], values: Mapping[str, Any]) -> Declaration:
     known = {field.name: field.type for field in dataclasses.fields(kind)}
     if unknown := set(values) - known.keys():
         raise BadDeclaration(f"{kind.__name__} has no {', '.join(sorted(unknown))}; it has {', '.join(known)}")
-    made = kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    made = kind(**given)
     for name, value in ((name, getattr(made, name)) for name in known):
         if not isinstance(value, type(getattr(kind(), name))) and not (name == "tile" and value is None) and not (name == "widths"):
             raise BadDeclaration(f"{kind.__name__}.{name} is {value!r}, expected {known[name]}")

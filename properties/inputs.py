@@ -119,7 +119,9 @@ def dense(draw: st.DrawFn, /, subject: Implementation, *, dead_rows: bool = Fals
         query_heads = key_heads
     batch = pick("batch", ((1, 3, 0) if limits.zero_length else (1, 3)) if (small and query_heads <= 3) or max(n, m) <= 3 else (1,))
     width = pick("width", limits.widths or ((1, 2, 3, 5, 8, 33) if max(n, m) < LONG else (16, 1)))
-    value_width = pick("value_width", (*(width,) * 4, *(limits.widths or ((1, 2, 4, 7, 17) if max(n, m) < LONG else (1, 4))))) if limits.unequal_widths else width
+    value_width = (
+        pick("value_width", (*(width,) * 4, *(limits.widths or ((1, 2, 4, 7, 17) if max(n, m) < LONG else (1, 4))))) if limits.unequal_widths else width
+    )
     inputs = build(
         shape=(batch, query_heads, key_heads, n, m, width, value_width),
         dtype=getattr(torch, pick("dtype", limits.dtypes)),
@@ -139,6 +141,14 @@ def dense(draw: st.DrawFn, /, subject: Implementation, *, dead_rows: bool = Fals
 def square(subject: Implementation) -> st.SearchStrategy[Inputs]:
     """Dense inputs with as many keys as queries, and no mask."""
     return dense(replace(subject, limits=replace(subject.limits, unequal_lengths=False)), mask=("none",))
+
+
+ALL_TOGETHER = ("causal and boolean", "causal and additive")
+
+
+def beside_causal(subject: Implementation) -> st.SearchStrategy[Inputs]:
+    """A mask and the causal flag together, whatever the subject says of that."""
+    return dense(replace(subject, conventions=replace(subject.conventions, mask_and_causal="both")), mask=ALL_TOGETHER)
 
 
 @st.composite
@@ -292,7 +302,8 @@ def masked(regime: str, shape: tuple[int, int, int, int], dtype: torch.dtype, ra
 def single(x: Inputs) -> Inputs:
     """The float64 inputs rounded to float32, for a subject that computes them so."""
     mask = x.attn_mask if x.attn_mask is None or x.attn_mask.dtype == torch.bool else x.attn_mask.float().double()
-    return replace(x, **{name: getattr(x, name).float().double() for name in MIXED}, attn_mask=mask)
+    query, key, value, cotangent = (getattr(x, name).float().double() for name in MIXED)
+    return replace(x, query=query, key=key, value=value, cotangent=cotangent, attn_mask=mask)
 
 
 def alive(mask: Tensor, is_causal: bool) -> Tensor:
@@ -310,8 +321,8 @@ def laid_out(x: Inputs, layout: str) -> Inputs:
         mask = relaid(mask, "sliced" if layout == "mixed" else layout)
     elif mask is not None and layout == "expanded":
         mask = mask.expand(*x.query.shape[:-1], x.key.shape[-2])
-    tensors = {name: relaid(getattr(x, name), chosen if layout == "mixed" else layout) for name, chosen in MIXED.items()}
-    return replace(x, **tensors, attn_mask=mask, regimes=(*x.regimes, f"layout: {layout}"))
+    query, key, value, cotangent = (relaid(getattr(x, name), chosen if layout == "mixed" else layout) for name, chosen in MIXED.items())
+    return replace(x, query=query, key=key, value=value, cotangent=cotangent, attn_mask=mask, regimes=(*x.regimes, f"layout: {layout}"))
 
 
 def relaid(x: Tensor, layout: str) -> Tensor:

@@ -16,14 +16,17 @@ from impl.variant import Arithmetic, Conventions, Implementation, Limits, Trait,
 from properties import conventions
 from properties.counterexample import lines
 from properties.declared import BadDeclaration, declared, from_file
-from properties.inputs import build, draw_lengths
+from properties.inputs import Inputs, build, draw_lengths
 from properties.judgement import Finding
 from properties.process import Apart, CannotJudge, Target
-from properties.request import Request, SubjectFailed
-from properties.verifies import Law, Observation
+from properties.request import LawBroken, Request, SubjectDied, SubjectFailed
+from properties.simplify import free, simplified
+from properties.subject import Subject, Undecided
+from properties.verifies import Failure, Law, Observation
 from theorems.outcome import Outcome
 
 EXAMPLES = 120  # of each law
+SIMPLIFYING = 2.0  # seconds for the numbers of one counterexample
 HINTING = 60  # examples under each alternative declaration
 FEWEST = 25  # fewer than these say nothing: a law that time cut short of them is undecided
 BUDGET = 45.0  # seconds for all laws
@@ -73,7 +76,8 @@ def variant_of(name: str) -> Variant:
     """The variant of this name. Raises BadDeclaration with the possible ones."""
     if name not in VARIANTS:
         raise BadDeclaration(f"--variant {name!r}: unknown; possible are {', '.join(VARIANTS)}")
-    return VARIANTS[name]
+    variant: Variant = VARIANTS[name]
+    return variant
 
 
 @dataclass(slots=True)
@@ -118,10 +122,10 @@ class Judge:
                     break
             else:
                 return
-        request, error = errors[0]
+        request, why = errors[0]
         sizes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in zip(("query", "key", "value"), request.arguments, strict=False))
         raise CannotJudge(
-            f"no call succeeded. The first, {sizes} of {request.arguments[0].dtype}, {error}. If such inputs are outside of what the function accepts, say so:"
+            f"no call succeeded. The first, {sizes} of {request.arguments[0].dtype}, {why}. If such inputs are outside of what the function accepts, say so:"
             " --limits d=64,n-multiple=16,dtypes=float16,… (see --list-variants)"
         )
 
@@ -138,7 +142,31 @@ class Judge:
         if few and law.silent(self.implementation) is None:
             detail = f"time ran out after {observed.subject.examples} of {EXAMPLES} examples; give more by --budget"
             return replace(observed, outcome=Outcome.UNDECIDED, detail=detail)
+        if observed.outcome is Outcome.REFUTED and observed.failure and not observed.detail.startswith("not every time"):
+            return self.simplified(law, observed, observed.failure)
         return observed
+
+    def simplified(self, law: Law, observed: Observation, failure: Failure) -> Observation:
+        """The same finding on simpler numbers, as far as a few seconds go."""
+        names = free(law) if isinstance(failure.example, Inputs) else ()
+        end, found, subject = time.monotonic() + SIMPLIFYING, [failure], Subject(self.implementation, self.runner, targeting=False)
+
+        def fails(x: Inputs) -> bool:
+            if time.monotonic() > end:
+                return False
+            subject.begin()
+            try:
+                law.check(subject, x)
+            except (LawBroken, SubjectFailed) as error:
+                found.append(Failure(str(error), tuple(subject.calls), x))
+                return not isinstance(error, SubjectDied)
+            except Undecided:
+                return False
+            return False
+
+        if names and not self.runner.deaths:
+            simplified(failure.example, names, fails)
+        return replace(observed, detail=found[-1].message, failure=found[-1])
 
     def finding(self, law: Law, observed: Observation) -> Finding:
         """The observation as a row of the report."""
@@ -150,7 +178,7 @@ class Judge:
             examples=observed.subject.examples,
             worst=observed.subject.worst,
             detail=observed.detail.partition("\n  on ")[0].partition(" on Inputs(")[0].partition(" on HeadInputs(")[0],
-            counterexample=lines(observed.calls, self.asked.target) if refuted and observed.calls else "",
+            counterexample=lines(observed.failure.calls, self.asked.target) if refuted and observed.failure else "",
             hints=self.hints(law) if refuted else (),
         )
 
@@ -266,4 +294,3 @@ def plainest(implementation: Implementation) -> list[Request]:
 def laws_for(variant: Variant, laws: Sequence[Law]) -> list[Law]:
     """The laws of the variant's traits."""
     return [law for law in laws if law.on in variant.traits]
-

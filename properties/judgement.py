@@ -44,7 +44,7 @@ class Judgement:
 
     @property
     def verdict(self) -> str:
-        """"violates" if a law was broken, else "undecided" if one could not be decided or the outputs were never compared, else "conforms"."""
+        """ "violates" if a law was broken, else "undecided" if one could not be decided or the outputs were never compared, else "conforms"."""
         outcomes = [f.outcome for f in self.findings]
         if Outcome.REFUTED in outcomes:
             return "violates"
@@ -107,26 +107,32 @@ def to_markdown(judged: Judgement) -> str:
         "violates": f"{len(judged.broken)} of {len(judged.findings)} laws were broken.",
         "undecided": "No law was broken, but not every law could be decided.",
     }[judged.verdict]
-    rows = [f"| {f.law} | {' '.join(f'`{c}`' for c in f.claims)} | {'**broken**' if f in judged.broken else f.outcome.value} | {f.examples} | {number(f.worst)} |" for f in judged.findings]
+    rows = [
+        f"| {f.law} | {' '.join(f'`{c}`' for c in f.claims)} | {'**broken**' if f in judged.broken else f.outcome.value} | {f.examples} | {number(f.worst)} |"
+        for f in judged.findings
+    ]
     notes = [f"- {f.law}: {f.outcome.value}: {f.detail}" for f in judged.findings if f.detail and f not in judged.broken]
     stated = [f"| {part} | {name.replace('_', ' ')} | {value} |" for part, fields in judged.declared.items() for name, value in fields.items()]
     broken = [part for f in judged.broken for part in _section(f)]
     facts = ", ".join(f"{name} {value}" for name, value in judged.environment.items())
-    return "\n\n".join(
-        [
-            f"# {judged.implementation}: {judged.verdict}",
-            f"`{judged.called}` as an implementation of {judged.variant}. {said}",
-            "A law is tried on inputs drawn inside the declared limits; an error is compared with a bound derived from the inputs and the declared arithmetic:"
-            " above 1 the law is broken. Sampled evidence is no proof.",
-            "\n".join(["| law | claims | outcome | examples | worst error/bound |", "|---|---|---|---:|---:|", *rows]),
-            *(["\n".join(notes)] if notes else []),
-            *broken,
-            "## What was declared",
-            "\n".join(["| | | |", "|---|---|---|", *stated]),
-            "## How to repeat it",
-            f"Seed {judged.seed}: `{judged.again}`. {facts}.",
-        ]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [
+                f"# {judged.implementation}: {judged.verdict}",
+                f"`{judged.called}` as an implementation of {judged.variant}. {said}",
+                "A law is tried on inputs drawn inside the declared limits; an error is compared with a bound derived from the inputs and the declared"
+                " arithmetic: above 1 the law is broken. Sampled evidence is no proof.",
+                "\n".join(["| law | claims | outcome | examples | worst error/bound |", "|---|---|---|---:|---:|", *rows]),
+                *(["\n".join(notes)] if notes else []),
+                *broken,
+                "## What was declared",
+                "\n".join(["| | | |", "|---|---|---|", *stated]),
+                "## How to repeat it",
+                f"Seed {judged.seed}: `{judged.again}`. {facts}.",
+            ]
+        )
+        + "\n"
+    )
 
 
 def _section(f: Finding) -> list[str]:

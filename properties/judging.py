@@ -33,7 +33,9 @@ NOT_JUDGED = 2
 
 def add_options(parser: pytest.Parser) -> None:
     """The options of `--impl`."""
-    group = parser.getgroup("attention ledger: judge one function", "pytest properties --impl MODULE:FUNCTION --variant NAME tries every law of the variant on it")
+    group = parser.getgroup(
+        "attention ledger: judge one function", "pytest properties --impl MODULE:FUNCTION --variant NAME tries every law of the variant on it"
+    )
     group.addoption("--impl", metavar="MODULE:FUNCTION", help="the function to judge: a dotted module or the path of a .py file, and a name in it")
     group.addoption("--variant", metavar="NAME", default="scaled-dot-product", help="what it says it computes (default scaled-dot-product)")
     group.addoption("--list-variants", action="store_true", help="print variants, their signatures and laws, and every key that can be declared")
@@ -149,7 +151,9 @@ class Judging:
         """All that was found so far, in the order of the laws; a law that was not tried leaves the whole undecided."""
         assert self.implementation is not None
         i = self.implementation
-        found = tuple(self.findings.get(law.title, Finding(law=law.title, claims=law.claims, outcome=Outcome.UNDECIDED, detail="not tried")) for law in self.laws)
+        found = tuple(
+            self.findings.get(law.title, Finding(law=law.title, claims=law.claims, outcome=Outcome.UNDECIDED, detail="not tried")) for law in self.laws
+        )
         return Judgement(
             implementation=i.name,
             variant=i.variant.name,

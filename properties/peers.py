@@ -15,7 +15,7 @@ import sys
 import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def installed(environment: str) -> None:
 
 
 def judged(peer: Peer) -> dict[str, Any]:
-    """The judgement of one peer and what its reproductions print, as JSON values; `{"failed": why}` where there is none."""
+    """The judgement of one peer, as JSON values; `{"failed": why}` where there is none."""
     with tempfile.TemporaryDirectory() as folder:
         seed = int.from_bytes(hashlib.sha256(peer.name.encode()).digest()[:4], "big")  # fixed, so that the evidence repeats
         command = [
@@ -122,10 +122,15 @@ def judged(peer: Peer) -> dict[str, Any]:
         if done.returncode not in EXIT.values() or not report.is_file():
             return {"failed": (done.stderr or done.stdout).strip().splitlines()[-1][:500] if (done.stderr or done.stdout).strip() else "nothing was said"}
         judgement = json.loads(report.read_text(encoding="utf-8"))
-        shown = [reproduced(peer, deviation, folder) for deviation in peer.deviations]
     laws = [{name: law[name] for name in ("law", "claims", "outcome", "examples", "worst_over_bound", "detail")} for law in judgement["laws"]]
-    kept = {name: judgement[name] for name in ("verdict", "declared", "environment", "seed")}
-    return {"judgement": kept | {"laws": laws}, "shown": shown}
+    return {name: judgement[name] for name in ("verdict", "environment", "seed")} | {"laws": laws, "checks": laws_digest()}
+
+
+def about(peer: Peer) -> dict[str, Any]:
+    """The peer as peers.toml describes it, and what its reproductions print now."""
+    with tempfile.TemporaryDirectory() as folder:
+        deviations = [asdict(deviation) | {"shown": reproduced(peer, deviation, folder)} for deviation in peer.deviations]
+    return asdict(peer) | {"deviations": deviations}
 
 
 def reproduced(peer: Peer, deviation: Deviation, folder: str) -> str:
@@ -162,27 +167,35 @@ def main() -> int:
     parser.add_argument("only", nargs="*", help="names of peers (default: all of impl/peers/peers.toml)")
     parser.add_argument("--jobs", type=int, default=2, help="peers at a time (default 2)")
     parser.add_argument("--list", action="store_true", help="print the peers and end")
+    parser.add_argument("--describe", action="store_true", help="only take descriptions and reproductions anew; judge nobody")
     options = parser.parse_args()
     every = peers()
     if options.list:
-        print("\n".join(f"{peer.name:40} {peer.package} {peer.version} ({peer.environment})" for peer in every))
+        print("\n".join(f"{peer.name:42} {peer.package} {peer.version} ({peer.environment})" for peer in every))
         return 0
     if unknown := set(options.only) - {peer.name for peer in every}:
         parser.error(f"unknown peers {', '.join(sorted(unknown))}; see --list")
     chosen = [peer for peer in every if not options.only or peer.name in options.only]
     for environment in sorted({peer.environment for peer in chosen}):
         installed(environment)
-    names = {peer.name for peer in every}
-    found = {name: row for name, row in kept().items() if name in names}
+    earlier, names = kept(), {peer.name for peer in every}
+    found = {name: row for name, row in earlier.items() if name in names}
+
+    def examined(peer: Peer) -> dict[str, Any]:
+        return {"about": about(peer), "found": earlier.get(peer.name, {}).get("found", NOT_YET) if options.describe else judged(peer)}
+
     with ThreadPoolExecutor(options.jobs) as pool:
-        for number, (peer, row) in enumerate(zip(chosen, pool.map(judged, chosen), strict=True), 1):
-            found[peer.name] = row | {"laws": laws_digest()}
-            said = row.get("failed") or row["judgement"]["verdict"]
-            broken = [law["law"] for law in row.get("judgement", {}).get("laws", ()) if law["outcome"] == "refuted"]
+        for number, (peer, row) in enumerate(zip(chosen, pool.map(examined, chosen), strict=True), 1):
+            found[peer.name] = row
+            said = row["found"].get("failed") or row["found"]["verdict"]
+            broken = [law["law"] for law in row["found"].get("laws", ()) if law["outcome"] == "refuted"]
             print(f"[{number}/{len(chosen)}] {peer.name}: {said}{': ' + '; '.join(broken) if broken else ''}", flush=True)
             document = {"schema": SCHEMA, "peers": dict(sorted(found.items()))}
             write_text(EVIDENCE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     return 0
+
+
+NOT_YET = {"failed": "not judged yet"}
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ class Apart:
         at, spans, places = GUARD, [], {}
         self.arena[:GUARD] = 0xFF
         for name, x in request.tensors.items():
-            raw = torch.empty(0, dtype=torch.uint8).set_(x.detach().untyped_storage())  # type: ignore[call-overload]
+            raw = torch.empty(0, dtype=torch.uint8).set_(x.detach().untyped_storage())
             if at + raw.numel() + 2 * GUARD > SIZE // 2:
                 raise SubjectFailed(f"the arguments are larger than the {SIZE // 2**20} MiB of shared memory")
             self.arena[at : at + raw.numel()] = raw

@@ -1,4 +1,4 @@
-"""Pytest glue: one test for each (law, implementation), search and derivation, and the evidence file that they fill. `properties.judging` has that of --impl."""
+"""Pytest glue: one test for each (law, implementation), search and derivation, and the evidence file that they fill; --impl has `properties.judging`."""
 
 from __future__ import annotations
 

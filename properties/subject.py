@@ -15,7 +15,7 @@ from impl.variant import Implementation
 from properties import conventions, tolerance
 from properties.inputs import Inputs, plain
 from properties.oracle import Array, Balls
-from properties.request import Here, LawBroken, NotRun, Reply, Request, Runner, SubjectDied, SubjectFailed
+from properties.request import LawBroken, NotRun, Reply, Request, Runner, SubjectDied, SubjectFailed
 
 __all__ = ["LawBroken", "NotRun", "Subject", "SubjectDied", "SubjectFailed", "Undecided", "require", "same"]
 
@@ -29,7 +29,7 @@ class Subject:
     """Counts examples, calls made and regimes, and keeps the worst error/bound and the calls of the example at hand."""
 
     implementation: Implementation
-    runner: Runner = None  # type: ignore[assignment]  # Here(implementation) unless given
+    runner: Runner
     examples: int = 0
     made: int = 0
     worst: float | None = None
@@ -38,9 +38,6 @@ class Subject:
     calls: list[Request] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     targeted: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.runner = self.runner or Here(self.implementation)
 
     def __call__(self, x: Inputs) -> Tensor:
         """The output for `x`. Raises SubjectFailed if the implementation raises, LawBroken if dtype or shape are wrong."""
@@ -113,7 +110,9 @@ class Subject:
             return
         error, top = truth.error(plain(actual)), torch.finfo(actual.dtype).max
         beyond = np.isinf(plain(actual)) & (np.sign(plain(actual)) == np.sign(truth.hi)) & (np.abs(truth.hi) + bound >= top)  # the format ends there
-        self.within(what, np.where(beyond, 0.0, error), bound, x, radius=truth.radius, detail=lambda at: f"{plain(actual)[at]!r}, truth {truth.hi[at]!r}")
+        self.within(
+            what, np.where(beyond, 0.0, error), bound, x, radius=truth.radius, detail=lambda at: f"{float(plain(actual)[at])!r}, truth {float(truth.hi[at])!r}"
+        )
 
     def within(self, what: str, error: Array, bound: Array, x: object, *, radius: Array | None = None, detail: Any = None) -> None:
         """Require error ≤ bound for every element."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import hypothesis.strategies as st
 import torch
@@ -14,7 +15,7 @@ from properties.inputs import Inputs, dense, draw_lengths, problem
 from properties.subject import Subject, require, same
 from properties.verifies import law, needs
 
-PLAIN = {"mask": ("none",), "values": ("small integers",), "scores": ("small integers",)}
+PLAIN: dict[str, Any] = {"mask": ("none",), "values": ("small integers",), "scores": ("small integers",)}
 
 
 @st.composite

@@ -195,7 +195,12 @@ def test_each_sequence_and_head_is_computed_alone(subject: Subject, x: Inputs) -
             subject.judge(f"sequence {b}, head {h} alone", alone, true, bound.output[part], x)
 
 
-@law("softmax.weighted-average", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("none", "boolean", "additive", "causal"), batch=(1,), heads=((1, 1), (2, 2))), lacking=needs("tensors with fewer axes"))
+@law(
+    "softmax.weighted-average",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, mask=("none", "boolean", "additive", "causal"), batch=(1,), heads=((1, 1), (2, 2))),
+    lacking=needs("tensors with fewer axes"),
+)
 def test_leading_axes_may_be_left_out(subject: Subject, x: Inputs) -> None:
     """[H, N, D] tensors, and [N, D] ones of a single head, mean what [1, H, N, D] ones do."""
     _, truth, _, bound = bounded(subject, x)
@@ -208,7 +213,12 @@ def test_leading_axes_may_be_left_out(subject: Subject, x: Inputs) -> None:
         subject.judge(f"output with {fewer.query.dim()} axes", subject(fewer), true, bound.output[part], fewer)
 
 
-@law("softmax.query-length-is-inverse-temperature", on=Trait.DOT_PRODUCT, draw=partial(dense, dtype=EXACT, scores=MODERATE, mask=("none",)), lacking=needs("scale"))
+@law(
+    "softmax.query-length-is-inverse-temperature",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, dtype=EXACT, scores=MODERATE, mask=("none",)),
+    lacking=needs("scale"),
+)
 def test_a_doubled_scale_is_a_doubled_query(subject: Subject, x: Inputs) -> None:
     scale = x.scale if x.scale is not None else 0.75
     doubled = replace(x, scale=2 * scale)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
-import hypothesis.strategies as st
 import numpy as np
 import torch
 
 from impl.variant import Implementation, Trait
 from properties import oracle, tolerance
-from properties.inputs import Inputs, dense, plain, problem
+from properties.inputs import ALL_TOGETHER, Inputs, beside_causal, dense, plain, problem
 from properties.request import SubjectDied, SubjectFailed
 from properties.subject import Subject, require, same
 from properties.test_dense import bounded
 from properties.verifies import law, needs, needs_log_sum_exp
-
-ALL_TOGETHER = ("causal and boolean", "causal and additive")
 
 
 def huge(subject: Subject) -> float:
@@ -85,11 +83,6 @@ def test_the_causal_flag_equals_both_explicit_masks(subject: Subject, x: Inputs)
         ("output with the additive mask", replace(x, is_causal=False, attn_mask=additive)),
     ):
         subject.judge(what, subject(case), truth.output, bound.output, case)
-
-
-def beside_causal(subject: Implementation) -> st.SearchStrategy[Inputs]:
-    """A mask and the causal flag together, whatever the subject says of that."""
-    return dense(replace(subject, conventions=replace(subject.conventions, mask_and_causal="both")), mask=ALL_TOGETHER)
 
 
 def any_combination(implementation: Implementation) -> str | None:
@@ -191,7 +184,8 @@ def any_dead_row(implementation: Implementation) -> str | None:
 def test_a_row_that_sees_no_key_is_as_declared(subject: Subject, x: Inputs) -> None:
     """Zero, NaN or the mean of all values, as the subject declares; where it is zero, it harms no gradient either."""
     posed, _, _, bound = bounded(subject, x)
-    declared, alive = subject.implementation.conventions.dead_rows, posed.visible.any(-1)
+    declared = subject.implementation.conventions.dead_rows
+    alive: np.ndarray[Any, np.dtype[np.bool_]] = np.asarray(posed.visible.any(-1))
     dead = torch.from_numpy(~alive)
     output = subject(x)
     if declared == "nan":
@@ -232,8 +226,6 @@ def test_the_parts_of_a_split_merge_to_the_whole(subject: Subject, x: Inputs) ->
         output, log_sum_exp = subject.with_log_sum_exp(half)
         posed = problem(half)
         true = oracle.attention(posed)
-        parts.append(
-            (plain(output), plain(log_sum_exp), true, tolerance.forward(posed, true, subject.rounding(x.query.dtype)))
-        )
+        parts.append((plain(output), plain(log_sum_exp), true, tolerance.forward(posed, true, subject.rounding(x.query.dtype))))
     merged, limit = tolerance.merged(parts, truth)
     subject.judge("the merged output", torch.from_numpy(merged), truth.output, limit, x)

@@ -19,7 +19,7 @@ from hypothesis.strategies import SearchStrategy
 
 from impl.variant import Implementation, Limits, Trait
 from properties.evidence import Evidence
-from properties.request import LawBroken, NotRun, Request, Runner, SubjectDied, SubjectFailed
+from properties.request import Here, LawBroken, NotRun, Request, Runner, SubjectDied, SubjectFailed
 from properties.subject import Subject, Undecided
 from theorems import CLAIMS
 from theorems.outcome import Outcome
@@ -59,9 +59,9 @@ class Law:
     def silent(self, implementation: Implementation) -> Observation | None:
         """What is observed where the law is not tried at all, or None where it is."""
         if why := implementation.missing() or self.lacking(implementation):
-            return Observation(outcome=Outcome.NOT_RUN, detail=why, subject=Subject(implementation))
+            return Observation(outcome=Outcome.NOT_RUN, detail=why, subject=Subject(implementation, Here(implementation)))
         if why := self.off(implementation):
-            return Observation(outcome=Outcome.SWITCHED_OFF, detail=why, subject=Subject(implementation))
+            return Observation(outcome=Outcome.SWITCHED_OFF, detail=why, subject=Subject(implementation, Here(implementation)))
         return None
 
     def run(
@@ -71,8 +71,8 @@ class Law:
         """Try the law on up to `examples` examples; derandomised unless a seed is given. The search ends early once time is `spent`."""
         if (observed := self.silent(implementation)) is not None:
             return observed
-        subject = Subject(implementation, targeting=shrink, **({} if runner is None else {"runner": runner}))
-        broken: list[tuple[Exception, tuple[Request, ...]]] = []
+        subject = Subject(implementation, runner or Here(implementation), targeting=shrink)
+        broken: list[Failure] = []
         deaths = 0
 
         def example(x: Any) -> None:
@@ -83,14 +83,14 @@ class Law:
             try:
                 self.check(subject, x)
             except (LawBroken, SubjectFailed) as error:
-                broken.append((error, tuple(subject.calls)))
+                broken.append(Failure(str(error), tuple(subject.calls), x))
                 deaths += isinstance(error, SubjectDied)
                 if deaths >= ENOUGH_DEATHS:
                     raise Enough from error
                 raise
 
         def observed_as(outcome: Outcome, detail: str = "") -> Observation:
-            return Observation(outcome=outcome, detail=detail, subject=subject, calls=broken[-1][1] if broken else ())
+            return Observation(outcome=outcome, detail=detail, subject=subject, failure=broken[-1] if broken else None)
 
         settings = hypothesis.settings(
             max_examples=examples, deadline=None, database=None, derandomize=seed is None, report_multiple_bugs=False, print_blob=False,
@@ -107,24 +107,33 @@ class Law:
             return observed_as(Outcome.NOT_RUN, str(error))
         except Enough:  # the last failure that was seen is the smallest: shrinking only accepts smaller ones
             if broken:
-                return observed_as(Outcome.REFUTED, str(broken[-1][0]))
+                return observed_as(Outcome.REFUTED, broken[-1].message)
         except Flaky as error:  # an example broke the law, and did not when it was tried again: the subject differs between calls
             if broken:
-                return observed_as(Outcome.REFUTED, f"not every time: {broken[-1][0]}")
+                return observed_as(Outcome.REFUTED, f"not every time: {broken[-1].message}")
             return observed_as(Outcome.ERROR, f"not every time: {error}")
         except Exception as error:
             return observed_as(Outcome.ERROR, f"the check itself failed: {type(error).__name__}: {error}")
         return observed_as(Outcome.HELD if subject.made else Outcome.NOT_RUN, "" if subject.made else "no example was tried")
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An example that broke a law: the message, the calls that were made, and the example itself."""
+
+    message: str
+    calls: tuple[Request, ...]
+    example: Any
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one law found on one implementation, and the calls of the example that broke it."""
+    """What one law found on one implementation, and the example that broke it."""
 
     outcome: Outcome
     detail: str
     subject: Subject
-    calls: tuple[Request, ...] = ()
+    failure: Failure | None = None
 
     def evidence(self, law: Law) -> list[Evidence]:
         """One row for each claim that the law speaks about."""

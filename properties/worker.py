@@ -143,7 +143,7 @@ class Torch:
         self.copies.clear()
         arguments = [self.handed(child, x) for x in request["arguments"]]
         keywords = {name: self.handed(child, x) for name, x in request["keywords"].items()}
-        function = child.log_sum_exp if request["log_sum_exp"] else child.function
+        function: Any = child.log_sum_exp if request["log_sum_exp"] else child.function
         if request["cotangent"] is not None:
             results = self.gradients(child, function, arguments, keywords, request)
         else:
@@ -234,7 +234,7 @@ class Jax(Torch):
 
         if not isinstance(x, jax.Array) or x.dtype.name not in DTYPES:
             return None, f"{type(x).__name__}" + (f" of {x.dtype}" if hasattr(x, "dtype") else "")
-        return torch.from_dlpack(x).clone(), ""
+        return torch.utils.dlpack.from_dlpack(x).clone(), ""
 
 
 FRAMEWORKS = {"torch": Torch, "numpy": Numpy, "jax": Jax}
@@ -308,11 +308,12 @@ class Surroundings:
     def replaced(self) -> list[str]:
         """The names that mean something else now. New names (parts of torch that load late) are no finding, nor is what torch itself replaces."""
         shadowed = [f"torch.Tensor.{name}" for name in (vars(Tensor).keys() & self.inherited) - self.before["torch.Tensor"].keys()]
+        meanings = {place: vars(self.places[place]) for place in self.before}
         return shadowed + [
             f"{place}.{name}"
             for place, names in self.before.items()
             for name, value in names.items()
-            if vars(self.places[place]).get(name, MISSING) is not value and (name[:1] != "_" or "Tensor" in place) and not by_torch(vars(self.places[place]).get(name))
+            if meanings[place].get(name, MISSING) is not value and (name[:1] != "_" or "Tensor" in place) and not by_torch(meanings[place].get(name))
         ]
 
 

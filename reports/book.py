@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from properties.evidence import BadEvidence, Evidence, EvidenceFile, read
-from reports import mutants
+from reports import mutants, peers
 from reports.mutants import Mutants
+from reports.peers import Peer
 from reports.verdict import Grounds, Judgement, Verdict, is_current, judge_all
 from theorems.claim import Claim
 from theorems.inventory import Row
@@ -40,6 +41,7 @@ class Book:
     texts: tuple[Source, ...]
     sources: Mapping[str, Source]
     version: str
+    peers: tuple[Peer, ...] = ()
 
     @property
     def topics(self) -> dict[str, list[Claim]]:
@@ -68,7 +70,7 @@ def evidence_in(folder: Path, claims: Mapping[str, Claim]) -> dict[str, Evidence
     """The evidence files of a folder by environment. Raises BadEvidence for a missing folder, a malformed file or an unknown claim."""
     if not folder.is_dir():
         raise BadEvidence(f"{folder}: no such folder; evidence is written by pytest properties, one file an environment")
-    files = {path.stem: read(path) for path in sorted(folder.glob("*.json")) if path.name != mutants.FILE}
+    files = {path.stem: read(path) for path in sorted(folder.glob("*.json")) if path.name not in (mutants.FILE, peers.FILE)}
     for name, file in files.items():
         for row in file.evidence:
             _known(folder / f"{name}.json", row.claim, claims)
@@ -103,6 +105,7 @@ def bound(
     texts: tuple[Source, ...],
     sources: Mapping[str, Source],
     version: str,
+    judged: tuple[Peer, ...] = (),
 ) -> Book:
     """Judge every claim on the evidence of all environments. `of_row` and `of_law` give the digests that a run today would write."""
     every = sorted(((name, row) for name, file in files.items() for row in file.evidence), key=lambda x: (x[1].key, x[0]))
@@ -121,4 +124,5 @@ def bound(
         texts=texts,
         sources=sources,
         version=version,
+        peers=judged,
     )

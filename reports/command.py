@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from properties.evidence import BadEvidence, Evidence, write_text
+from reports import peers
 from reports.book import Book, bound, evidence_in, mutants_in
 from reports.coverage import coverage
 from reports.headings import headings
@@ -78,6 +79,7 @@ def _book(folder: Path, claims: Mapping[str, Claim], of_row: Callable[[Evidence]
         texts=sources.TEXTS,
         sources={x.key: x for x in vars(sources).values() if isinstance(x, Source)},
         version=_version(),
+        judged=tuple(peers.read(folder / peers.FILE)),
     )
 
 

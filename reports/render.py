@@ -6,6 +6,7 @@ from reports.book import Book
 from reports.render_implementations import implementations_page
 from reports.render_index import index_page, mutants_page
 from reports.render_json import ledger_json
+from reports.render_peers import peers_page
 from reports.render_text import text_page
 from reports.render_topic import topic_page
 
@@ -19,6 +20,7 @@ def pages(book: Book) -> dict[str, str]:
         "README.md": index_page(book),
         "implementations.md": implementations_page(book),
         "mutants.md": mutants_page(book),
+        "peers.md": peers_page(book),
         **{f"topics/{topic}.md": topic_page(book, topic) for topic in book.topics},
         **{f"texts/{text.key}.md": text_page(book, text) for text in book.texts},
     }

@@ -23,8 +23,9 @@ def eager(
 def sdpa(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, scale: float | None = None, enable_gqa: bool = False
 ) -> Tensor:
-    """sdpa_attention_forward with a prepared mask or none."""
-    return sdpa_attention_forward(module(query, key), query, key, value, attn_mask, dropout_p, scale)[0]
+    """sdpa_attention_forward with a prepared mask, which has four axes, or none."""
+    full = attn_mask[None, None] if attn_mask is not None and attn_mask.dim() == 2 else attn_mask
+    return sdpa_attention_forward(module(query, key), query, key, value, full, dropout_p, scale)[0]
 
 
 def sdpa_causal(query: Tensor, key: Tensor, value: Tensor, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Tensor:
