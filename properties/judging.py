@@ -120,8 +120,8 @@ class Judging:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         wanted = [item for item in items if getattr(getattr(item, "obj", None), "law", None) in self.laws]
         self.config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
-        items[:] = wanted
-        self.selected = [item.obj.law for item in wanted]  # type: ignore[attr-defined]
+        items[:] = sorted(wanted, key=lambda item: self.laws.index(item.obj.law))  # type: ignore[attr-defined]
+        self.selected = [item.obj.law for item in items]  # type: ignore[attr-defined]
 
     @property
     def laws(self) -> list[Law]:

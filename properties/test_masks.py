@@ -156,18 +156,20 @@ def leaks(implementation: Implementation) -> str | None:
     off=leaks,
 )
 def test_a_nan_in_a_hidden_key_makes_no_wrong_number(subject: Subject, x: Inputs) -> None:
-    """NaN in hidden keys and values of the first key head of the first sequence. It may turn that head's rows into NaN where the subject says that it
-    leaks; it changes no number, and reaches no other head."""
+    """NaN in hidden keys, in hidden values, and in both, of the first key head of the first sequence. It may turn that head's rows into NaN where the
+    subject says that it leaks; it changes no number, and reaches no other head."""
     subject.saw(x.regimes)
     x = contiguous(x)
     hidden = everywhere_hidden(x)
     first = torch.zeros_like(hidden)
     first[:1, :1] = hidden[:1, :1]
-    clean, poisoned = subject(x), subject(replace(x, key=x.key.masked_fill(first, math.nan), value=x.value.masked_fill(first, math.nan)))
-    near = np.zeros(clean.shape, dtype=np.bool_)
+    key, value, clean = x.key.masked_fill(first, math.nan), x.value.masked_fill(first, math.nan), subject(x)
+    near = torch.zeros(clean.shape, dtype=torch.bool)
     near[:1, : x.query.shape[1] // max(x.key.shape[1], 1)] = subject.implementation.conventions.masked_nan == "leaks"
-    kept = (clean == poisoned) | (clean.isnan() & poisoned.isnan()) | (poisoned.isnan() & torch.from_numpy(near))
-    require(bool(kept.all()), f"with NaN in hidden keys and values the output is {poisoned.tolist()}, without {clean.tolist()} on {x}")
+    for what, case in (("keys", replace(x, key=key)), ("values", replace(x, value=value)), ("keys and values", replace(x, key=key, value=value))):
+        poisoned = subject(case)
+        kept = (clean == poisoned) | (clean.isnan() & poisoned.isnan()) | (poisoned.isnan() & near)
+        require(bool(kept.all()), f"with NaN in hidden {what} the output is {poisoned.tolist()}, without {clean.tolist()} on {x}")
 
 
 def any_dead_row(implementation: Implementation) -> str | None:

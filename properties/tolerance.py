@@ -276,6 +276,7 @@ def distances(v: Array, o: Array) -> Array:
 Part = tuple[Array, Array, Truth, Forward]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def merged(parts: list[Part], whole: Truth) -> tuple[Array, Array]:
     """The outputs of disjoint key sets merged in float64 by their log-sum-exps, and a bound on the merged error.
 

@@ -166,7 +166,8 @@ class Torch:
             return (output.detach(),)  # of a wrong shape or dtype, which the parent will name
         if not output.requires_grad:  # it depends on none of them
             return tuple(x.new_zeros(x.shape) for x in wanted)
-        return torch.autograd.grad(output, wanted, cotangent, materialize_grads=True)
+        output.backward(cotangent)  # not autograd.grad, which functions that checkpoint themselves may refuse
+        return tuple(x.new_zeros(x.shape) if x.grad is None else x.grad for x in wanted)
 
     def returned(self, x: Any) -> tuple[Any, str]:
         """The tensor to be stored, or what is wrong with it."""

@@ -1,5 +1,6 @@
 """grouped-query-attention-pytorch: scaled_dot_product_gqa, whose scale divides the query."""
 
+import torch._dynamo  # einops imports it at its first call, and that starts a process
 from grouped_query_attention_pytorch.attention import scaled_dot_product_gqa
 from torch import Tensor
 
@@ -19,5 +20,7 @@ def attention(
 def masked(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False
 ) -> Tensor:
-    """With a mask of (batch, heads, queries, keys), which the package says it takes for each head."""
+    """With a mask of (batch, queries, keys), or of four axes where it differs by head."""
+    if attn_mask is not None and (attn_mask.dim() == 2 or attn_mask.shape[1] == 1):
+        attn_mask = attn_mask.expand(query.shape[0], 1, query.shape[1], key.shape[1])[:, 0]
     return scaled_dot_product_gqa(query, key, value, 0.0, divisor(scale), attn_mask, is_causal or None)[0]
