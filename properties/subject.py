@@ -109,7 +109,7 @@ class Subject:
         if not actual.numel():
             return
         error, top = truth.error(plain(actual)), torch.finfo(actual.dtype).max
-        beyond = np.isinf(plain(actual)) & (np.sign(plain(actual)) == np.sign(truth.hi)) & (np.abs(truth.hi) + bound >= top)  # the format ends there
+        beyond = np.isinf(plain(actual)) & (np.sign(plain(actual)) * truth.hi + bound >= top)  # the format ends within the bound
         self.within(
             what, np.where(beyond, 0.0, error), bound, x, radius=truth.radius, detail=lambda at: f"{float(plain(actual)[at])!r}, truth {float(truth.hi[at])!r}"
         )

@@ -19,9 +19,12 @@ from properties.test_dense import bounded
 from properties.verifies import law, needs, needs_log_sum_exp
 
 
-def huge(subject: Subject) -> float:
-    """A number that is finite in every format, and whose scores are finite in the subject's arithmetic."""
-    return 30.0 if subject.implementation.arithmetic.accumulate == "input" else 3e4
+def huge(subject: Subject, x: Inputs) -> float:
+    """A number that is finite in every format, and whose scores with the queries, scaled or not, are finite in the subject's arithmetic."""
+    if subject.implementation.arithmetic.accumulate != "input":
+        return 3e4
+    factor = x.query.shape[-1] * max(1.0, abs(x.scale or 0.0)) * float(x.query.abs().max() if x.query.numel() else 0)
+    return min(30.0, torch.finfo(x.query.dtype).max / (4 * max(factor, 1.0)))
 
 
 def contiguous(x: Inputs) -> Inputs:
@@ -49,8 +52,8 @@ def test_no_key_after_a_row_touches_it(subject: Subject, x: Inputs) -> None:
     rows = [row for row in range(x.query.shape[2]) if first_later_key(x, row) < keys]
     for last in rows if len(rows) <= 16 else sorted({*rows[:4], *rows[-4:], *rows[:: len(rows) // 8]}):
         later, key, value = first_later_key(x, last), x.key.clone(), x.value.clone()
-        key[:, :, later:] = huge(subject)
-        value[:, :, later:] = -huge(subject)
+        key[:, :, later:] = huge(subject, x)
+        value[:, :, later:] = -huge(subject, x)
         changed = subject(replace(x, key=key, value=value))
         require(same(changed[:, :, : last + 1], whole[:, :, : last + 1]), f"rows 0..{last} changed with keys {later}.. on {x}")
 
@@ -132,7 +135,7 @@ def test_what_stands_in_a_hidden_key_changes_nothing(subject: Subject, x: Inputs
     subject.saw(x.regimes)
     x = contiguous(x)
     hidden = everywhere_hidden(x)
-    key, value = x.key.masked_fill(hidden, huge(subject)), x.value.masked_fill(hidden, -huge(subject))
+    key, value = x.key.masked_fill(hidden, huge(subject, x)), x.value.masked_fill(hidden, -huge(subject, x))
     require(same(subject(replace(x, key=key, value=value)), subject(x)), f"what stands in hidden keys and values changed the output on {x}")
 
 

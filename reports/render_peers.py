@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.book import Book
-from reports.markdown import cell, code, link, plain, slug, table
+from reports.markdown import anchor, cell, code, link, plain, slug, table
 from reports.peers import Peer
 
 OPENING = """Each callable was judged as `pytest properties --impl` judges any function, in a pinned environment of its own, under the conventions that its
@@ -48,14 +48,14 @@ def _row(peer: Peer) -> list[str]:
     said = ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind])
     package = f"{plain(str(peer.about['package']))} {plain(str(peer.about['version']))}"
     verdict = str(peer.found.get("verdict", "not judged"))
-    return [link(code(peer.name), f"#{slug(peer.name)}"), package, verdict, str(outcomes["held"]), str(outcomes["refuted"]), str(tried), said]
+    return [link(code(peer.name), f"peers.md#{slug(peer.name)}"), package, verdict, str(outcomes["held"]), str(outcomes["refuted"]), str(tried), said]
 
 
 def _section(peer: Peer) -> list[str]:
     about = peer.about
     declared = "; ".join(f"{name} {code(str(about[name]))}" for name in ("limits", "convention", "arithmetic") if about[name])
     facts = f"{plain(str(about['package']))} {plain(str(about['version']))}, called as in {code(str(about['impl']))}. {_sentence(about['states'])}"
-    parts = [f"## {peer.name}", f"{facts} ({link('documentation', str(about['documents']))}.) Declared: {declared or 'nothing, so the defaults of torch'}."]
+    parts = [f"{anchor(slug(peer.name))}\n\n## {peer.name}", f"{facts} ({link('documentation', str(about['documents']))}.) Declared: {declared or 'nothing, so the defaults of torch'}."]
     if "failed" in peer.found:
         return [*parts, f"It could not be judged: {plain(str(peer.found['failed']))}"]
     if not peer.broken:

@@ -15,7 +15,7 @@ import pytest
 
 from properties import evidence
 from properties.evidence import BadEvidence
-from reports import markdown, mutants
+from reports import markdown, mutants, peers
 from reports.book import Book, bound, evidence_in, mutants_in
 from reports.command import main
 from reports.coverage import coverage, settled_rows
@@ -42,6 +42,7 @@ def book(folder: Path = GOLDEN / "evidence", claims: Mapping[str, Claim] = toy.C
         texts=toy.TEXTS,
         sources=toy.SOURCES,
         version="1.2.3",
+        judged=tuple(peers.read(folder / peers.FILE)),
     )
 
 
@@ -299,3 +300,10 @@ def test_formulas_survive_markdown(text: str, written: str) -> None:
 def test_bars_do_not_end_a_cell() -> None:
     assert markdown.cell("$|x|$ | $\\|x\\|$ | `a|b` $$y$$") == "$`\\vert x\\vert `$ \\| $`\\Vert x\\Vert `$ \\| `a\\|b` $`y`$"
     assert markdown.plain("a|b_c<d> *e*") == "a\\|b\\_c&lt;d> \\*e\\*"
+
+
+def test_a_broken_file_of_peers_is_named(folder: Path) -> None:
+    for text in ("{", '{"schema": "somebody-else/1", "peers": {}}', '{"schema": "attention-ledger/peers/1", "peers": {"x": {}}}'):
+        (folder / peers.FILE).write_text(text)
+        with pytest.raises(BadEvidence, match=r"peers\.json: malformed"):
+            peers.read(folder / peers.FILE)

@@ -1,6 +1,5 @@
 """grouped-query-attention-pytorch: scaled_dot_product_gqa, whose scale divides the query."""
 
-import torch._dynamo  # einops imports it at its first call, and that starts a process
 from grouped_query_attention_pytorch.attention import scaled_dot_product_gqa
 from torch import Tensor
 
