@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from properties.process import Target
+from properties.process import ROOT, Target
 from properties.request import Request
 
 NAMES = ("q", "k", "v")
@@ -17,27 +18,36 @@ FRAMEWORKS = {"torch": "{}", "numpy": "{}.numpy()", "jax": "jax.dlpack.from_dlpa
 SHOWN = 2  # calls: the last ones of the example, between which a law compares
 
 
-def lines(calls: Iterable[Request], target: Target) -> str:
-    """The last calls of an example as a script: the function, the tensors, the calls."""
+def lines(calls: Iterable[Request], target: Target, *, declared: bool = False) -> str:
+    """The last calls of an example as a script: the function, the tensors, the calls. `declared`: the name is that of an Implementation."""
     chosen = list(calls)[-SHOWN:]
     named: dict[str, str] = {}
     body: list[str] = []
     for number, request in enumerate(chosen):
         suffix = "" if number == 0 else str(number + 1)
         body += _call(request, suffix, named, FRAMEWORKS[target.framework], target.framework == "torch")
-    head = ["import torch", *(["import jax"] if target.framework == "jax" else []), "", *_imported(target)]
+    head = ["import torch", *(["import jax"] if target.framework == "jax" else []), "", *_imported(target, ".call" if declared else "")]
     numbers = "\n".join(body)
     special = [f'{name} = float("{name}")' for name in ("inf", "nan") if any(f"{before}{name}{after}" in numbers for before in "[ -" for after in ",]")]
     return "\n".join([*head, *special, *body])
 
 
-def _imported(target: Target) -> list[str]:
+def _imported(target: Target, call: str) -> list[str]:
     base, dot, rest = target.function.partition(".")
+    own = []
+    if call:  # the file imports attention_ledger
+        own = [
+            "import importlib.util, sys",
+            f'spec = importlib.util.spec_from_file_location("attention_ledger", {str(ROOT / "impl" / "variant.py")!r})',
+            'sys.modules["attention_ledger"] = importlib.util.module_from_spec(spec)',
+            'spec.loader.exec_module(sys.modules["attention_ledger"])',
+        ]
     if target.module.endswith(".py"):
-        lines = ["import runpy", f'attention = runpy.run_path({target.module!r})["{base}"]{dot}{rest}']
+        folder = str(Path(target.module).parent)
+        own += ["import runpy, sys", f"sys.path.insert(0, {folder!r})", f'attention = runpy.run_path({target.module!r})["{base}"]{dot}{rest}{call}']
     else:
-        lines = [f"from {target.module} import {base}", f"attention = {target.function}"]
-    return lines
+        own += [f"from {target.module} import {base}", f"attention = {target.function}{call}"]
+    return own
 
 
 def _call(request: Request, suffix: str, named: dict[str, str], handed: str, has_autograd: bool) -> list[str]:
@@ -67,7 +77,7 @@ def _call(request: Request, suffix: str, named: dict[str, str], handed: str, has
     keywords = list(request.keywords)
     wanted = [plain[place] if isinstance(place, int) else plain[len(request.arguments) + keywords.index(place)] for place in request.wanted]
     if has_autograd:
-        return [*made, f"print(torch.autograd.grad({call}, [{', '.join(wanted)}], {cotangent}))"]
+        return [*made, f"print(torch.autograd.grad({call}, [{', '.join(wanted)}], {cotangent}, materialize_grads=True))"]
     return [*made, f"# the gradients of this call with respect to {', '.join(wanted)}, with the cotangent {cotangent}:", f"print({call})"]
 
 

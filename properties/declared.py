@@ -82,7 +82,10 @@ def scale(text: str) -> dict[str, Any]:
 
 
 def stabiliser(text: str) -> dict[str, Any]:
-    return {"stabiliser": 0.0 if text == "max" else abs(float(text))}
+    offset = 0.0 if text == "max" else float(text)
+    if not 0 <= offset < 2**10:
+        raise ValueError(text)
+    return {"stabiliser": offset}
 
 
 def tile(text: str) -> dict[str, Any]:
@@ -135,7 +138,7 @@ ARITHMETIC = {
     "accumulate": one_of("accumulate", same("default", "input", "float32", "float64"), "dtype of scores and sums; default: float32 for half precisions"),
     "exp-ulp": Key(ulps, "a number from 0", "error of exp and log in units in the last place (default 2)"),
     "p-dtype": one_of("weights", {"accumulate": "accumulator", "input": "input"}, "dtype in which weights meet values"),
-    "stabiliser": Key(stabiliser, "max, or a number", "how far the subtracted stabiliser may lie from the row's maximum"),
+    "stabiliser": Key(stabiliser, "max, or a number from 0 below 1024", "how far the subtracted stabiliser may lie from the row's maximum"),
     "tile": Key(tile, "none, or a number from 1", "keys that are folded into the running sums at once"),
     "normalise": one_of("normalise", same("divide", "log-sum-exp"), "divide by the sum, or subtract the log-sum-exp in the exponent"),
     "saved-output": one_of("saved_output", {"accumulate": "accumulator", "input": "input"}, "dtype of the output that backward reads"),
@@ -185,6 +188,8 @@ def _checked(kind: type[Declaration], values: Mapping[str, Any]) -> Declaration:
     for name, value in ((name, getattr(made, name)) for name in known):
         if not isinstance(value, type(getattr(kind(), name))) and not (name == "tile" and value is None) and not (name == "widths"):
             raise BadDeclaration(f"{kind.__name__}.{name} is {value!r}, expected {known[name]}")
+    if isinstance(made, Arithmetic) and not (0 <= made.stabiliser < 2**10 and 0 <= made.exp_ulp < 2**20):
+        raise BadDeclaration(f"Arithmetic has stabiliser {made.stabiliser!r}, exp_ulp {made.exp_ulp!r}; both must be numbers from 0, below 1024 and 2^20")
     for key in OPTIONS[PARTS[kind]].values():
         if key.field and key.values and getattr(made, key.field) not in key.values:
             raise BadDeclaration(f"{kind.__name__}.{key.field} is {getattr(made, key.field)!r}; possible are {', '.join(map(repr, key.values))}")

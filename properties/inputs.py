@@ -78,6 +78,7 @@ LAYOUTS = {  # by the strides that a subject accepts
     "rows": ("contiguous", "transposed", "sliced", "expanded"),
     "contiguous": ("contiguous",),
 }
+STRICT = ("dtype", "scores", "mask")  # what a law that narrows these says is true of nothing else
 SHORT, MIDDLE, LONG = 17, 72, 600  # both axes are below MIDDLE, or one of them is below SHORT: what the oracle can afford
 MIXED = {"query": "transposed", "key": "by columns", "value": "sliced", "cotangent": "expanded"}
 SCALES = (None, 0.3, 1.0, -0.5, 0.0)
@@ -103,14 +104,19 @@ def dense(draw: st.DrawFn, /, subject: Implementation, *, dead_rows: bool = Fals
     together = draw(st.sampled_from(({}, *TOGETHER)), label="together")
 
     def pick(name: str, options: Any) -> Any:
-        inside = [x for x in fixed[name] if x in options] or list(options)[:1] if name in fixed else list(options)
+        inside = [x for x in fixed[name] if x in options] if name in fixed else list(options)
+        if not inside and name in STRICT:
+            raise ValueError(f"a law wants {name} in {fixed[name]}, the limits have {options}: its `lacking` should have said so")
+        inside = inside or list(options)[:1]
         return together[name] if name in together and together[name] in inside else draw(st.sampled_from(inside), label=name)
 
     zero = conventions.dead_rows == "zero"
     dead = dead_rows or zero
     mask = pick("mask", allowed_masks(subject))
     n, m = draw_sizes(draw, limits, pick)
-    m = m if m or zero else draw_lengths(limits)[0]  # no keys at all, and none visible, are alike only where both give zero
+    if not m and not zero:  # no keys at all, and none visible, are alike only where both give zero
+        m = draw_lengths(limits)[0]
+        n = n if limits.unequal_lengths else m
     if not dead:
         n = min(n, m) if mask.startswith("causal") and conventions.causal == "bottom-right" else n
     small = max(n, m) <= 16
@@ -164,22 +170,24 @@ def shifted(draw: st.DrawFn, subject: Implementation) -> Inputs:
 
 def draw_sizes(draw: st.DrawFn, limits: Limits, pick: Any) -> tuple[int, int]:
     """N and M. Where the subject wants `long` axes, one of them is long now and then, very long more rarely, or both are of middle length."""
-    lengths = draw_lengths(limits)
-    ranges = ((0, SHORT), (SHORT, MIDDLE), (SHORT, LONG), (LONG, math.inf))
-    short, middle, long, longest = ([x for x in lengths if low <= x < high] for low, high in ranges)
-    reach = "short"
-    if limits.long and short and long:
-        reach = pick("reach", ("short",) * 9 + ("many keys", "many queries", "both" if middle else "many keys"))
-    if longest and reach.startswith("many") and draw(st.integers(0, 5), label="very") == 5:
+    empty = [0] if limits.zero_length else []
+    lengths = [x for x in draw_lengths(limits) if x]
+    if not limits.long:
+        n = pick("n", lengths + empty)
+        return n, pick("m", lengths + empty) if limits.unequal_lengths else n
+    short = [x for x in lengths if x < SHORT] or lengths[:2]
+    middle = [x for x in lengths if SHORT <= x < max(MIDDLE, 2 * limits.multiple)]
+    long, longest = [x for x in lengths if SHORT <= x < LONG], [x for x in lengths if x >= LONG]
+    reach = pick("reach", ("short",) * 9 + ("many keys", "many queries", "both")) if middle and long else "short"
+    if reach == "short" or not (reach == "both" or limits.unequal_lengths):
+        n = pick("n", short + empty)
+        return n, pick("m", short + empty) if limits.unequal_lengths else n
+    if reach == "both":
+        n = pick("n", middle)
+        return n, pick("m", middle) if limits.unequal_lengths else n
+    if longest and draw(st.integers(0, 5), label="very") == 5:
         long = longest
-    if reach == "short":
-        lengths = (short or lengths) if limits.long else lengths
-        n = pick("n", lengths)
-        return n, pick("m", lengths) if limits.unequal_lengths else n
-    few = [x for x in short if 0 < x <= 3] or short[:1]
-    if reach == "both" or not limits.unequal_lengths:
-        n = pick("n", middle or long)
-        return n, pick("m", middle or long) if limits.unequal_lengths else n
+    few = [x for x in short if x <= 3] or short[:1]
     return (pick("n", few), pick("m", long)) if reach == "many keys" else (pick("n", long), pick("m", few))
 
 
@@ -321,6 +329,8 @@ def laid_out(x: Inputs, layout: str) -> Inputs:
         mask = relaid(mask, "sliced" if layout == "mixed" else layout)
     elif mask is not None and layout == "expanded":
         mask = mask.expand(*x.query.shape[:-1], x.key.shape[-2])
+    elif mask is not None:
+        mask = mask.contiguous()
     query, key, value, cotangent = (relaid(getattr(x, name), chosen if layout == "mixed" else layout) for name, chosen in MIXED.items())
     return replace(x, query=query, key=key, value=value, cotangent=cotangent, attn_mask=mask, regimes=(*x.regimes, f"layout: {layout}"))
 

@@ -21,7 +21,7 @@ from properties.judgement import Finding
 from properties.process import Apart, CannotJudge, Target
 from properties.request import LawBroken, Request, SubjectDied, SubjectFailed
 from properties.simplify import free, simplified
-from properties.subject import Subject, Undecided
+from properties.subject import Subject
 from properties.verifies import LAWS, Failure, Law, Observation
 from theorems.outcome import Outcome
 
@@ -101,6 +101,7 @@ class Judge:
         try:
             described = runner.start()
             implementation = implementation_of(asked, variant, described)
+            runner.watched = implementation.conventions.process == "untouched"
             judge = cls(asked=asked, runner=runner, implementation=implementation)
             if Trait.DOT_PRODUCT in variant.traits:
                 judge.first_call()
@@ -164,7 +165,7 @@ class Judge:
             except (LawBroken, SubjectFailed) as error:
                 found.append(Failure(str(error), tuple(subject.calls), x))
                 return not isinstance(error, SubjectDied)
-            except Undecided:
+            except Exception:
                 return False
             return False
 
@@ -182,7 +183,9 @@ class Judge:
             examples=observed.subject.examples,
             worst=observed.subject.worst,
             detail=observed.detail.partition("\n  on ")[0].partition(" on Inputs(")[0].partition(" on HeadInputs(")[0],
-            counterexample=lines(observed.failure.calls, self.asked.target) if refuted and observed.failure else "",
+            counterexample=lines(observed.failure.calls, self.asked.target, declared=self.runner.described["declared"] is not None)
+            if refuted and observed.failure
+            else "",
             hints=self.hints(law) if refuted else (),
         )
 
@@ -204,7 +207,7 @@ class Judge:
             for option, text in self.promising or ALTERNATIVES:
                 other = with_declared(self.implementation, option, text)
                 also = DECIDING.get(text.partition("=")[0])
-                kept = other != self.implementation and tried(other, law) is Outcome.HELD
+                kept = other != self.implementation and tried(other, law) in (Outcome.HELD, Outcome.SWITCHED_OFF)
                 if kept and (also not in LAWS or also == law.id or tried(other, LAWS[str(also)]) is Outcome.HELD):
                     found.append((option, text))
         self.promising = self.promising or tuple(found)
@@ -220,6 +223,10 @@ ALTERNATIVES = (
     ("--convention", "gqa=tiled"),
     ("--convention", "mask=block"),
     ("--convention", "float64=as-float32"),
+    ("--convention", "masked-nan=any"),
+    ("--convention", "mask+causal=any"),
+    ("--convention", "repeats=within-bounds"),
+    ("--convention", "process=any"),
     ("--convention", "layout=BNHD->BNHD"),
     ("--arithmetic", "accumulate=input"),
     ("--arithmetic", "p-dtype=input"),
@@ -238,6 +245,8 @@ def implementation_of(asked: Asked, variant: Variant, described: dict[str, Any])
     if own is not None and own["missing"]:
         raise CannotJudge(f"it says that this machine cannot run it: {own['missing']}")
     limits, conventions_, arithmetic = from_file(own) if own else (STRANGER, Conventions(), Arithmetic())
+    left = {name: getattr(STRANGER, name) for name in ("edges", "max_length", "long") if getattr(limits, name) == getattr(Limits(), name)}
+    limits = replace(limits, **left)  # how long the inputs are is the harness's choice where the file makes none
     parameters = described["parameters"]
     lacks = tuple(name for name in WITHOUT if parameters is not None and name not in parameters) if Trait.DOT_PRODUCT in variant.traits else ()
     for changes in (FRAMEWORKS[asked.target.framework], *(WITHOUT[name] for name in lacks)):
@@ -255,6 +264,9 @@ def implementation_of(asked: Asked, variant: Variant, described: dict[str, Any])
     )
     for option, text in (("--limits", asked.limits), ("--convention", asked.convention), ("--arithmetic", asked.arithmetic)):
         implementation = with_declared(implementation, option, text)
+    if implementation.limits.max_length < implementation.limits.multiple:
+        longest, multiple = implementation.limits.max_length, implementation.limits.multiple
+        raise BadDeclaration(f"--limits: no length up to n-max={longest} is a multiple of n-multiple={multiple}")
     if implementation.conventions.layout != "BHND->BHND":  # no tensor has fewer axes than the layout names
         implementation = replace(implementation, limits=replace(implementation.limits, leading_axes=False))
     return implementation

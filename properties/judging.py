@@ -104,8 +104,11 @@ class Judging:
     """Runs the laws of one variant on one function, collects what they find, and writes the report."""
 
     def __init__(self, config: pytest.Config, asked: Asked, judge: Judge | None) -> None:
+        load_laws()  # in a distributed run nothing is collected in the process that reports
         self.config, self.asked, self._judge = config, asked, judge
         self.implementation = judge.implementation if judge else None
+        said = judge.runner.described["versions"] if judge else {}
+        self.theirs = {f"its {name}": str(version) for name, version in said.items()}
         self.findings: dict[str, Finding] = {}
         self.selected: list[Law] = []
 
@@ -160,7 +163,7 @@ class Judging:
             called=self.config.getoption("--impl"),
             declared=spelled(i.limits, i.conventions, i.arithmetic),
             findings=found,
-            environment=environment.describe(),
+            environment=environment.describe() | self.theirs,
             seed=self.asked.seed,
             again=self.again(),
         )
@@ -171,6 +174,8 @@ class Judging:
         words = ["pytest", "properties", "--impl", given("--impl"), "--variant", self.asked.variant, "--seed", str(self.asked.seed)]
         for option in ("--limits", "--convention", "--arithmetic"):
             words += [option, given(option)] if given(option) else []
+        words += ["--python", given("--python")] if given("--python") != sys.executable else []
+        words += ["--name", given("--name")] if given("--name") else []
         for option, usual in (("--framework", "torch"), ("--device", "cpu"), ("--budget", BUDGET), ("--call-timeout", 5.0), ("--memory", 4.0)):
             words += [option, f"{given(option):g}" if isinstance(usual, float) else given(option)] if given(option) != usual else []
         return shlex.join(words)
@@ -186,6 +191,8 @@ class Judging:
             self._judge.close()
         if hasattr(self.config, "workerinput"):
             return
+        if self.config.option.collectonly:
+            return
         judged = self.judgement()
         write_text(self.path(".json"), to_json(judged))
         write_text(self.path(".md"), to_markdown(judged))
@@ -193,6 +200,8 @@ class Judging:
             session.exitstatus = EXIT[judged.verdict]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.config.option.collectonly:
+            return
         judged = self.judgement()
         terminalreporter.section(f"{judged.implementation} as {judged.variant}")
         for line in table(judged):

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from properties.request import Reply, Request, SubjectDied, SubjectFailed
+from properties.request import NotRun, Reply, Request, SubjectDied, SubjectFailed, Undecided
 
 ROOT = Path(__file__).parents[1]
 SIZE = 2**30  # of the shared memory; pages that are never touched cost nothing
@@ -32,6 +32,10 @@ GUARD = 64  # bytes of 0xFF, a NaN in every format, on either side of an argumen
 FLOOD = 2**20  # bytes printed by one call
 ANSWER = 2**20  # the longest answer, in bytes: more is no description of tensors
 DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "float16", "bfloat16", "bool")}
+
+
+class Late(SubjectDied):
+    """Raised when a call did not answer in time."""
 
 
 class CannotJudge(Exception):
@@ -81,13 +85,15 @@ class Apart:
     answered: int = field(default=0, init=False)
     deaths: int = field(default=0, init=False)
     conduct: list[str] = field(default_factory=list, init=False)
+    watched: bool = field(default=True, init=False)
+    hangs: bool = field(default=False, init=False)
     described: dict[str, Any] = field(default_factory=dict, init=False)
     arena: Tensor = field(init=False)
     _file: Any = field(init=False)
     _child: Child | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        place = "/dev/shm" if roomy(Path("/dev/shm")) else None
         self._file = tempfile.TemporaryFile(dir=place, prefix="attention-ledger-")  # noqa: SIM115  # closed in close()
         os.truncate(self._file.fileno(), SIZE)
         self.arena = torch.frombuffer(mmap.mmap(self._file.fileno(), SIZE), dtype=torch.uint8)
@@ -151,7 +157,12 @@ class Apart:
             os.write(child.ask, (json.dumps(message) + "\n").encode())
         except BrokenPipeError:  # it died after its last answer
             raise self._died("ended between two calls") from None
-        answer = self._read(child, self.target.call_timeout)
+        try:
+            answer = self._read(child, self.target.call_timeout)
+        except Late:
+            if not self.hangs:  # once more, with more time: a machine that is busy, or a first call that compiles, is no fault
+                self._once_more(request)
+            raise
         changed = self._changed(before, spans)
         conduct = [str(x) for x in answer.get("conduct", ())]
         if child.printed - printed > FLOOD:
@@ -163,8 +174,24 @@ class Apart:
         self.answered += 1
         try:
             return self._reply(answer, changed)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise self._died(f"gave an answer that makes no sense ({type(error).__name__}: {error})") from error
+
+    def _once_more(self, request: Request) -> None:
+        """Raise Undecided if the call is answered in a fresh process and twice the time; a function that hangs there too is not asked a second time again."""
+        self.start()
+        child = self._child
+        assert child is not None
+        message, _, _ = self._written(request)
+        os.write(child.ask, (json.dumps(message) + "\n").encode())
+        try:
+            self._read(child, 2 * self.target.call_timeout)
+        except SubjectDied:
+            self.hangs = True
+            self.deaths -= 1  # one call, one death
+            return
+        self.deaths -= 1
+        raise Undecided(f"gave no answer within {self.target.call_timeout:g} s, and did when it was asked again; give more by --call-timeout")
 
     def _written(self, request: Request) -> tuple[dict[str, Any], list[tuple[str, int, int]], int]:
         """Put the arguments into shared memory: the message, (name, begin, end) of each, and how much is used."""
@@ -173,7 +200,7 @@ class Apart:
         for name, x in request.tensors.items():
             raw = torch.empty(0, dtype=torch.uint8).set_(x.detach().untyped_storage())
             if at + raw.numel() + 2 * GUARD > SIZE // 2:
-                raise SubjectFailed(f"the arguments are larger than the {SIZE // 2**20} MiB of shared memory")
+                raise NotRun(f"the arguments are larger than the {SIZE // 2**20} MiB of shared memory")
             self.arena[at : at + raw.numel()] = raw
             places[name] = {
                 "at": at, "bytes": raw.numel(), "dtype": str(x.dtype).removeprefix("torch."), "shape": list(x.shape), "stride": list(x.stride()),
@@ -186,7 +213,7 @@ class Apart:
         message = {
             "arguments": [places.get(str(place), x) if isinstance(x, Tensor) else x for place, x in enumerate(request.arguments)],
             "keywords": {name: places[name] if isinstance(x, Tensor) else x for name, x in request.keywords.items()},
-            "cotangent": places.get("cotangent"), "wanted": list(request.wanted), "log_sum_exp": request.log_sum_exp, "free": at,
+            "cotangent": places.get("cotangent"), "wanted": list(request.wanted), "log_sum_exp": request.log_sum_exp, "free": at, "watched": self.watched,
         }  # fmt: skip
         return message, spans, at
 
@@ -218,7 +245,7 @@ class Apart:
             left = end - time.monotonic()
             ready = left > 0 and select.select([child.answers], [], [], left)[0]
             if not ready:
-                raise self._died(f"gave no answer within {timeout:g} s (it hangs, or is slower than --call-timeout)")
+                raise Late(str(self._died(f"gave no answer within {timeout:g} s (it hangs, or is slower than --call-timeout)")))
             part = os.read(child.answers, 2**16)
             if not part or len(line) > ANSWER:
                 raise self._died(self._ending(child) if not part else "wrote into the harness's own pipe")
@@ -260,6 +287,14 @@ class Apart:
 
     def _name(self) -> str:
         return f"{self.target.module}:{self.target.function}"
+
+
+def roomy(place: Path) -> bool:
+    """Whether a file of shared memory fits there (a container may have 64 MiB)."""
+    if not os.access(place, os.W_OK):
+        return False
+    free = os.statvfs(place)
+    return free.f_bavail * free.f_frsize >= SIZE
 
 
 def _drain(child: Child) -> None:

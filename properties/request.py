@@ -23,6 +23,10 @@ class SubjectDied(SubjectFailed):
     """Raised when a call hung, or took its process down."""
 
 
+class Undecided(Exception):
+    """Raised when an example cannot tell: the oracle's balls are too wide, or the subject was too slow once and not the second time."""
+
+
 class NotRun(Exception):
     """Raised when a law cannot be tried on this subject; the message says why."""
 
@@ -57,9 +61,10 @@ class Reply:
 
 
 class Runner(Protocol):
-    """Makes calls. `apart` says whether in a process of their own, `conduct` what any call so far did to that process."""
+    """Makes calls. `apart` says whether in a process of their own, `deaths` how many of them hung or took it down, `conduct` what any did to it."""
 
     apart: bool
+    deaths: int
     conduct: list[str]
 
     def run(self, request: Request) -> Reply:
@@ -72,6 +77,7 @@ class Here:
 
     implementation: Implementation
     apart: bool = field(default=False, init=False)
+    deaths: int = field(default=0, init=False)
     conduct: list[str] = field(default_factory=list, init=False)
 
     def run(self, request: Request) -> Reply:

@@ -15,13 +15,9 @@ from impl.variant import Implementation
 from properties import conventions, tolerance
 from properties.inputs import Inputs, plain
 from properties.oracle import Array, Balls
-from properties.request import LawBroken, NotRun, Reply, Request, Runner, SubjectDied, SubjectFailed
+from properties.request import LawBroken, NotRun, Reply, Request, Runner, SubjectDied, SubjectFailed, Undecided
 
 __all__ = ["LawBroken", "NotRun", "Subject", "SubjectDied", "SubjectFailed", "Undecided", "require", "same"]
-
-
-class Undecided(Exception):
-    """Raised when the oracle's balls are too wide to tell."""
 
 
 @dataclass(slots=True)
@@ -38,6 +34,8 @@ class Subject:
     calls: list[Request] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     targeted: set[str] = field(default_factory=set)
+    bounded: int = 0
+    unbounded: int = 0
 
     def __call__(self, x: Inputs) -> Tensor:
         """The output for `x`. Raises SubjectFailed if the implementation raises, LawBroken if dtype or shape are wrong."""
@@ -54,6 +52,7 @@ class Subject:
         output = conventions.output(returned, x, self.implementation.conventions)
         expect_shape(output, (*x.query.shape[:-1], x.value.shape[-1]), x.query.dtype)
         expect_shape(log_sum_exp, tuple(x.query.shape[:-1]), log_sum_exp.dtype)
+        log_sum_exp = conventions.ungrouped(log_sum_exp[..., None], x, self.implementation.conventions)[..., 0]
         return output, log_sum_exp
 
     def gradients(self, x: Inputs, *, mask: bool = False, of: tuple[int, ...] = (0, 1, 2)) -> tuple[Tensor, ...]:
@@ -70,6 +69,8 @@ class Subject:
         turned = tuple(conventions.gradient(g, place, x, ours) for place, g in zip(wanted, found, strict=True))
         for place, gradient in zip(of, turned, strict=False):
             expect_shape(gradient, tuple((x.query, x.key, x.value)[place].shape), x.query.dtype)
+        if mask and x.attn_mask is not None:
+            expect_shape(turned[-1], tuple(x.attn_mask.shape), x.attn_mask.dtype)
         return turned
 
     def call(self, *arguments: Any, **keywords: Any) -> Tensor:
@@ -82,6 +83,7 @@ class Subject:
         self.calls.append(request)
         reply = self.runner.run(request)
         self.replies.append(reply)
+        require(not reply.changed, f"changed in place: {', '.join(reply.changed)}, in a call {'for gradients' if request.wanted else 'for the output'}")
         require(len(reply.tensors) == count, f"returned {reply.returned or f'{len(reply.tensors)} tensors'}, expected {count} plain torch.Tensor")
         return reply.tensors
 
@@ -120,15 +122,19 @@ class Subject:
             return
         if radius is not None and (radius > bound / 2**10).any():
             raise Undecided(f"the oracle's balls are too wide for {what}")
-        if not np.isfinite(bound).all():  # the bound itself overflowed: it promises nothing there, and the coverage says so
+        open_ended = ~np.isfinite(bound)  # the bound itself overflowed: it promises nothing there, and the coverage says so
+        if open_ended.any():
             self.regimes["no bound"] += 1
             bound = np.where(np.isnan(bound), np.finfo(np.float64).max, bound)
+        self.unbounded += int(open_ended.sum())
+        self.bounded += int((~open_ended).sum())
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = np.where((error == 0) | np.isinf(bound), 0.0, error / bound)
         ratio = np.where(np.isnan(ratio), np.inf, ratio)  # no error that is not a number lies within any bound
         at = np.unravel_index(int(ratio.argmax()), ratio.shape)
         worst = float(ratio[at])
-        self.worst = max(worst, self.worst or 0.0)
+        if worst > 1 or not open_ended.all():
+            self.worst = max(worst, self.worst or 0.0)
         if worst > 1:
             shown = f": {detail(at)}" if detail else ""
             raise LawBroken(f"{what} at {tuple(map(int, at))} is off by {error[at]:.3e}, {worst:.3g} times its bound {bound[at]:.3e}{shown}\n  on {x}")

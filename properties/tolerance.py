@@ -21,7 +21,7 @@ SLACK = 1 + 2**-20  # the bounds are themselves computed in float64, in far fewe
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rounding:
     """The arithmetic of one call: unit roundoff, smallest normal and largest number of the accumulator; of the output and of the rounded weights,
-    unit roundoff and smallest subnormal number; relative error of exp."""
+    unit roundoff and smallest subnormal number (of the output the largest too); relative error of exp."""
 
     u: float
     tiny: float
@@ -33,6 +33,7 @@ class Rounding:
     exp: float
     declared: Arithmetic
     largest: float = np.inf
+    largest_out: float = np.inf
 
     def gamma(self, operations: float | Array) -> Array:
         """γ_k = k u / (1 − k u): the relative error of a product of k factors (1 + δ). Higham 2002, Lemma 3.1. Infinite, no promise, from k u = 1/2."""
@@ -60,14 +61,15 @@ def rounding(dtype: torch.dtype, declared: Arithmetic, *, as_float32: bool = Fal
     return Rounding(
         u=wide.eps / 2,
         tiny=wide.tiny,
-        u_out=own.eps / 2,
-        least_out=own.smallest_normal * own.eps,
+        u_out=inner.eps / 2,
+        least_out=inner.smallest_normal * inner.eps,
         u_weights=weights.eps / 2 if declared.weights == "input" else 0.0,
         least_weights=weights.smallest_normal * weights.eps if declared.weights == "input" else 0.0,
         u_saved=inner.eps / 2 if declared.saved_output == "input" else 0.0,
         exp=declared.exp_ulp * wide.eps,
         declared=declared,
         largest=wide.max,
+        largest_out=inner.max,
     )
 
 
@@ -239,7 +241,9 @@ def backward(problem: Problem, truth: Truth, arithmetic: Rounding, ahead: Forwar
     def rounded(off: Array, true: Array, times: int = 1) -> Array:
         """Rounded to the output dtype `times` times, then summed over the query heads that share a key head."""
         off = off + ((1 + a.u_out) ** times - 1) * (np.abs(true) + off) + times * (1 + a.u_out) ** times * a.least_out
-        return SLACK * (off if times == 1 else shared(off, problem))
+        if times == 1:
+            return SLACK * off
+        return SLACK * shared(np.where(np.abs(true) + off >= a.largest_out, np.inf, off), problem)  # a head's own gradient may overflow before it is added
 
     lost = ahead.overflow[..., None]
     spoilt = shared(np.where(lost, 1.0, 0.0), problem).max(-2, keepdims=True, initial=0) > 0  # key heads that such a row reads

@@ -38,13 +38,13 @@ class Child:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
-        self.arena = frombuffer(mmap.mmap(options["arena"], options["size"]), dtype=torch.uint8)
+        self.memory = mmap.mmap(options["arena"], options["size"])
+        self.arena = frombuffer(self.memory, dtype=torch.uint8)
         self.out = os.fdopen(options["answer"], "w", buffering=1)
         self.requests = os.fdopen(options["ask"], "r")
         self.pid = os.getpid()
         self.surroundings = Surroundings()
-        self.state = global_state()
-        self.waited = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.at_import: list[str] = []
 
     def load(self) -> dict[str, Any]:
         """Import the function; what is known of it before the first call."""
@@ -61,17 +61,23 @@ class Child:
         if not callable(self.function):
             raise TypeError(f"{module}:{name} is {type(self.function).__name__}, not a function")
         self.framework = FRAMEWORKS[framework](self.options["device"])
+        self.at_import = [f"replaced {name} when it was imported" for name in self.surroundings.replaced()[:3]]
+        self.surroundings = Surroundings()  # what it did when it was imported is not held against a call
+        self.state, self.waited = global_state(), resource.getrusage(resource.RUSAGE_CHILDREN)
         return {
             "parameters": parameters(self.function),
             "declared": plain_declaration(declared) if declared else None,
             "log_sum_exp": self.log_sum_exp is not None,
+            "versions": {"torch": torch.__version__, "python": ".".join(map(str, sys.version_info[:2]))},
             "document": (inspect.getdoc(self.function) or "").partition("\n")[0][:200],
         }
 
     def serve(self) -> None:
         """Answer requests until the pipe is closed."""
         for line in self.requests:
-            answer = self.answer(json.loads(line))
+            request = json.loads(line)
+            answer = self.answer(request)
+            answer["conduct"] = self.conduct() if request["watched"] else []
             if os.getpid() != self.pid:  # the function forked, and this is the other one
                 os._exit(0)
             self.out.write(json.dumps(answer) + "\n")
@@ -80,7 +86,7 @@ class Child:
         try:
             results = self.framework.called(self, request)
         except BaseException as error:
-            return {"raised": type(error).__name__, "message": said(error), "where": where(error), "conduct": self.conduct()}
+            return {"raised": type(error).__name__, "message": said(error), "where": where(error)}
         try:
             stored, free = [], int(request["free"])
             for x in results:
@@ -88,8 +94,8 @@ class Child:
                 free += -(-described.get("bytes", 0) // 64) * 64
                 stored.append(described)
         except BaseException as error:
-            return {"raised": type(error).__name__, "message": f"reading what it returned: {said(error)}", "where": "", "conduct": self.conduct()}
-        return {"tensors": stored, "conduct": self.conduct()}
+            return {"raised": type(error).__name__, "message": f"reading what it returned: {said(error)}", "where": ""}
+        return {"tensors": stored}
 
     def stored(self, x: Any, at: int) -> dict[str, Any]:
         """Put one result into shared memory, and describe it; anything but a plain strided tensor of a float dtype is only described."""
@@ -108,7 +114,8 @@ class Child:
     def tensor(self, x: dict[str, Any]) -> Any:
         """An argument: a view of shared memory with the caller's strides, or of a copy on another device."""
         count, dtype = int(x["bytes"]), DTYPES[x["dtype"]]
-        raw = self.arena[x["at"] : x["at"] + count]
+        # a tensor of its own, so that a write into one argument does not look to autograd like a write into all
+        raw = frombuffer(self.memory, dtype=torch.uint8, offset=x["at"], count=count) if count else torch.empty(0, dtype=torch.uint8)
         if self.framework.device != "cpu":
             raw = raw.to(self.framework.device)
             self.framework.copies.append((x["at"], raw))
@@ -118,7 +125,7 @@ class Child:
 
     def conduct(self) -> list[str]:
         """What the call did to its process."""
-        found = [f"replaced {name}" for name in self.surroundings.replaced()[:3]]
+        found = [*self.at_import, *(f"replaced {name}" for name in self.surroundings.replaced()[:3])]
         now = global_state()
         found += [f"changed {name} from {self.state[name]} to {now[name]}" for name in now if now[name] != self.state[name]]
         children = stopped_children()
@@ -246,11 +253,12 @@ def imported(module: str) -> Any:
     path = Path(module)
     if module.endswith(".py"):
         sys.path.insert(0, str(path.resolve().parent))
-        spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+        name = f"judged_{path.stem}"  # a file may be called random.py
+        spec = importlib.util.spec_from_file_location(name, path.resolve())
         assert spec is not None
         assert spec.loader is not None
         loaded = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = loaded
+        sys.modules[name] = loaded
         spec.loader.exec_module(loaded)
         return loaded
     return importlib.import_module(module)

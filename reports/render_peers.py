@@ -55,7 +55,8 @@ def _section(peer: Peer) -> list[str]:
     about = peer.about
     declared = "; ".join(f"{name} {code(str(about[name]))}" for name in ("limits", "convention", "arithmetic") if about[name])
     facts = f"{plain(str(about['package']))} {plain(str(about['version']))}, called as in {code(str(about['impl']))}. {_sentence(about['states'])}"
-    parts = [f"{anchor(slug(peer.name))}\n\n## {peer.name}", f"{facts} ({link('documentation', str(about['documents']))}.) Declared: {declared or 'nothing, so the defaults of torch'}."]
+    parts = [f"{anchor(slug(peer.name))}\n\n## {peer.name}"]
+    parts += [f"{facts} ({link('documentation', str(about['documents']))}.) Declared: {declared or 'nothing, so the defaults of torch'}."]
     if "failed" in peer.found:
         return [*parts, f"It could not be judged: {plain(str(peer.found['failed']))}"]
     if not peer.broken:

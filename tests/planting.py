@@ -184,10 +184,15 @@ def examined(mutant: Mutant) -> dict[str, Any]:
     if mutant.of_theorem:
         return row | {"breaks": [claim for claim in mutant.breaks if theorem_broken(mutant, claim)], "seeds": list(SEEDS)}
     implementation = mutated_implementation(mutant)
-    laws = [law for law in LAWS.values() if law.on in implementation.variant.traits]
+    laws = laws_here(implementation)
     if mutant.control:
         return {"name": mutant.name, "why": mutant.why, "accused_by": accusers(implementation, laws, EXAMPLES["ci"])}
     return row | {"kills": killers(mutant, implementation, laws), "seeds": list(SEEDS)}
+
+
+def laws_here(implementation: Implementation) -> list[Law]:
+    """The laws of the implementation's traits; those that watch a process of the subject's own are shown to bite by the adversaries of tests/subjects."""
+    return [law for law in LAWS.values() if law.on in implementation.variant.traits and not law.apart]
 
 
 def killers(mutant: Mutant, implementation: Implementation, laws: list[Law]) -> list[str]:
@@ -202,14 +207,14 @@ def killers(mutant: Mutant, implementation: Implementation, laws: list[Law]) -> 
 
 def accusers(implementation: Implementation, laws: list[Law], examples: int) -> list[str]:
     """The laws that find fault with an implementation, or fail on it."""
-    return [law.id for law in laws if law.run(implementation, examples).outcome not in (Outcome.HELD, Outcome.NOT_RUN)]
+    return [law.id for law in laws if law.run(implementation, examples).outcome not in (Outcome.HELD, Outcome.NOT_RUN, Outcome.SWITCHED_OFF)]
 
 
 def show_every_law(rows: list[dict[str, Any]]) -> None:
     """Add to `rows` one kill for each law that came too late to kill anything: the first mutant that it notices under every seed."""
     load_checks()
     by_name = {mutant.name: mutant for mutant in mutants()}
-    for law in (law for name, law in LAWS.items() if name not in {kill for row in rows for kill in row.get("kills", ())}):
+    for law in (law for name, law in LAWS.items() if not law.apart and name not in {kill for row in rows for kill in row.get("kills", ())}):
         for row in (row for row in rows if "kills" in row):
             mutant = by_name[row["name"]]
             implementation = mutated_implementation(mutant)

@@ -1,10 +1,16 @@
 """jax: jax.nn.dot_product_attention, implementation "xla"."""
 
+import os
+from functools import partial
+
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compiles faster
+
 import jax
 
 jax.config.update("jax_enable_x64", True)
 
 
+@partial(jax.jit, static_argnames=("is_causal", "scale", "enable_gqa"))
 def attention(
     query: jax.Array,
     key: jax.Array,

@@ -1,8 +1,10 @@
 """keras: ops.dot_product_attention on its JAX backend."""
 
 import os
+from functools import partial
 
 os.environ["KERAS_BACKEND"] = "jax"
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # compiles faster
 
 import jax
 from keras import ops
@@ -10,6 +12,7 @@ from keras import ops
 jax.config.update("jax_enable_x64", True)
 
 
+@partial(jax.jit, static_argnames=("is_causal", "scale", "enable_gqa"))
 def attention(
     query: jax.Array,
     key: jax.Array,

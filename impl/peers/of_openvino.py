@@ -3,7 +3,7 @@
 Left alone, the plugin computes in bfloat16 on processors that have it, whatever the inputs' dtype, as its documentation says.
 """
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import openvino
@@ -12,7 +12,7 @@ from openvino import opset13
 Array = np.ndarray
 
 
-@cache
+@lru_cache(maxsize=3)  # each model keeps what it made for every shape
 def compiled(axes: int, dtype: str, mask: tuple[str, int] | None, is_causal: bool, scale: float | None) -> openvino.CompiledModel:
     """A model of the one operation, of dynamic shapes."""
     inputs = [opset13.parameter([-1] * axes, np.dtype(dtype)) for _ in range(3)]
