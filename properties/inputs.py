@@ -175,13 +175,16 @@ def draw_sizes(draw: st.DrawFn, limits: Limits, pick: Any) -> tuple[int, int]:
     if not limits.long:
         n = pick("n", lengths + empty)
         return n, pick("m", lengths + empty) if limits.unequal_lengths else n
-    short = [x for x in lengths if x < SHORT] or lengths[:2]
+    short = [x for x in lengths if x < SHORT] or lengths[:1]
     middle = [x for x in lengths if SHORT <= x < max(MIDDLE, 2 * limits.multiple)]
     long, longest = [x for x in lengths if SHORT <= x < LONG], [x for x in lengths if x >= LONG]
+    if short[0] >= SHORT:  # no axis is short: the other one is not long either
+        long, longest = [x for x in long if x <= 3 * short[0]], []
     reach = pick("reach", ("short",) * 9 + ("many keys", "many queries", "both")) if middle and long else "short"
     if reach == "short" or not (reach == "both" or limits.unequal_lengths):
-        n = pick("n", short + empty)
-        return n, pick("m", short + empty) if limits.unequal_lengths else n
+        options = short * max(1, 8 // len(short)) + empty  # an empty axis now and then
+        n = pick("n", options)
+        return n, pick("m", options) if limits.unequal_lengths else n
     if reach == "both":
         n = pick("n", middle)
         return n, pick("m", middle) if limits.unequal_lengths else n
