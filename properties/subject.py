@@ -126,8 +126,6 @@ class Subject:
         if open_ended.any():
             self.regimes["no bound"] += 1
             bound = np.where(np.isnan(bound), np.finfo(np.float64).max, bound)
-        self.unbounded += int(open_ended.sum())
-        self.bounded += int((~open_ended).sum())
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = np.where((error == 0) | np.isinf(bound), 0.0, error / bound)
         ratio = np.where(np.isnan(ratio), np.inf, ratio)  # no error that is not a number lies within any bound

@@ -28,7 +28,10 @@ def bounded(subject: Subject, x: Inputs, *, gradients: bool = False) -> tuple[or
     posed = problem(x, gradients=gradients)
     truth = oracle.attention(posed)
     arithmetic = subject.rounding(x.query.dtype)
-    return posed, truth, arithmetic, tolerance.forward(posed, truth, arithmetic)
+    ahead = tolerance.forward(posed, truth, arithmetic)
+    subject.unbounded += int(ahead.idle.sum())
+    subject.bounded += int((~ahead.idle).sum())
+    return posed, truth, arithmetic, ahead
 
 
 @law("softmax.weighted-average", "rounding.output", on=Trait.DOT_PRODUCT, draw=dense)

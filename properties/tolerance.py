@@ -77,7 +77,8 @@ def rounding(dtype: torch.dtype, declared: Arithmetic, *, as_float32: bool = Fal
 class Forward:
     """Bounds on the error of output [B, H, N, E] and log-sum-exp [B, H, N], and what backward needs: the error of the output that it reads
     [B, H, N, E], by how much a weight may grow (relative error times weight) as backward rebuilds it [B, H, N, M], a weight's absolute
-    error by underflow [B, H, N, 1], and the rows whose scores may overflow the accumulator [B, H, N], about which nothing is promised."""
+    error by underflow [B, H, N, 1], the rows whose scores may overflow the accumulator [B, H, N], about which nothing is promised, and those that are
+    bounded by the values' range at most [B, H, N]: about the weights, nothing is promised there either."""
 
     output: Array
     log_sum_exp: Array
@@ -85,6 +86,7 @@ class Forward:
     gained: Array
     underflow: Array
     overflow: npt.NDArray[np.bool_]
+    idle: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +184,7 @@ def forward(problem: Problem, truth: Truth, arithmetic: Rounding, moved: tuple[A
         output=np.where(overflow[..., None], np.inf, SLACK * (unrounded + a.u_out * (o + unrounded) + a.least_out)),
         log_sum_exp=np.where(overflow, np.inf, SLACK * log_sum_exp),
         overflow=overflow,
+        idle=overflow | ~(gain.sum(-1) < 1),
         saved=unrounded + a.u_saved * (o + unrounded) + (a.least_out if a.u_saved else 0.0),
         gained=grown(truth, np.where(seen, rebuilt, 0)),
         underflow=np.full((*p.shape[:-1], 1), lost),

@@ -165,3 +165,56 @@ def test_the_recipe_for_continuous_integration_uses_options_that_exist() -> None
     done = pytest_command(*words[2:])
     assert "could not be imported: ModuleNotFoundError: No module named 'your_package'" in said(done)  # all else was read
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(("function", "status"), [("tests/subjects/adversaries.py:zero", 1), (f"{HONEST}:narrow", 0)])
+def test_several_workers_come_to_the_same_verdict(function: str, status: int, tmp_path: Path) -> None:
+    said_by_it = ["--limits", "axes=4,dtypes=float32,d=16+32,dv=dk,strides=rows,n-max=9,grad=no", "--convention", "mask+causal=error"]
+    done = pytest_command("--impl", function, *said_by_it, "--budget", "400", "-n", "2", "--report", str(tmp_path))
+    assert done.returncode == status, said(done)
+    (report,) = tmp_path.glob("*.json")
+    assert len(json.loads(report.read_text())["laws"]) > 30
+
+
+def test_a_bound_that_promises_nothing_decides_nothing(tmp_path: Path) -> None:
+    """In bfloat16 arithmetic throughout, a product over 256 features has no error bound: even the mean of the values would lie within it."""
+    said_by_it = ["--arithmetic", "accumulate=input", "--limits", "dtypes=bfloat16,d=256,n-max=3,mask=none,causal=no"]
+    done = pytest_command("--impl", "tests/subjects/adversaries.py:mean_of_values", *said_by_it, "--report", str(tmp_path))
+    assert done.returncode != 0, said(done)
+    assert "promises nothing about most of what was compared" in said(done)
+
+
+def test_a_file_that_declares_itself_is_tried_on_long_inputs_too(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom attention_ledger import Implementation, Limits\n"
+        "def f(query, key, value):\n    key, value = key[..., :12, :], value[..., :12, :]\n    w = torch.softmax(query @ key.mT / query.shape[-1] ** 0.5, -1)\n"
+        "    return w @ value\n"
+        "mine = Implementation(variant='scaled-dot-product', name='forgetful', call=f, limits=Limits(dtypes=('float64',), gradients=False))\n"
+    )
+    done = pytest_command("--impl", "mine.py:mine", "--report", "out", "--budget", "400", "-k", "lie_within", cwd=tmp_path)
+    assert done.returncode == 1, said(done)
+    judged = json.loads((tmp_path / "out" / "forgetful.json").read_text())
+    (broken,) = [law for law in judged["laws"] if law["outcome"] == "refuted"]
+    again = subprocess.run([sys.executable, "-c", broken["counterexample"]], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "tensor(" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "status"),
+    [
+        ("import subprocess\nsubprocess.run(['true'])\ndef f(query, key, value):\n    return right(query, key, value)\n", [], 0),
+        (START_A_CHILD := "import subprocess\ndef f(query, key, value):\n    subprocess.run(['true'])\n    return right(query, key, value)\n", [], 1),
+        (START_A_CHILD, ["--convention", "process=any"], 0),
+        ("import torch\ntorch.softmax = lambda *a, **k: None\ndef f(query, key, value):\n    return right(query, key, value)\n", [], 1),
+    ],
+    ids=["a process at import", "a process in a call", "a process as declared", "a patch at import"],
+)
+def test_what_a_function_does_to_its_process(body: str, options: list[str], status: int, tmp_path: Path) -> None:
+    right = "def right(q, k, v):\n    import torch\n    w = (q @ k.mT / q.shape[-1] ** 0.5).exp()\n    return w / w.sum(-1, keepdim=True) @ v\n"
+    (tmp_path / "mine.py").write_text(right + body)
+    selected = "n-max=3,dtypes=float64,grad=no,empty=no,axes=4,strides=contiguous,d=2"
+    done = pytest_command("--impl", "mine.py:f", "--limits", selected, *options, "-k", "leaves_its_process", "--report", "out", cwd=tmp_path)
+    judged = json.loads((tmp_path / "out" / "mine.f.json").read_text())
+    (law,) = [law for law in judged["laws"] if law["law"] == "a call leaves its process as it was"]
+    assert law["outcome"] == {0: "switched off" if options else "held", 1: "refuted"}[status], said(done)

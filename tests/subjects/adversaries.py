@@ -631,6 +631,29 @@ def raises_on_masks(
     return _right(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
 
 
+class _TriplesTheQuery(torch.autograd.Function):
+    """The identity, whose backward writes into a tensor that it kept."""
+
+    @staticmethod
+    def forward(ctx: Any, output: T, query: T) -> T:
+        ctx.query = query
+        return output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: T) -> tuple[T | None, ...]:
+        if all(step for step in ctx.query.stride()):
+            ctx.query.data.mul_(3)
+        return cotangents[0], None
+
+
+def edits_in_the_backward(
+    query: T, key: T, value: T, attn_mask: M = None, dropout_p: float = 0.0, is_causal: bool = False, scale: S = None, enable_gqa: bool = False
+) -> T:
+    """Triples the query, but only as gradients are taken."""
+    output: T = _TriplesTheQuery.apply(_right(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa), query)  # type: ignore[no-untyped-call]
+    return output
+
+
 VIOLATES = "violates"
 UNJUDGED = "cannot be judged"
 CONFORMS = "conforms"
@@ -662,6 +685,7 @@ _FINDINGS: dict[str, tuple[str, str]] = {
     "gradient_keeps_its_sign_only": (VIOLATES, "gradient"),
     "edits_in_place": (VIOLATES, "changed in place"),
     "edits_in_place_and_restores": (VIOLATES, "changed in place"),
+    "edits_in_the_backward": (VIOLATES, "changed in place"),
     "edits_the_mask_in_place": (VIOLATES, "changed in place"),
     "monkeypatches": (VIOLATES, "replaced torch."),
     "patches_the_tensor_class": (VIOLATES, "replaced torch.Tensor"),
