@@ -26,6 +26,11 @@ def of_law(name: str) -> str:
     return digest_of(tuple(roots("", DERIVATION, name)))
 
 
+def of_laws() -> str:
+    """The digest of every law, which peers are judged by."""
+    return digest_of(tuple(path for path in sorted((ROOT / "properties").glob("test_*.py")) if not path.stem.endswith(("_exact", "_derivations"))))
+
+
 def roots(law: str, subject: str, claim: str) -> list[Path]:
     """The files where a check begins: the law's and the subject's, or the claim's topic."""
     topic = ROOT / "theorems" / f"{claim.partition('.')[0].replace('-', '_')}.py"

@@ -123,7 +123,7 @@ def judged(peer: Peer) -> dict[str, Any]:
             return {"failed": (done.stderr or done.stdout).strip().splitlines()[-1][:500] if (done.stderr or done.stdout).strip() else "nothing was said"}
         judgement = json.loads(report.read_text(encoding="utf-8"))
     laws = [{name: law[name] for name in ("law", "claims", "outcome", "examples", "worst_over_bound", "detail")} for law in judgement["laws"]]
-    return {name: judgement[name] for name in ("verdict", "environment", "seed")} | {"laws": laws, "checks": laws_digest()}
+    return {name: judgement[name] for name in ("verdict", "environment", "seed")} | {"laws": laws, "checks": digest.of_laws()}
 
 
 def about(peer: Peer) -> dict[str, Any]:
@@ -146,11 +146,6 @@ def reproduced(peer: Peer, deviation: Deviation, folder: str) -> str:
 def surroundings(home: str) -> dict[str, str]:
     """The environment of a run: a scratch home for the packages' caches, and one thread."""
     return os.environ | {"HOME": home, "OMP_NUM_THREADS": "1", "TRITON_INTERPRET": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
-
-
-def laws_digest() -> str:
-    """Which laws, inputs and bounds the peers were judged by."""
-    return digest.digest_of(tuple(sorted((ROOT / "properties").glob("test_*.py"))))
 
 
 def kept() -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Child:
         self.pid = os.getpid()
         self.surroundings = Surroundings()
         self.at_import: list[str] = []
+        self.calls = 0
 
     def load(self) -> dict[str, Any]:
         """Import the function; what is known of it before the first call."""
@@ -128,9 +129,11 @@ class Child:
         found = [*self.at_import, *(f"replaced {name}" for name in self.surroundings.replaced()[:3])]
         now = global_state()
         found += [f"changed {name} from {self.state[name]} to {now[name]}" for name in now if now[name] != self.state[name]]
+        self.calls += 1
         children = stopped_children()
         waited = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if children or (waited.ru_maxrss, waited.ru_utime, waited.ru_stime) != (self.waited.ru_maxrss, self.waited.ru_utime, self.waited.ru_stime):
+        ended = (waited.ru_maxrss, waited.ru_utime, waited.ru_stime) != (self.waited.ru_maxrss, self.waited.ru_utime, self.waited.ru_stime)
+        if children or (ended and self.calls > 1):  # the first call may import what the module has not, and ask a process or two about the machine
             found.append("started a process")
         self.waited = resource.getrusage(resource.RUSAGE_CHILDREN)
         return found

@@ -15,4 +15,4 @@ except ValueError as error:  # the ledger itself is malformed, which theorems sa
     sys.exit(2)
 
 if __name__ == "__main__":
-    sys.exit(main(of_row=digest.of, of_law=digest.of_law))
+    sys.exit(main(of_row=digest.of, of_law=digest.of_law, of_peers=digest.of_laws))

@@ -42,6 +42,7 @@ class Book:
     sources: Mapping[str, Source]
     version: str
     peers: tuple[Peer, ...] = ()
+    laws: str = ""  # the digest of the laws by which peers would be judged today
 
     @property
     def topics(self) -> dict[str, list[Claim]]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -34,12 +35,13 @@ def main(
     *,
     of_row: Callable[[Evidence], str],
     of_law: Callable[[str], str],
+    of_peers: Callable[[], str],
     claims: Mapping[str, Claim] = CLAIMS,
 ) -> int:
-    """Run the command and return its exit status. `of_row` and `of_law` give the digests that a run of properties would write today."""
+    """Run the command and return its exit status. `of_row`, `of_law` and `of_peers` give the digests that a run would write today."""
     options = _parser().parse_args(arguments)
     try:
-        book = _book(options.evidence, claims, of_row, of_law)
+        book = replace(_book(options.evidence, claims, of_row, of_law), laws=of_peers())
     except BadEvidence as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return BAD_INPUT

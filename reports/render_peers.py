@@ -34,7 +34,7 @@ def peers_page(book: Book) -> str:
             f"{len(judged)} callables of {len(packages)} packages; {counted or 'no deviation'}.",
             OPENING,
             table(["callable", "package", "verdict", " laws kept", " broken", " not tried", "deviations"], [_row(peer) for peer in judged]),
-            *(part for peer in judged for part in _section(peer)),
+            *(part for peer in judged for part in _section(peer, book.laws)),
             "## To repeat it",
             "`make peers` sets up the environments (several gigabytes) and judges all of them; `python -m properties.peers NAME` judges one.",
         ]
@@ -51,7 +51,7 @@ def _row(peer: Peer) -> list[str]:
     return [link(code(peer.name), f"peers.md#{slug(peer.name)}"), package, verdict, str(outcomes["held"]), str(outcomes["refuted"]), str(tried), said]
 
 
-def _section(peer: Peer) -> list[str]:
+def _section(peer: Peer, laws: str) -> list[str]:
     about = peer.about
     declared = "; ".join(f"{name} {code(str(about[name]))}" for name in ("limits", "convention", "arithmetic") if about[name])
     facts = f"{plain(str(about['package']))} {plain(str(about['version']))}, called as in {code(str(about['impl']))}. {_sentence(about['states'])}"
@@ -59,6 +59,8 @@ def _section(peer: Peer) -> list[str]:
     parts += [f"{facts} ({link('documentation', str(about['documents']))}.) Declared: {declared or 'nothing, so the defaults of torch'}."]
     if "failed" in peer.found:
         return [*parts, f"It could not be judged: {plain(str(peer.found['failed']))}"]
+    if peer.found.get("checks") != laws:
+        parts.append("*Judged by an earlier version of the laws.*")
     if not peer.broken:
         tried = sum(int(law["examples"]) for law in peer.laws)
         parts.append(f"No law was broken, on {tried} examples.")

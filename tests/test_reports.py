@@ -31,7 +31,7 @@ GOLDEN = ROOT / "tests" / "golden"
 
 
 def book(folder: Path = GOLDEN / "evidence", claims: Mapping[str, Claim] = toy.CLAIMS) -> Book:
-    return bound(
+    bare = bound(
         claims,
         evidence_in(folder, claims),
         mutants_in(folder, claims),
@@ -44,6 +44,7 @@ def book(folder: Path = GOLDEN / "evidence", claims: Mapping[str, Claim] = toy.C
         version="1.2.3",
         judged=tuple(peers.read(folder / peers.FILE)),
     )
+    return replace(bare, laws="now")
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> int:
-    return main([str(x) for x in arguments], of_row=lambda row: "now", of_law=lambda law: "now", claims=toy.CLAIMS)
+    return main([str(x) for x in arguments], of_row=lambda row: "now", of_law=lambda law: "now", of_peers=lambda: "now", claims=toy.CLAIMS)
 
 
 @pytest.mark.parametrize("path", sorted(pages(book())))
