@@ -86,7 +86,7 @@ def table(judged: Judgement) -> list[str]:
     lines = [f"{'law':{width}}  {'outcome':12} {'examples':>8}  worst error/bound"]
     for f in judged.findings:
         why = f.detail if f.outcome in (Outcome.NOT_RUN, Outcome.SWITCHED_OFF, Outcome.UNDECIDED, Outcome.ERROR) else ""
-        lines.append(f"{f.law:{width}}  {shown(f.outcome):12} {f.examples:>8}  {number(f.worst) or why}".rstrip())
+        lines.append(f"{f.law:{width}}  {shown(f.outcome):12} {f.examples:>8}  {number(f.worst)} {why}".rstrip())
     return lines
 
 

@@ -147,8 +147,8 @@ def mutated_claims(mutant: Mutant) -> dict[str, Claim]:
     return {claim.id: claim for claim in vars(topic).values() if isinstance(claim, Claim)}
 
 
-def noticed_by(mutant: Mutant, law: Law, implementation: Implementation, seed: int) -> bool:
-    return law.run(implementation, EXAMPLES["ci"], seed=seed, shrink=False).outcome is Outcome.REFUTED
+def noticed_by(law: Law, implementation: Implementation, seed: int, examples: int = EXAMPLES["ci"]) -> bool:
+    return law.run(implementation, examples, seed=seed, shrink=False).outcome is Outcome.REFUTED
 
 
 def theorem_broken(mutant: Mutant, claim_id: str) -> bool:
@@ -200,7 +200,7 @@ def killers(mutant: Mutant, implementation: Implementation, laws: list[Law]) -> 
     start = sum(mutant.name.encode()) % len(laws)
     found: list[str] = []
     for law in laws[start:] + laws[:start]:
-        if len(found) < ENOUGH and all(noticed_by(mutant, law, implementation, seed) for seed in SEEDS):
+        if len(found) < ENOUGH and all(noticed_by(law, implementation, seed) for seed in SEEDS):
             found.append(law.id)
     return found
 
@@ -218,7 +218,7 @@ def show_every_law(rows: list[dict[str, Any]]) -> None:
         for row in (row for row in rows if "kills" in row):
             mutant = by_name[row["name"]]
             implementation = mutated_implementation(mutant)
-            if law.on in implementation.variant.traits and all(noticed_by(mutant, law, implementation, seed) for seed in SEEDS):
+            if law.on in implementation.variant.traits and all(noticed_by(law, implementation, seed) for seed in SEEDS):
                 row["kills"].append(law.id)
                 break
 

@@ -15,6 +15,7 @@ TELLING = (  # tried first on bugs
     "outputs lie within the bound", "gradients lie within the bound", "a mask beside the causal flag counts or is refused",
     "the gradient of an additive mask lies within the bound", "each sequence and head is computed alone", "no key after a row touches it",
 )  # fmt: skip
+CONDUCT = ("a call leaves its process as it was", "a call changes nothing and owns what it returns")  # tried first on adversaries
 # No law says anything of dropout yet.
 LET_THROUGH = {"a37_dropout_not_compensated": "no law speaks of dropout"}
 
@@ -23,7 +24,7 @@ def found(name: str, word: str) -> list[str]:
     """Broken laws in words, up to the first that mentions `word`."""
     seen = []
     with judge("adversaries", name) as held:
-        for law, observed in tried(held, EXAMPLES):
+        for law, observed in tried(held, EXAMPLES, CONDUCT):
             if observed.outcome is Outcome.REFUTED:
                 seen.append(f"{law.title}: {observed.detail}")
                 if word in seen[-1]:
@@ -47,7 +48,9 @@ def test_a_function_that_never_answers_cannot_be_judged(name: str) -> None:
 @pytest.mark.parametrize("name", HONEST.DECLARED)
 def test_a_right_function_is_not_accused(name: str) -> None:
     with judge("honest", name, HONEST.DECLARED[name]) as held:
-        accused = [f"{law.title}: {observed.outcome.value}: {observed.detail}" for law, observed in tried(held, ENOUGH) if observed.outcome not in QUIET]
+        found = [(law, observed) for law, observed in tried(held, ENOUGH) if observed.outcome not in QUIET]
+    # half precision throughout has no error bound for long sums: undecided, which accuses nobody
+    accused = [f"{law.title}: {observed.outcome.value}: {observed.detail}" for law, observed in found if "promises nothing" not in observed.detail]
     assert not accused, f"{name} ({HONEST.DECLARED[name] or 'nothing declared'}) is accused: {accused}"
 
 
