@@ -64,12 +64,6 @@ def masks(text: str) -> dict[str, Any]:
     return {"masks": tuple(dict.fromkeys(("none", *text.split("+"))))}
 
 
-def longest(text: str) -> dict[str, Any]:
-    if int(text) < 1:
-        raise ValueError(text)
-    return {"max_length": int(text)}
-
-
 def layout(text: str) -> dict[str, Any]:
     into, arrow, out = text.partition("->")
     if not arrow or {into, out} - set(LAYOUTS):
@@ -113,7 +107,7 @@ LIMITS = {
     "dv": one_of("unequal_widths", {"any": True, "dk": False}, "the values' width: any, or that of the keys"),
     "nk": one_of("unequal_lengths", {"any": True, "nq": False}, "the number of keys: any, or that of the queries"),
     "n-multiple": count("multiple", "lengths are multiples of this"),
-    "n-max": Key(longest, "a number from 1", "the longest length to be tried (default 4097)"),
+    "n-max": count("max_length", "the longest length to be tried (default 4097)"),
     "d": Key(widths, "16+32+64", "the only head widths"),
     "dtypes": several("dtypes", same(*DTYPES), "dtypes of query, key and value"),
     "grad": one_of("gradients", YES, "has gradients"),

@@ -82,7 +82,6 @@ class Apart:
 
     target: Target
     apart: bool = field(default=True, init=False)
-    answered: int = field(default=0, init=False)
     deaths: int = field(default=0, init=False)
     conduct: list[str] = field(default_factory=list, init=False)
     watched: bool = field(default=True, init=False)
@@ -171,7 +170,6 @@ class Apart:
         if "raised" in answer:
             at = f" ({answer.get('where')})" if answer.get("where") else ""
             raise SubjectFailed(f"raised {answer['raised']}: {answer.get('message', '')}{at}")
-        self.answered += 1
         try:
             return self._reply(answer, changed)
         except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:

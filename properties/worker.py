@@ -142,8 +142,6 @@ class Child:
 class Torch:
     """Hands tensors over as they are."""
 
-    name = "torch"
-
     def __init__(self, device: str) -> None:
         self.device = device
         self.copies: list[tuple[int, Any]] = []
@@ -164,7 +162,11 @@ class Torch:
         return results
 
     def handed(self, child: Child, x: Any) -> Any:
-        return child.tensor(x) if isinstance(x, dict) else x
+        return self.array(child.tensor(x)) if isinstance(x, dict) else x
+
+    def array(self, x: Any) -> Any:
+        """A tensor as what the function takes."""
+        return x
 
     def gradients(self, child: Child, function: Any, arguments: list[Any], keywords: dict[str, Any], request: dict[str, Any]) -> tuple[Any, ...]:
         wanted = [(arguments if isinstance(place, int) else keywords)[place] for place in request["wanted"]]
@@ -191,11 +193,6 @@ class Torch:
 class Numpy(Torch):
     """Hands arrays over by DLPack; has no gradient."""
 
-    name = "numpy"
-
-    def handed(self, child: Child, x: Any) -> Any:
-        return self.array(child.tensor(x)) if isinstance(x, dict) else x
-
     def array(self, x: Any) -> Any:
         import numpy
 
@@ -211,11 +208,6 @@ class Numpy(Torch):
 
 class Jax(Torch):
     """Hands arrays over by DLPack; gradients by jax.vjp."""
-
-    name = "jax"
-
-    def handed(self, child: Child, x: Any) -> Any:
-        return self.array(child.tensor(x)) if isinstance(x, dict) else x
 
     def array(self, x: Any) -> Any:
         import jax
@@ -252,10 +244,9 @@ FRAMEWORKS = {"torch": Torch, "numpy": Numpy, "jax": Jax}
 
 
 def imported(module: str) -> Any:
-    """A module by name, or a file by its path, whose folder then comes first on the path."""
+    """A module by name, or a file by its path."""
     path = Path(module)
     if module.endswith(".py"):
-        sys.path.insert(0, str(path.resolve().parent))
         name = f"judged_{path.stem}"  # a file may be called random.py
         spec = importlib.util.spec_from_file_location(name, path.resolve())
         assert spec is not None

@@ -28,6 +28,7 @@ import torch
 from impl.variant import Implementation
 from properties import digest, search
 from properties.evidence import write_text
+from properties.judging import load_laws
 from properties.verifies import EXAMPLES, LAWS, Law
 from reports.mutants import FILE, SCHEMA
 from theorems.claim import Claim
@@ -173,8 +174,7 @@ def derivation_fails(claim: Claim) -> bool:
 def load_checks() -> None:
     """Import every property module, so that LAWS and SEARCHES are complete."""
     torch.set_num_threads(1)
-    for path in sorted((ROOT / "properties").glob("test_*.py")):
-        importlib.import_module(f"properties.{path.stem}")
+    load_laws()
 
 
 def examined(mutant: Mutant) -> dict[str, Any]:
