@@ -36,7 +36,7 @@ class Limits:
     `unequal_lengths`: M may differ from N; `unequal_widths`: E from D; `zero_length`: any of B, N, M may be 0; `multiple`: N and M are multiples
     of it; `widths`: the only head widths D and E (None: any); `leading_axes`: [N, D] and [H, N, D] tensors too; `strides`: "any", "rows" (the last
     axis is contiguous) or "contiguous". `edges` are tile sizes: lengths are also drawn at each edge and one either side of it. `max_length` bounds
-    both lengths in tests; `long` draws one long axis now and then.
+    both lengths in tests, `max_heads` the sequences times their query heads; `long` draws one long axis now and then.
     """
 
     dtypes: tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
@@ -56,6 +56,7 @@ class Limits:
     strides: str = "any"
     edges: tuple[int, ...] = ()
     max_length: int = 9
+    max_heads: int = 18
     long: bool = False
 
 
@@ -129,7 +130,8 @@ class Implementation:
 
     `log_sum_exp` returns (output, log-sum-exp) where the implementation can; `missing` says why this machine cannot run it ("needs CUDA"),
     or None. `ours` is False for a stranger, whose violations are shown and fail nothing.
-    `lacks` names the parameters of the variant's signature that `call` does not have.
+    `lacks` names the parameters of the variant's signature that `call` does not have. `share` is the part of a profile's examples that each law is
+    tried on, for what is slow to run. `triton` says that its kernels are Triton's, so that every access to memory can be watched in the interpreter.
     """
 
     variant: Variant
@@ -141,4 +143,6 @@ class Implementation:
     arithmetic: Arithmetic = field(default_factory=Arithmetic)
     ours: bool = True
     lacks: tuple[str, ...] = ()
+    share: float = 1.0
+    triton: bool = False
     missing: Callable[[], str | None] = present

@@ -120,10 +120,12 @@ def dense(draw: st.DrawFn, /, subject: Implementation, *, dead_rows: bool = Fals
     if not dead:
         n = min(n, m) if mask.startswith("causal") and conventions.causal == "bottom-right" else n
     small = max(n, m) <= 16
-    query_heads, key_heads = pick("heads", [(1, 1), (2, 2), (6, 2), (6, 3), (7, 1)] if small else [(1, 1), (2, 1)])
+    heads = [(1, 1), (2, 2), (6, 2), (6, 3), (7, 1)] if small else [(1, 1), (2, 1)]
+    query_heads, key_heads = pick("heads", [(h, g) for h, g in heads if h <= limits.max_heads])
     if not limits.grouped_queries:
         query_heads = key_heads
-    batch = pick("batch", ((1, 3, 1, 3, 1, 3, 0) if limits.zero_length else (1, 3)) if (small and query_heads <= 3) or max(n, m) <= 3 else (1,))
+    batches = ((1, 3, 1, 3, 1, 3, 0) if limits.zero_length else (1, 3)) if (small and query_heads <= 3) or max(n, m) <= 3 else (1,)
+    batch = pick("batch", [b for b in batches if b * query_heads <= limits.max_heads])
     width = pick("width", limits.widths or ((1, 2, 3, 5, 8, 33) if max(n, m) < LONG else (16, 1)))
     value_width = (
         pick("value_width", (*(width,) * 4, *(limits.widths or ((1, 2, 4, 7, 17) if max(n, m) < LONG else (1, 4))))) if limits.unequal_widths else width

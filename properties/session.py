@@ -146,7 +146,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     elif law := getattr(pyfuncitem.obj, "law", None):
         implementation = arguments["implementation"]
         assert isinstance(implementation, Implementation)
-        observed = law.run(implementation, EXAMPLES[chosen])
+        observed = law.run(implementation, max(1, round(EXAMPLES[chosen] * implementation.share)))
         keep(pyfuncitem, observed.evidence(law), chosen)
         conclude(observed.outcome, observed.detail, ours=implementation.ours)
     elif sought := getattr(pyfuncitem.obj, "search", None):

@@ -1,10 +1,11 @@
 """Scaled dot-product attention: self, cross, causal, masked, grouped. `reference` defines it; the others claim to compute it."""
 
+from dataclasses import replace
 from functools import partial
 
 import torch
 
-from impl.scaled_dot_product import blockwise, reference
+from impl.scaled_dot_product import blockwise, flash, reference
 from impl.variant import Arithmetic, Conventions, Implementation, Limits, Trait, Variant
 
 variant = Variant(
@@ -29,6 +30,23 @@ def tiled(name: str, block: int, max_length: int) -> Implementation:
     )
 
 
+def in_triton(name: str, tile: tuple[int, int, int, int] | str, share: float, limits: Limits, alignment: str = "top-left") -> Implementation:
+    """The Triton kernel, in one tile or in those that ship for a target. float64 is for the interpreter, bfloat16 for a GPU."""
+    return Implementation(
+        variant=variant,
+        name=name,
+        call=partial(flash.attention, tile=tile, alignment=alignment),
+        log_sum_exp=partial(flash.attention_with_log_sum_exp, tile=tile, alignment=alignment),
+        limits=limits,
+        conventions=replace(OURS, causal=alignment),
+        arithmetic=Arithmetic(weights="input", recompute="log-sum-exp", saved_output="input"),
+        share=share,
+        triton=True,
+        missing=flash.missing_bfloat16 if limits.dtypes == ("bfloat16",) else flash.missing,
+    )
+
+
+INTERPRETED = Limits(dtypes=("float64", "float32", "float16"), edges=(16,), max_length=33, max_heads=7)  # the interpreter takes 10 ms a program
 implementations = (
     Implementation(
         variant=variant,
@@ -40,6 +58,12 @@ implementations = (
     ),
     tiled("blockwise", blockwise.BLOCK, 66),
     tiled("blockwise-tiles-of-4", 4, 13),  # many tiles at lengths that the oracle can afford
+    in_triton("triton", (16, 16, 4, 1), 0.1, INTERPRETED),
+    in_triton("triton-bottom-right", (32, 16, 4, 2), 0.06, INTERPRETED, "bottom-right"),  # with tensor descriptors
+    in_triton(
+        "triton-shipping", "sm_90", 0.04, Limits(dtypes=("float16",), widths=(8, 16, 40, 64, 128, 256), edges=(64,), max_length=130, max_heads=2, long=True)
+    ),
+    in_triton("triton-bfloat16", (16, 16, 4, 1), 0.1, replace(INTERPRETED, dtypes=("bfloat16",))),
     Implementation(
         variant=variant,
         name="torch",
