@@ -132,6 +132,8 @@ class Implementation:
     or None. `ours` is False for a stranger, whose violations are shown and fail nothing.
     `lacks` names the parameters of the variant's signature that `call` does not have. `share` is the part of a profile's examples that each law is
     tried on, for what is slow to run. `triton` says that its kernels are Triton's, so that every access to memory can be watched in the interpreter.
+    `offers` names what it has beside the variant's signature, as keywords of `call` and `log_sum_exp`: "softcap", "alibi_slopes", "sinks", "dropout_p"
+    (with "seed"); and "log-sum-exp gradient". `packed` is its call for sequences that lie one behind the other.
     """
 
     variant: Variant
@@ -145,4 +147,6 @@ class Implementation:
     lacks: tuple[str, ...] = ()
     share: float = 1.0
     triton: bool = False
+    offers: tuple[str, ...] = ()
+    packed: Call | None = None
     missing: Callable[[], str | None] = present

@@ -36,7 +36,9 @@ class Balls:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One attention problem in float64 (every input dtype embeds exactly): q [B, H, N, D], k [B, G, M, D], v [B, G, M, E], where G divides H;
-    bias and visible [B, H, N, M]; the scale as a ball; the cotangent g [B, H, N, E] where gradients are wanted."""
+    bias and visible [B, H, N, M]; the scale as a ball; the cotangent g [B, H, N, E] where gradients are wanted, and that of the log-sum-exp,
+    g_log_sum_exp [B, H, N], if it has one. With a `cap`, scaled products t are cap · tanh(t / cap) before the bias is added. `kept` [B, H, N, M] is what
+    dropout multiplies each weight by, once they sum to 1."""
 
     q: Array
     k: Array
@@ -45,6 +47,9 @@ class Problem:
     visible: npt.NDArray[np.bool_]
     scale: arb
     g: Array | None = None
+    g_log_sum_exp: Array | None = None
+    cap: float | None = None
+    kept: Array | None = None
 
     def key_head(self, head: int) -> int:
         group: int = self.q.shape[1] // self.k.shape[1]
@@ -53,7 +58,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """Scores (−∞ where hidden), weights, output and log-sum-exp, and the gradients per query head (None without a cotangent).
+    """Scores (−∞ where hidden), weights before dropout, output and log-sum-exp, and the gradients per query head (None without a cotangent); d_scores is
+    that of what the softmax is taken of, d_weights of the weights before dropout.
 
     Shapes: scores and weights [B, H, N, M], output [B, H, N, E], log_sum_exp [B, H, N], d_q [B, H, N, D], d_k [B, H, M, D], d_v [B, H, M, E],
     d_weights and d_scores [B, H, N, M], delta [B, H, N].
@@ -111,6 +117,9 @@ def _head(p: Problem, b: int, h: int) -> dict[str, Any]:
     q, k, v = (_matrix(x) for x in (p.q[b, h], p.k[b, p.key_head(h)], p.v[b, p.key_head(h)]))
     n, m, e = p.q.shape[2], p.k.shape[2], p.v.shape[3]
     s = (q * k.transpose() * p.scale).tolist() if n and m else [[] for _ in range(n)]
+    tanh = [[(x / p.cap).tanh() for x in row] for row in s] if p.cap is not None else []
+    if p.cap is not None:
+        s = [[p.cap * x for x in row] for row in tanh]
     bias, visible = p.bias[b, h].tolist(), p.visible[b, h].tolist()
     scores = [[s[i][j] + bias[i][j] if visible[i][j] else None for j in range(m)] for i in range(n)]
     weights, log_sum_exp = [], []
@@ -120,21 +129,27 @@ def _head(p: Problem, b: int, h: int) -> dict[str, Any]:
         mass = sum(raised, arb(0))
         weights.append([w / mass for w in raised] if top is not None else raised)
         log_sum_exp.append(top + mass.log() if top is not None else None)
-    o = _product(weights, v, n, e)
+    met = weights if p.kept is None else [[x * y for x, y in zip(*rows, strict=True)] for rows in zip(weights, p.kept[b, h].tolist(), strict=True)]
+    o = _product(met, v, n, e)
     out: dict[str, Any] = {"scores": scores, "weights": weights, "log_sum_exp": log_sum_exp, "output": o}
     if p.g is None:
         return out
     g = _matrix(p.g[b, h])
     d_w = _product(p.g[b, h].tolist(), v.transpose(), n, m) if m else [[] for _ in range(n)]
+    if p.kept is not None:
+        d_w = [[x * y for x, y in zip(*rows, strict=True)] for rows in zip(d_w, p.kept[b, h].tolist(), strict=True)]
     delta = [sum((x * y for x, y in zip(ws, ds, strict=True)), arb(0)) for ws, ds in zip(weights, d_w, strict=True)]
+    if p.g_log_sum_exp is not None:  # its gradient by a score is the weight
+        delta = [x - y for x, y in zip(delta, p.g_log_sum_exp[b, h].tolist(), strict=True)]
     d_s = [[x * (y - t) for x, y in zip(ws, ds, strict=True)] for ws, ds, t in zip(weights, d_w, delta, strict=True)]
-    d_k = _scaled(_product(_transposed(d_s, m), q, m, q.ncols()), p.scale)
+    d_t = [[x * (1 - y * y) for x, y in zip(*rows, strict=True)] for rows in zip(d_s, tanh, strict=True)] if tanh else d_s  # of the scaled products
+    d_k = _scaled(_product(_transposed(d_t, m), q, m, q.ncols()), p.scale)
     return out | {
         "d_weights": d_w,
         "delta": delta,
         "d_scores": d_s,
-        "d_v": _product(_transposed(weights, m), g, m, e),
-        "d_q": _scaled(_product(d_s, k, n, k.ncols()), p.scale),
+        "d_v": _product(_transposed(met, m), g, m, e),
+        "d_q": _scaled(_product(d_t, k, n, k.ncols()), p.scale),
         "d_k": d_k,
     }
 

@@ -34,13 +34,16 @@ class NotRun(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
     """A call in the subject's own conventions. With a `cotangent`, the gradients of ⟨output, cotangent⟩ with respect to `wanted`: places of
-    positional arguments, or names of keywords."""
+    positional arguments, or names of keywords. With `of_log_sum_exp` too, those of ⟨output, cotangent⟩ + ⟨log-sum-exp, of_log_sum_exp⟩. `packed`: the
+    call is of the implementation for packed sequences, which returns output and log-sum-exp. These last two are for implementations of this process."""
 
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
     log_sum_exp: bool = False
     cotangent: Tensor | None = None
     wanted: tuple[int | str, ...] = ()
+    of_log_sum_exp: Tensor | None = None
+    packed: bool = False
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -81,10 +84,11 @@ class Here:
     conduct: list[str] = field(default_factory=list, init=False)
 
     def run(self, request: Request) -> Reply:
-        """See Runner. Raises NotRun for a log-sum-exp that the implementation does not return."""
-        function = self.implementation.log_sum_exp if request.log_sum_exp else self.implementation.call
+        """See Runner. Raises NotRun for a log-sum-exp that the implementation does not return, or sequences that it does not pack."""
+        ours, both = self.implementation, request.log_sum_exp or request.packed
+        function = ours.packed if request.packed else ours.log_sum_exp if request.log_sum_exp else ours.call
         if function is None:
-            raise NotRun("returns no log-sum-exp")
+            raise NotRun("packs no sequences" if request.packed else "returns no log-sum-exp")
         arguments, keywords = list(request.arguments), dict(request.keywords)
         if request.cotangent is not None:
             arguments = [x.detach() if isinstance(x, Tensor) else x for x in arguments]
@@ -98,11 +102,15 @@ class Here:
         except Exception as error:
             raise SubjectFailed(f"raised {type(error).__name__}: {error}") from error
         if request.cotangent is None:
-            returned = output if isinstance(output, tuple) and request.log_sum_exp else (output,)
+            returned = output if isinstance(output, tuple) and both else (output,)
             return reply_of(returned)
+        if both:
+            output, *beside = output
         if isinstance(output, Tensor) and not output.requires_grad:  # it depends on none of them
             return Reply(tensors=tuple(torch.zeros_like(leaf) for leaf in leaves))
         try:
+            if request.of_log_sum_exp is not None:
+                return Reply(tensors=torch.autograd.grad((output, *beside), leaves, (request.cotangent, request.of_log_sum_exp), materialize_grads=True))
             return Reply(tensors=torch.autograd.grad(output, leaves, request.cotangent, materialize_grads=True))
         except Exception as error:
             raise SubjectFailed(f"backward raised {type(error).__name__}: {error}") from error

@@ -37,41 +37,56 @@ class Subject:
     bounded: int = 0
     unbounded: int = 0
 
-    def __call__(self, x: Inputs) -> Tensor:
-        """The output for `x`. Raises SubjectFailed if the implementation raises, LawBroken if dtype or shape are wrong."""
+    def __call__(self, x: Inputs, **options: Any) -> Tensor:
+        """The output for `x`, with further keywords. Raises SubjectFailed if the implementation raises, LawBroken if dtype or shape are wrong."""
         given, keywords = conventions.arguments(x, self.implementation.conventions)
-        (returned,) = self.answered(Request(arguments=given, keywords=keywords), 1)
+        (returned,) = self.answered(Request(arguments=given, keywords=keywords | options), 1)
         output = conventions.output(returned, x, self.implementation.conventions)
         expect_shape(output, (*x.query.shape[:-1], x.value.shape[-1]), x.query.dtype)
         return output
 
-    def with_log_sum_exp(self, x: Inputs) -> tuple[Tensor, Tensor]:
+    def with_log_sum_exp(self, x: Inputs, **options: Any) -> tuple[Tensor, Tensor]:
         """Output and log-sum-exp. Raises NotRun where the implementation does not return it."""
         given, keywords = conventions.arguments(x, self.implementation.conventions)
-        returned, log_sum_exp = self.answered(Request(arguments=given, keywords=keywords, log_sum_exp=True), 2)
+        returned, log_sum_exp = self.answered(Request(arguments=given, keywords=keywords | options, log_sum_exp=True), 2)
         output = conventions.output(returned, x, self.implementation.conventions)
         expect_shape(output, (*x.query.shape[:-1], x.value.shape[-1]), x.query.dtype)
         expect_shape(log_sum_exp, tuple(x.query.shape[:-1]), log_sum_exp.dtype)
         log_sum_exp = conventions.ungrouped(log_sum_exp[..., None], x, self.implementation.conventions)[..., 0]
         return output, log_sum_exp
 
-    def gradients(self, x: Inputs, *, mask: bool = False, of: tuple[int, ...] = (0, 1, 2)) -> tuple[Tensor, ...]:
-        """Gradients of ⟨output, cotangent⟩ with respect to query, key and value, or those of them in `of` (and the additive mask).
+    def gradients(
+        self, x: Inputs, *, mask: bool = False, of: tuple[int, ...] = (0, 1, 2), also: str = "", of_log_sum_exp: Tensor | None = None, **options: Any
+    ) -> tuple[Tensor, ...]:
+        """Gradients of ⟨output, cotangent⟩ with respect to query, key and value, or those of them in `of` (and the additive mask, and `also` an option).
 
-        Only these are recorded. Raises NotRun where the implementation has none.
+        With `of_log_sum_exp`, of ⟨output, cotangent⟩ + ⟨log-sum-exp, of_log_sum_exp⟩. Only these are recorded. Raises NotRun where the implementation has none.
         """
         ours = self.implementation.conventions
         if not self.implementation.limits.gradients:
             raise NotRun("has no gradient")
         given, keywords = conventions.arguments(x, ours)
-        wanted: tuple[int | str, ...] = (*of, *(("attn_mask",) if mask else ()))
-        found = self.answered(Request(arguments=given, keywords=keywords, cotangent=conventions.cotangent(x, ours), wanted=wanted), len(wanted))
-        turned = tuple(conventions.gradient(g, place, x, ours) for place, g in zip(wanted, found, strict=True))
+        wanted: tuple[int | str, ...] = (*of, *(("attn_mask",) if mask else ()), *((also,) if also else ()))
+        request = Request(
+            arguments=given,
+            keywords=keywords | options,
+            cotangent=conventions.cotangent(x, ours),
+            wanted=wanted,
+            log_sum_exp=of_log_sum_exp is not None,
+            of_log_sum_exp=of_log_sum_exp,
+        )
+        found = self.answered(request, len(wanted))
+        turned = tuple(g if place == also else conventions.gradient(g, place, x, ours) for place, g in zip(wanted, found, strict=True))
         for place, gradient in zip(of, turned, strict=False):
             expect_shape(gradient, tuple((x.query, x.key, x.value)[place].shape), x.query.dtype)
         if mask and x.attn_mask is not None:
-            expect_shape(turned[-1], tuple(x.attn_mask.shape), x.attn_mask.dtype)
+            expect_shape(turned[len(of)], tuple(x.attn_mask.shape), x.attn_mask.dtype)
         return turned
+
+    def packed(self, *arguments: Any, wanted: tuple[int | str, ...] = (), cotangent: Tensor | None = None, **keywords: Any) -> tuple[Tensor, ...]:
+        """Output and log-sum-exp of packed sequences, or gradients of ⟨output, cotangent⟩ with respect to `wanted`. Raises NotRun where it packs none."""
+        request = Request(arguments=arguments, keywords=keywords, packed=True, wanted=wanted, cotangent=cotangent)
+        return self.answered(request, len(wanted) or 2)
 
     def call(self, *arguments: Any, **keywords: Any) -> Tensor:
         """Any other signature (multi-head). Raises SubjectFailed if the implementation raises."""

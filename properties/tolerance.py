@@ -109,6 +109,8 @@ def exponents(problem: Problem, truth: Truth, a: Rounding, moved: Array | float 
     count = a.gamma(width + declared.score_roundings)
     underflow = (2 * width + declared.score_roundings) * max(scale, 1.0) * a.tiny
     score = np.where(seen, count * size + (1 + count) * (moved + underflow), 0)
+    if problem.cap is not None:
+        score = np.where(seen, capped(problem, score, a), 0)
     top = truth.scores.max(-1, keepdims=True, initial=-np.inf)
     depth = np.where(seen, np.where(np.isfinite(top), top, 0) - np.where(seen, truth.scores, 0), 0)  # below the row's maximum
     rise = np.where(seen, score - depth, 0).max(-1, keepdims=True, initial=0)  # the computed maximum: a far lower score has to climb first
@@ -117,6 +119,21 @@ def exponents(problem: Problem, truth: Truth, a: Rounding, moved: Array | float 
     steps = a.merges(truth.weights.shape[-1]) + 1
     weight = score + a.gamma(declared.exponent_roundings) * distance + steps * (np.log1p(2 * a.exp) + declared.exponent_roundings * a.tiny)
     return Exponents(score=score, weight=np.where(seen, weight, 0), distance=distance, top=rise + declared.stabiliser)
+
+
+def capped(problem: Problem, score: Array, a: Rounding) -> Array:
+    """The score's error behind a softcap c · tanh(t / c) that is computed as c − 2c / (e^y + 1), y = 2t / c.
+
+    The cap is no steeper than 1, so that `score`, the error before it, passes at most once. y has 3 roundings: y e^y / (e^y + 1)² ≤ 0.224, so they
+    move the result by at most 0.448 c γ_3, and e^y's own error by at most c ε / 2. The sum, the product, the quotient (all at most 2c) and the difference
+    add (2γ_3 + u) c, which is below 4 c γ_4 altogether. What is added to the capped score is rounded with it.
+    """
+    assert problem.cap is not None
+    added = np.abs(np.where(problem.visible, problem.bias, 0))
+    off: Array = (
+        np.minimum(score, 2 * problem.cap + added) + problem.cap * (4 * a.gamma(4) + a.exp) + a.gamma(a.declared.score_roundings) * (problem.cap + added)
+    )
+    return off
 
 
 def grown(truth: Truth, exponent: Array) -> Array:
@@ -175,6 +192,13 @@ def forward(problem: Problem, truth: Truth, arithmetic: Rounding, moved: tuple[A
     unrounded = unrounded + counted * mean(p + gain, size, cap)
     unrounded = unrounded + (1 + counted) * mean(p + gain, size_off, cap_off)
     unrounded = unrounded + lost * np.where(seen[..., None], size + size_off + top_v[..., None, :], 0).sum(-2) + strayed * (1 + top_v)
+    if problem.kept is not None:
+        # weights that no longer sum to 1: each one's error, as backward may rebuild it, meets its value in full, and the factor rounds once more
+        p_off, boost = grown(truth, np.where(seen, np.maximum(rebuilt, off.weight + off_mass[..., None]), 0)) + np.where(seen, lost, 0), problem.kept
+        ahead_of = (1 + counted) * (1 + a.gamma(2)) - 1
+        unrounded = np.einsum("bhnm,bhnme->bhne", boost * ((p + p_off) * ahead_of + p_off), size) + strayed * (1 + top_v) * boost.max(
+            -1, keepdims=True, initial=1
+        )
 
     o = np.abs(truth.output.hi)
     raw = max(abs(float(problem.scale.mid())), 1.0) * np.abs(problem.q) @ np.abs(heads(problem.k, problem)).swapaxes(-1, -2)
@@ -217,29 +241,41 @@ def backward(problem: Problem, truth: Truth, arithmetic: Rounding, ahead: Forwar
     d_p, delta = np.abs(truth.d_weights), np.abs(truth.delta)[..., None]
     count = a.gamma(width + 1)
     off_p = ((1 + count) * (1 + a.u_weights) - 1) * (g @ np.abs(v).swapaxes(-1, -2)) + 2 * width * a.tiny + a.least_weights  # rounded as weights are
+    kept: Array | float = 1.0
+    if problem.kept is not None:  # the factor rounds, and is rounded itself
+        kept = problem.kept * (1 + a.gamma(2))
+        off_p = kept * off_p + a.gamma(2) * d_p
     by_output = (g * (ahead.saved + count * (o + ahead.saved))).sum(-1, keepdims=True) + 2 * width * a.tiny
     held = rebuilt * (1 + a.u_weights)
     by_weights = ((held - p) * d_p + held * off_p).sum(-1, keepdims=True)
     by_weights = by_weights + a.gamma(keys + 1) * (held * (d_p + off_p)).sum(-1, keepdims=True) + 2 * keys * a.tiny
     off_delta = np.maximum(by_output, by_weights)
     moved = off_p + off_delta
+    if problem.g_log_sum_exp is not None:  # taken from delta
+        moved = moved + a.gamma(2) * np.abs(problem.g_log_sum_exp)[..., None]
     moved = moved + a.gamma(4) * (d_p + delta + moved) + 4 * a.tiny
     slope = np.abs(truth.d_weights - truth.delta[..., None])
     off_s = np.where(seen, held * moved + (held - p) * slope + a.tiny, 0)
 
     d_s = np.abs(truth.d_scores.hi)
+    if problem.cap is not None:
+        off_t, d_t = through_the_cap(problem, truth, a, off_s, d_s)
+        rounded_t = off_t + a.u_weights * (d_t + off_t) + np.where(seen, a.least_weights, 0)
     rounded_s = off_s + a.u_weights * (d_s + off_s) + np.where(seen, a.least_weights, 0)  # where weights are rounded, so is their gradient
 
     def summed(count: int) -> tuple[Array, float]:
         """dS (its error, and the rounding of a sum over it, per unit of what it multiplies), and what underflows in such a sum of `count` terms."""
         counted = a.gamma(count + 2 * merges + 4)
+        if problem.cap is not None:
+            return rounded_t + counted * (d_t + rounded_t), (2 * count + 2 * merges + 4) * max(scale, 1.0) * a.tiny
         return rounded_s + counted * (d_s + rounded_s), (2 * count + 2 * merges + 4) * max(scale, 1.0) * a.tiny
 
     across, under = summed(keys)
     d_q = scale * across @ np.abs(k) + under
     down, under = summed(rows * group)
     d_k = scale * down.swapaxes(-1, -2) @ np.abs(problem.q) + under
-    d_v = (held * (1 + a.gamma(rows * group + 2 * merges + 4)) - p).swapaxes(-1, -2) @ g + under
+    met = p if problem.kept is None else p * problem.kept
+    d_v = (kept * held * (1 + a.gamma(rows * group + 2 * merges + 4)) - met).swapaxes(-1, -2) @ g + under
 
     def rounded(off: Array, true: Array, times: int = 1) -> Array:
         """Rounded to the output dtype `times` times, then summed over the query heads that share a key head."""
@@ -256,6 +292,21 @@ def backward(problem: Problem, truth: Truth, arithmetic: Rounding, ahead: Forwar
         d_v=np.where(spoilt, np.inf, rounded(d_v, truth.d_v.hi, 1 + group)),
         d_scores=np.where(lost, np.inf, SLACK * (rounded_s + a.u * (d_s + rounded_s) + a.tiny)),
     )
+
+
+def through_the_cap(problem: Problem, truth: Truth, a: Rounding, off_s: Array, d_s: Array) -> tuple[Array, Array]:
+    """Error and size of the gradient of the scaled products, dS · (1 − w²), w = capped score / cap: the error of w is that of the capped score over the cap;
+    the quotient, the square and the difference round, and so does the product."""
+    assert problem.cap is not None
+    before = a.gamma(problem.q.shape[-1] + a.declared.score_roundings) * abs(float(problem.scale.mid()))
+    raw = before * np.abs(problem.q) @ np.abs(heads(problem.k, problem)).swapaxes(-1, -2)
+    off_w = capped(problem, raw, a) / problem.cap + a.gamma(1)
+    seen = problem.visible
+    w = np.where(seen, np.abs(np.where(seen, truth.scores, 0) - np.where(seen, problem.bias, 0)) / problem.cap, 0)
+    slope = np.maximum(1 - w * w, 0)
+    off_slope = off_w * (2 * w + off_w) + a.gamma(3)
+    off: Array = np.where(seen, off_s * (slope + off_slope) + d_s * off_slope + a.gamma(1) * d_s + a.tiny, 0)
+    return off, d_s * slope
 
 
 def largest(x: Array, seen: npt.NDArray[np.bool_]) -> Array:

@@ -206,13 +206,18 @@ CAPABILITIES: dict[str, Callable[[Limits], bool]] = {
 PARAMETERS = {"boolean mask": "attn_mask", "additive mask": "attn_mask", "causal option": "is_causal", "scale": "scale"}
 
 
+OFFERS = ("softcap", "alibi_slopes", "sinks", "dropout_p", "log-sum-exp gradient")  # what an implementation may have beside the variant's signature
+
+
 def needs(*capabilities: str) -> Needed:
     """A law's `lacking`: the first of these capabilities that the implementation does not declare. Raises KeyError for an unknown one."""
-    tests = {capability: CAPABILITIES[capability] for capability in capabilities if capability != "log-sum-exp"}
+    tests = {capability: CAPABILITIES[capability] for capability in capabilities if capability not in ("log-sum-exp", *OFFERS)}
 
     def lacking(implementation: Implementation) -> str | None:
         if "log-sum-exp" in capabilities and implementation.log_sum_exp is None:
             return "returns no log-sum-exp"
+        if absent := [offer for offer in OFFERS if offer in capabilities and offer not in implementation.offers]:
+            return f"offers no {absent[0]}"
         for capability, has in tests.items():
             if not has(implementation.limits):
                 missing = PARAMETERS.get(capability) in implementation.lacks

@@ -41,6 +41,8 @@ def in_triton(name: str, tile: tuple[int, int, int, int] | str, share: float, li
         conventions=replace(OURS, causal=alignment),
         arithmetic=Arithmetic(weights="input", recompute="log-sum-exp", saved_output="input"),
         share=share,
+        offers=("softcap", "alibi_slopes", "sinks", "dropout_p", "log-sum-exp gradient"),
+        packed=partial(flash.packed_attention, tile=tile, alignment=alignment),
         triton=True,
         missing=flash.missing_bfloat16 if limits.dtypes == ("bfloat16",) else flash.missing,
     )
@@ -53,6 +55,7 @@ implementations = (
         name="reference",
         call=reference.attention,
         log_sum_exp=reference.attention_with_log_sum_exp,
+        offers=("log-sum-exp gradient",),
         conventions=OURS,
         arithmetic=Arithmetic(score_roundings=4, exponent_roundings=1, tile=None, exact_means=True),
     ),

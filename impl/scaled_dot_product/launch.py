@@ -133,7 +133,7 @@ def target_of(x: Tensor) -> str:
 def run(call: Call, name: str, launch: Callable[[Configuration], Launch]) -> None:
     """Launch in the best configuration: the only one, or on a GPU the fastest of those the table offers, timed once for each kind of call."""
     options = call.configurations(name)
-    if len(options) == 1:
+    if len(options) == 1 or call.query.device.type != "cuda":
         launch(options[0]).run()
         return
     lengths = triton.next_power_of_2(max(call.n, 1)), triton.next_power_of_2(max(call.m, 1))
@@ -226,7 +226,7 @@ def pull_back(ctx: Any, cotangent: Tensor, of_log_sum_exp: Tensor) -> tuple[Any,
     )
     d_sinks = None
     if ctx.needs_input_grad[5]:
-        weight = torch.exp(sinks.to(log_sum_exp.dtype)[:, None] - log_sum_exp)  # of the sink, [B, H, N]
+        weight = torch.exp(sinks.to(log_sum_exp.dtype)[:, None] - log_sum_exp).masked_fill(log_sum_exp == -math.inf, 0)  # of the sink, [B, H, N]
         d_sinks = -(weight * delta).sum((0, 2)).to(sinks.dtype)
     return d_query, d_key, d_value, d_bias.to(bias.dtype) if of_bias else None, None, d_sinks, *(None,) * 11
 

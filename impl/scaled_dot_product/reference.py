@@ -55,7 +55,8 @@ def attention_with_log_sum_exp(
     mass = raised.sum(-1, keepdim=True)
     weights = raised / mass.masked_fill(mass == 0, 1)
     weights = torch.dropout(weights, dropout_p, train=dropout_p > 0)
-    return (weights @ v).to(query.dtype), (top + torch.log(mass)).squeeze(-1)
+    log_sum_exp = (top + torch.log(mass.masked_fill(mass == 0, 1))).masked_fill(mass == 0, -math.inf)  # log 0 would send NaN backward
+    return (weights @ v).to(query.dtype), log_sum_exp.squeeze(-1)
 
 
 def accumulation(dtype: torch.dtype) -> torch.dtype:
