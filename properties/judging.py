@@ -19,7 +19,7 @@ from impl import VARIANTS
 from properties import environment
 from properties.declared import BadDeclaration, options_help, spelled
 from properties.evidence import write_text
-from properties.judge import BUDGET, Asked, Judge, laws_for, target_of
+from properties.judge import BUDGET, PATIENCE, TIMEOUT, Asked, Judge, laws_for, target_of
 from properties.judgement import EXIT, Finding, Judgement, story, table, to_json, to_markdown
 from properties.process import CannotJudge
 from properties.verifies import LAWS, Law
@@ -44,10 +44,13 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--arithmetic", metavar="KEY=VALUE,…", default="", help="how it rounds, e.g. accumulate=float32,p-dtype=input,stabiliser=max")
     group.addoption("--framework", choices=("torch", "numpy", "jax"), default="torch", help="whose arrays it takes (handed over by DLPack)")
     group.addoption("--device", default="cpu", help="where its tensors live (default cpu)")
+    group.addoption("--interpret", action="store_true", help="run its Triton kernels in Triton's interpreter, and check every access to memory")
     group.addoption("--python", metavar="FILE", default=sys.executable, help="the interpreter that runs it; needs torch (default: this one)")
     group.addoption("--seed", type=int, help="repeat the run that printed this seed (default: a fresh one)")
-    group.addoption("--budget", type=float, default=BUDGET, metavar="SECONDS", help=f"time for all laws (default {BUDGET:g})")
-    group.addoption("--call-timeout", type=float, default=5.0, metavar="SECONDS", help="a call that takes longer hangs (default 5)")
+    group.addoption("--budget", type=float, metavar="SECONDS", help=f"time for all laws (default {BUDGET:g}; with --interpret {PATIENCE * BUDGET:g})")
+    group.addoption(
+        "--call-timeout", type=float, metavar="SECONDS", help=f"a call that takes longer hangs (default {TIMEOUT:g}; with --interpret {PATIENCE * TIMEOUT:g})"
+    )
     group.addoption("--memory", type=float, default=4.0, metavar="GIB", help="memory that it may take (default 4)")
     group.addoption("--name", default="", help="what the report calls it (default MODULE.FUNCTION)")
     group.addoption("--report", metavar="DIR", help="where the report goes (default reports/impl)")
@@ -77,6 +80,9 @@ def asked_of(config: pytest.Config) -> Asked:
     given = config.getoption
     if given("--seed") is None:
         config.option.seed = secrets.randbits(32)
+    for name, usual in (("budget", BUDGET), ("call_timeout", TIMEOUT)):
+        if given(name) is None:
+            setattr(config.option, name, usual * (PATIENCE if given("--interpret") else 1))
     for name, value in (("--budget", given("--budget")), ("--call-timeout", given("--call-timeout")), ("--memory", given("--memory"))):
         if not (value > 0 and math.isfinite(value)):
             raise BadDeclaration(f"{name} {value:g}: expected a number above 0")
@@ -87,6 +93,7 @@ def asked_of(config: pytest.Config) -> Asked:
         python=given("--python"),
         call_timeout=given("--call-timeout"),
         memory=int(given("--memory") * 2**30),
+        interpret=given("--interpret"),
     )
     return Asked(
         target=target,
@@ -176,7 +183,10 @@ class Judging:
             words += [option, given(option)] if given(option) else []
         words += ["--python", given("--python")] if given("--python") != sys.executable else []
         words += ["--name", given("--name")] if given("--name") else []
-        for option, usual in (("--framework", "torch"), ("--device", "cpu"), ("--budget", BUDGET), ("--call-timeout", 5.0), ("--memory", 4.0)):
+        words += ["--interpret"] if given("--interpret") else []
+        patience = PATIENCE if given("--interpret") else 1
+        limits = (("--budget", BUDGET * patience), ("--call-timeout", TIMEOUT * patience), ("--memory", 4.0))
+        for option, usual in (("--framework", "torch"), ("--device", "cpu"), *limits):
             words += [option, f"{given(option):g}" if isinstance(usual, float) else given(option)] if given(option) != usual else []
         return shlex.join(words)
 
@@ -206,6 +216,10 @@ class Judging:
         terminalreporter.section(f"{judged.implementation} as {judged.variant}")
         for line in table(judged):
             terminalreporter.write_line(line)
+        if self.asked.target.interpret and self._judge is not None:
+            launches = self._judge.runner.launches
+            watched = f"{launches} launches of Triton kernels were watched" if launches else "no Triton kernel was launched: there was nothing to watch"
+            terminalreporter.write_line(f"\n{watched}")
         counts = f"{len(judged.broken)} of {len(judged.findings)} laws broken"
         terminalreporter.write_line(f"\n{judged.verdict}: {counts}; seed {judged.seed}; written to {self.path('.md')} and {self.path('.json').name}")
 

@@ -45,7 +45,8 @@ class CannotJudge(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What is called and how. `module` is a dotted name or the path of a .py file; `python` the interpreter whose packages are used; `call_timeout` in
-    seconds, `memory` in bytes beyond what the interpreter itself needs; `start_timeout` in seconds, for the imports."""
+    seconds, `memory` in bytes beyond what the interpreter itself needs; `start_timeout` in seconds, for the imports. `interpret`: Triton kernels run in
+    Triton's interpreter, and every access to memory is checked."""
 
     module: str
     function: str
@@ -55,6 +56,7 @@ class Target:
     call_timeout: float = 10.0
     start_timeout: float = 120.0
     memory: int = 4 * 2**30
+    interpret: bool = False
 
     @property
     def folder(self) -> str:
@@ -86,6 +88,7 @@ class Apart:
     conduct: list[str] = field(default_factory=list, init=False)
     watched: bool = field(default=True, init=False)
     hangs: bool = field(default=False, init=False)
+    launches: int = field(default=0, init=False)
     described: dict[str, Any] = field(default_factory=dict, init=False)
     arena: Tensor = field(init=False)
     _file: Any = field(init=False)
@@ -116,9 +119,11 @@ class Apart:
             "arena": self._file.fileno(), "size": SIZE, "ask": ask_child, "answer": answer_child, "project": str(ROOT),
             "variant_file": str(ROOT / "impl" / "variant.py"), "folder": self.target.folder, "module": self.target.module,
             "function": self.target.function, "framework": self.target.framework, "device": self.target.device, "memory": self.target.memory,
+            "watch": str(ROOT / "impl" / "_triton" / "memory.py") if self.target.interpret else "",
         }  # fmt: skip
         command = [self.target.python, "-P", str(Path(__file__).with_name("worker.py")), json.dumps(options)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))} | {"PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"TRITON_INTERPRET": "1"} if self.target.interpret else {}
         try:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
@@ -163,6 +168,7 @@ class Apart:
                 self._once_more(request)
             raise
         changed = self._changed(before, spans)
+        self.launches += int(answer.get("launches", 0))
         conduct = [str(x) for x in answer.get("conduct", ())]
         if child.printed - printed > FLOOD:
             conduct.append(f"printed {(child.printed - printed) // 2**20} MiB")

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,13 @@ class Child:
         self.surroundings = Surroundings()
         self.at_import: list[str] = []
         self.calls = 0
+        self.watch: Any = None
 
     def load(self) -> dict[str, Any]:
         """Import the function; what is known of it before the first call."""
         module, name, framework = self.options["module"], self.options["function"], self.options["framework"]
+        if self.options["watch"]:
+            self.watch = imported(self.options["watch"])
         target: Any = imported(module)
         for part in name.split("."):
             if not hasattr(target, part):
@@ -84,10 +88,13 @@ class Child:
             self.out.write(json.dumps(answer) + "\n")
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        seen = None
         try:
-            results = self.framework.called(self, request)
+            with nullcontext() if self.watch is None else self.watch.watched() as seen:
+                results = self.framework.called(self, request)
         except BaseException as error:
             return {"raised": type(error).__name__, "message": said(error), "where": where(error)}
+        launches = 0 if seen is None else len(seen.launches)
         try:
             stored, free = [], int(request["free"])
             for x in results:
@@ -96,7 +103,7 @@ class Child:
                 stored.append(described)
         except BaseException as error:
             return {"raised": type(error).__name__, "message": f"reading what it returned: {said(error)}", "where": ""}
-        return {"tensors": stored}
+        return {"tensors": stored, "launches": launches}
 
     def stored(self, x: Any, at: int) -> dict[str, Any]:
         """Put one result into shared memory, and describe it; anything but a plain strided tensor of a float dtype is only described."""

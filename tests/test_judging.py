@@ -218,3 +218,16 @@ def test_what_a_function_does_to_its_process(body: str, options: list[str], stat
     judged = json.loads((tmp_path / "out" / "mine.f.json").read_text())
     (law,) = [law for law in judged["laws"] if law["law"] == "a call leaves its process as it was"]
     assert law["outcome"] == {0: "switched off" if options else "held", 1: "refuted"}[status], said(done)
+
+
+@pytest.mark.parametrize(("function", "status"), [("right", 2), ("one_key_too_many", 1)])
+def test_a_strangers_kernel_is_watched_in_the_interpreter(function: str, status: int, tmp_path: Path) -> None:
+    """One law is tried; the others are left out, so that the right kernel is undecided, and nothing of it is broken."""
+    pytest.importorskip("triton", reason="needs triton")
+    done = pytest_command(
+        "properties", "--impl", f"tests/subjects/kernels.py:{function}", "--interpret", "--report", str(tmp_path), "--seed", "1", "-k", "outputs_lie_within",
+        "--limits", "dtypes=float32,grad=no,gqa=no,empty=no,dv=dk,axes=4,n-max=9",
+    )  # fmt: skip
+    assert done.returncode == status, said(done)
+    assert "launches of Triton kernels were watched" in said(done)
+    assert ("OutOfBounds" in said(done)) is (status == 1)
