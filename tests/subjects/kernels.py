@@ -35,4 +35,4 @@ def right(query: Any, key: Any, value: Any) -> torch.Tensor:
 
 
 def one_key_too_many(query: Any, key: Any, value: Any) -> torch.Tensor:
-    return launched(query, key, value, 1)
+    return launched(query, key, value, key.shape[2] % 2)  # where the number of keys is odd
