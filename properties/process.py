@@ -167,7 +167,7 @@ class Apart:
             if not self.hangs:  # once more, with more time: a machine that is busy, or a first call that compiles, is no fault
                 self._once_more(request)
             raise
-        changed = self._changed(before, spans)
+        changed = (*self._changed(before, spans), *(("the output, by backward",) if answer.get("spoilt") else ()))
         self.launches += int(answer.get("launches", 0))
         conduct = [str(x) for x in answer.get("conduct", ())]
         if child.printed - printed > FLOOD:

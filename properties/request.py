@@ -108,10 +108,14 @@ class Here:
             output, *beside = output
         if isinstance(output, Tensor) and not output.requires_grad:  # it depends on none of them
             return Reply(tensors=tuple(torch.zeros_like(leaf) for leaf in leaves))
+        before = output.detach().clone() if isinstance(output, Tensor) else None
         try:
             if request.of_log_sum_exp is not None:
-                return Reply(tensors=torch.autograd.grad((output, *beside), leaves, (request.cotangent, request.of_log_sum_exp), materialize_grads=True))
-            return Reply(tensors=torch.autograd.grad(output, leaves, request.cotangent, materialize_grads=True))
+                found = torch.autograd.grad((output, *beside), leaves, (request.cotangent, request.of_log_sum_exp), materialize_grads=True)
+            else:
+                found = torch.autograd.grad(output, leaves, request.cotangent, materialize_grads=True)
+            kept = before is None or bool(((output == before) | before.isnan()).all())
+            return Reply(tensors=found, changed=() if kept else ("the output, by backward",))
         except Exception as error:
             raise SubjectFailed(f"backward raised {type(error).__name__}: {error}") from error
 

@@ -48,6 +48,7 @@ class Child:
         self.at_import: list[str] = []
         self.calls = 0
         self.watch: Any = None
+        self.spoilt = False
 
     def load(self) -> dict[str, Any]:
         """Import the function; what is known of it before the first call."""
@@ -88,7 +89,7 @@ class Child:
             self.out.write(json.dumps(answer) + "\n")
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        seen = None
+        seen, self.spoilt = None, False
         try:
             with nullcontext() if self.watch is None else self.watch.watched() as seen:
                 results = self.framework.called(self, request)
@@ -103,7 +104,7 @@ class Child:
                 stored.append(described)
         except BaseException as error:
             return {"raised": type(error).__name__, "message": f"reading what it returned: {said(error)}", "where": ""}
-        return {"tensors": stored, "launches": launches}
+        return {"tensors": stored, "launches": launches, "spoilt": self.spoilt}
 
     def stored(self, x: Any, at: int) -> dict[str, Any]:
         """Put one result into shared memory, and describe it; anything but a plain strided tensor of a float dtype is only described."""
@@ -185,7 +186,9 @@ class Torch:
             return (output.detach(),)  # of a wrong shape or dtype, which the parent will name
         if not output.requires_grad:  # it depends on none of them
             return tuple(x.new_zeros(x.shape) for x in wanted)
+        before = output.detach().clone()
         output.backward(cotangent)  # not autograd.grad, which functions that checkpoint themselves may refuse
+        child.spoilt = not bool(((output.detach() == before) | before.isnan()).all())
         return tuple(x.new_zeros(x.shape) if x.grad is None else x.grad for x in wanted)
 
     def returned(self, x: Any) -> tuple[Any, str]:

@@ -17,16 +17,16 @@ variant = Variant(
 OURS = Conventions(mask_and_causal="both")
 
 
-def tiled(name: str, block: int, max_length: int) -> Implementation:
-    """The blockwise implementation at one tile size."""
+def tiled(name: str, block: int | None, limits: Limits) -> Implementation:
+    """The blockwise implementation, in the tiles that it ships with or in square ones."""
     return Implementation(
         variant=variant,
         name=name,
         call=partial(blockwise.attention, block=block),
         log_sum_exp=partial(blockwise.attention_with_log_sum_exp, block=block),
-        limits=Limits(edges=(block,), max_length=max_length),
+        limits=limits,
         conventions=OURS,
-        arithmetic=Arithmetic(score_roundings=4, exponent_roundings=1, tile=block, exact_means=True),
+        arithmetic=Arithmetic(score_roundings=4, exponent_roundings=3, tile=block or blockwise.COLUMNS, exact_means=True),
     )
 
 
@@ -59,8 +59,9 @@ implementations = (
         conventions=OURS,
         arithmetic=Arithmetic(score_roundings=4, exponent_roundings=1, tile=None, exact_means=True),
     ),
-    tiled("blockwise", blockwise.BLOCK, 66),
-    tiled("blockwise-tiles-of-4", 4, 13),  # many tiles at lengths that the oracle can afford
+    tiled("blockwise", None, Limits(edges=(blockwise.BLOCK, blockwise.COLUMNS), max_length=blockwise.COLUMNS + 1, long=True)),
+    tiled("blockwise-tiles-of-64", 64, Limits(edges=(64,), max_length=66)),
+    tiled("blockwise-tiles-of-4", 4, Limits(edges=(4,), max_length=13)),  # many tiles at lengths that the oracle can afford
     in_triton("triton", (16, 16, 4, 1), 0.1, INTERPRETED),
     in_triton("triton-bottom-right", (32, 16, 4, 2), 0.06, INTERPRETED, "bottom-right"),  # with tensor descriptors
     in_triton(

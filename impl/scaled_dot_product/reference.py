@@ -53,9 +53,9 @@ def attention_with_log_sum_exp(
     top = top.masked_fill(top == -math.inf, 0)  # a row that sees nothing: exp(−∞ − 0) = 0, never −∞ − (−∞)
     raised = torch.exp(scores - top)
     mass = raised.sum(-1, keepdim=True)
+    log_sum_exp = (top + torch.log(mass.masked_fill(mass == 0, 1))).masked_fill(mass == 0, -math.inf)  # log 0 would send NaN backward
     weights = raised / mass.masked_fill(mass == 0, 1)
     weights = torch.dropout(weights, dropout_p, train=dropout_p > 0)
-    log_sum_exp = (top + torch.log(mass.masked_fill(mass == 0, 1))).masked_fill(mass == 0, -math.inf)  # log 0 would send NaN backward
     return (weights @ v).to(query.dtype), log_sum_exp.squeeze(-1)
 
 
