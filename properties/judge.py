@@ -22,14 +22,13 @@ from properties.process import Apart, CannotJudge, Target
 from properties.request import LawBroken, Request, SubjectDied, SubjectFailed
 from properties.simplify import free, simplified
 from properties.subject import Subject
-from properties.verifies import LAWS, Failure, Law, Observation
+from properties.verifies import FEWEST, LAWS, Failure, Law, Observation
 from theorems.outcome import Outcome
 
 EXAMPLES = 120  # of each law
 SIMPLIFYING = 2.0  # seconds for the numbers of one counterexample
 HINT, HINTS = 4.0, 0.2  # seconds for the hints of one law, and for those of all of them, as a part of the budget
 HINTING = 60  # examples under each alternative declaration
-FEWEST = 25  # fewer than these say nothing: a law that time cut short of them is undecided
 BUDGET = 45.0  # seconds for all laws
 TIMEOUT = 5.0  # seconds for a call
 ORDER = ("test_dense", "test_masks")
@@ -150,9 +149,6 @@ class Judge:
 
         seed = int.from_bytes(hashlib.sha256(f"{self.asked.seed}:{law.id}".encode()).digest()[:8], "big")
         observed = law.run(self.implementation, EXAMPLES, seed=seed, runner=self.runner, spent=spent)
-        vague = observed.outcome is Outcome.UNDECIDED and observed.subject.unbounded > observed.subject.bounded
-        if vague and observed.subject.bounded >= FEWEST and not spent():  # most rows have no real bound, but enough of them have one
-            observed = replace(observed, outcome=Outcome.HELD, detail="")
         few = observed.outcome in (Outcome.HELD, Outcome.NOT_RUN) and observed.subject.examples < FEWEST and spent()
         if few and law.silent(self.implementation) is None:
             detail = f"time ran out after {observed.subject.examples} of {EXAMPLES} examples; give more by --budget"

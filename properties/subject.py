@@ -22,7 +22,8 @@ __all__ = ["LawBroken", "NotRun", "Subject", "SubjectDied", "SubjectFailed", "Un
 
 @dataclass(slots=True)
 class Subject:
-    """Counts examples, calls made and regimes, and keeps the worst error/bound and the calls of the example at hand."""
+    """Counts examples, calls made and regimes, and keeps the worst error/bound and the calls of the example at hand. `bounded` counts the examples in most of
+    whose rows the error bound is a real one, `unbounded` the others."""
 
     implementation: Implementation
     runner: Runner
