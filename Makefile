@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 TORCH := 2.13.0
+GPU_VENV := .venv-gpu
 
-.PHONY: verify test mutants peers lint clean help
+.PHONY: verify test mutants kernels bench gpu peers lint clean help
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +28,24 @@ lint: $(STAMP)  ## ruff and mypy
 mutants: $(STAMP)  ## try every planted bug under every law and write reports/evidence/mutants.json (minutes)
 	@$(BIN)/python -m tests.planting --jobs $(WORKERS)
 
+kernels: $(STAMP)  ## compile every shipping configuration for four targets, without a GPU, and write reports/evidence/kernels.json (minutes)
+	@$(BIN)/python -m properties.kernels --jobs $(WORKERS)
+	@$(BIN)/python -m reports
+
+bench: $(STAMP)  ## time attention on the CPU beside torch's (minutes, an idle machine) and write reports/benchmark.svg with its evidence
+	@$(BIN)/python -m pytest tests/benchmarks/bench_attention.py -q
+
+gpu: $(GPU_VENV)/.complete  ## on a machine with a GPU: the laws on the compiled kernel, then its times beside torch's (make gpu ARGS=--dry-run needs none)
+	@$(GPU_VENV)/bin/python -m properties.gpu $(ARGS)
+
+# torch with CUDA, beside the CPU build of everything else
+$(GPU_VENV)/.complete: pyproject.toml constraints.txt
+	@echo "setting up $(GPU_VENV) (once; gigabytes)"
+	@$(PYTHON) -m venv $(GPU_VENV)
+	@$(GPU_VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt "torch==$(TORCH)"
+	@$(GPU_VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev,kernels]"
+	@touch $@
+
 peers: $(STAMP)  ## judge published attention packages, each in an environment of its own (gigabytes, most of an hour), and write reports/evidence/peers.json
 	@$(BIN)/python -m properties.peers --jobs $(WORKERS)
 	@$(BIN)/python -m reports
@@ -43,4 +62,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 clean:  ## remove the environment and every cache
-	rm -rf $(VENV) .peers .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(GPU_VENV) .peers .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -124,6 +124,11 @@ def present() -> None:
     """Nothing is missing on this machine."""
 
 
+def on_the_cpu() -> str:
+    """Tensors are handed over as they are drawn."""
+    return "cpu"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Implementation:
     """One callable that says it computes `variant` on the inputs within `limits`.
@@ -132,8 +137,8 @@ class Implementation:
     or None. `ours` is False for a stranger, whose violations are shown and fail nothing.
     `lacks` names the parameters of the variant's signature that `call` does not have. `share` is the part of a profile's examples that each law is
     tried on, for what is slow to run. `triton` says that its kernels are Triton's, so that every access to memory can be watched in the interpreter.
-    `offers` names what it has beside the variant's signature, as keywords of `call` and `log_sum_exp`: "softcap", "alibi_slopes", "sinks", "dropout_p"
-    (with "seed"); and "log-sum-exp gradient". `packed` is its call for sequences that lie one behind the other.
+    `device` is where it wants its tensors. `offers` names what it has beside the variant's signature, as keywords of `call` and `log_sum_exp`: "softcap",
+    "alibi_slopes", "sinks", "dropout_p" (with "seed"); and "log-sum-exp gradient". `packed` is its call for sequences that lie one behind the other.
     """
 
     variant: Variant
@@ -149,4 +154,5 @@ class Implementation:
     triton: bool = False
     offers: tuple[str, ...] = ()
     packed: Call | None = None
+    device: Callable[[], str] = on_the_cpu
     missing: Callable[[], str | None] = present

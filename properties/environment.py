@@ -13,6 +13,8 @@ PACKAGES = ("hypothesis", "numpy", "python-flint", "sympy", "torch")
 def describe() -> dict[str, str]:
     """Versions and machine facts by name."""
     versions = {name: version(name) for name in PACKAGES}
+    if torch.cuda.is_available():
+        versions |= {"gpu": torch.cuda.get_device_name(), "triton": version("triton")}
     return versions | {
         "python": ".".join(platform.python_version_tuple()[:2]),
         "system": platform.system().lower(),
@@ -23,4 +25,5 @@ def describe() -> dict[str, str]:
 
 def slug(facts: dict[str, str]) -> str:
     """A file name for an environment."""
-    return "-".join((facts["system"], facts["machine"], facts["vectors"], f"torch{facts['torch'].partition('+')[0]}", f"py{facts['python']}"))
+    gpu = ["".join(c if c.isalnum() else "-" for c in facts["gpu"].lower())] if "gpu" in facts else []
+    return "-".join((facts["system"], facts["machine"], facts["vectors"], *gpu, f"torch{facts['torch'].partition('+')[0]}", f"py{facts['python']}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -89,6 +89,9 @@ class Here:
         function = ours.packed if request.packed else ours.log_sum_exp if request.log_sum_exp else ours.call
         if function is None:
             raise NotRun("packs no sequences" if request.packed else "returns no log-sum-exp")
+        device = ours.device()
+        if device != "cpu":
+            request = sent(request, device)
         arguments, keywords = list(request.arguments), dict(request.keywords)
         if request.cotangent is not None:
             arguments = [x.detach() if isinstance(x, Tensor) else x for x in arguments]
@@ -107,7 +110,7 @@ class Here:
         if both:
             output, *beside = output
         if isinstance(output, Tensor) and not output.requires_grad:  # it depends on none of them
-            return Reply(tensors=tuple(torch.zeros_like(leaf) for leaf in leaves))
+            return Reply(tensors=tuple(torch.zeros_like(leaf).cpu() for leaf in leaves))
         before = output.detach().clone() if isinstance(output, Tensor) else None
         try:
             if request.of_log_sum_exp is not None:
@@ -115,13 +118,31 @@ class Here:
             else:
                 found = torch.autograd.grad(output, leaves, request.cotangent, materialize_grads=True)
             kept = before is None or bool(((output == before) | before.isnan()).all())
-            return Reply(tensors=found, changed=() if kept else ("the output, by backward",))
+            return Reply(tensors=tuple(x.cpu() for x in found), changed=() if kept else ("the output, by backward",))
         except Exception as error:
             raise SubjectFailed(f"backward raised {type(error).__name__}: {error}") from error
+
+
+def sent(request: Request, device: str) -> Request:
+    """The request with every tensor on another device, in the same layout."""
+
+    def there(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return x
+        whole = torch.empty(0, dtype=x.dtype).set_(x.detach().untyped_storage()).to(device)
+        return whole.as_strided(x.shape, x.stride(), x.storage_offset()).requires_grad_(x.requires_grad)
+
+    return replace(
+        request,
+        arguments=tuple(there(x) for x in request.arguments),
+        keywords={name: there(x) for name, x in request.keywords.items()},
+        cotangent=there(request.cotangent),
+        of_log_sum_exp=there(request.of_log_sum_exp),
+    )
 
 
 def reply_of(returned: tuple[Any, ...]) -> Reply:
     """The reply that these returned values make: plain strided tensors are kept, anything else is described."""
     if all(type(x) is Tensor and x.layout == torch.strided for x in returned):
-        return Reply(tensors=returned)
+        return Reply(tensors=tuple(x.cpu() for x in returned))
     return Reply(returned=", ".join(f"{type(x).__name__}" + (f" {tuple(x.shape)} {x.dtype} {x.layout}" if isinstance(x, Tensor) else "") for x in returned))

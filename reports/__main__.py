@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from properties import digest
+    from properties import digest, kernels
     from reports.command import main
 except ModuleNotFoundError as error:
     print(f'the reports need the package {error.name!r}, which is not installed; pip install -e ".[dev]" installs all of them', file=sys.stderr)
@@ -15,4 +15,4 @@ except ValueError as error:  # the ledger itself is malformed, which theorems sa
     sys.exit(2)
 
 if __name__ == "__main__":
-    sys.exit(main(of_row=digest.of, of_law=digest.of_law, of_peers=digest.of_laws))
+    sys.exit(main(of_row=digest.of, of_law=digest.of_law, of_peers=digest.of_laws, of_kernels=kernels.current))

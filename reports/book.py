@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from properties.evidence import BadEvidence, Evidence, EvidenceFile, read
-from reports import mutants, peers
+from reports import gpu, kernels, mutants, peers
+from reports.gpu import Run
+from reports.kernels import Kernels
 from reports.mutants import Mutants
 from reports.peers import Peer
 from reports.verdict import Grounds, Judgement, Verdict, is_current, judge_all
@@ -43,6 +45,9 @@ class Book:
     version: str
     peers: tuple[Peer, ...] = ()
     laws: str = ""  # the digest of the laws by which peers would be judged today
+    kernels: Kernels | None = None
+    gpu: tuple[Run, ...] = ()
+    sources_of_kernels: str = ""  # the digest of the sources that would be compiled today
 
     @property
     def topics(self) -> dict[str, list[Claim]]:
@@ -67,11 +72,16 @@ class Book:
         return {verdict: verdicts.count(verdict) for verdict in Verdict}
 
 
+def of_claims(name: str) -> bool:
+    """Whether a file of this name holds evidence about claims: mutants, peers, compiled kernels, and times have files of their own."""
+    return name not in (mutants.FILE, peers.FILE, kernels.FILE) and not name.startswith((gpu.PREFIX, "benchmark-"))
+
+
 def evidence_in(folder: Path, claims: Mapping[str, Claim]) -> dict[str, EvidenceFile]:
     """The evidence files of a folder by environment. Raises BadEvidence for a missing folder, a malformed file or an unknown claim."""
     if not folder.is_dir():
         raise BadEvidence(f"{folder}: no such folder; evidence is written by pytest properties, one file an environment")
-    files = {path.stem: read(path) for path in sorted(folder.glob("*.json")) if path.name not in (mutants.FILE, peers.FILE)}
+    files = {path.stem: read(path) for path in sorted(folder.glob("*.json")) if of_claims(path.name)}
     for name, file in files.items():
         for row in file.evidence:
             _known(folder / f"{name}.json", row.claim, claims)

@@ -39,11 +39,26 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Survivor:
+    """An edit that the laws it `tried` are known not to notice, and why it `survives`: the same function, or a bug that shows only elsewhere.
+    `noticed_by` are those that noticed it all the same: then it is no survivor."""
+
+    name: str
+    file: str
+    why: str
+    survives: str
+    source: str = ""
+    tried: tuple[str, ...] = ()
+    noticed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mutants:
     """The whole file. `digests` says what each law, and each claim's argument, was when the mutants met it."""
 
     mutants: tuple[Mutant, ...] = ()
     controls: tuple[Control, ...] = ()
+    survivors: tuple[Survivor, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
 
     def breaking(self, claim: str, rows: Iterable[Evidence], current: Callable[[str], str]) -> tuple[str, ...]:
@@ -68,6 +83,7 @@ def read(path: Path) -> Mutants:
         return Mutants(
             mutants=tuple(sorted((Mutant(**_frozen(row, "kills", "breaks")) for row in data["mutants"]), key=lambda m: m.name)),
             controls=tuple(sorted((Control(**_frozen(row, "accused_by")) for row in data["controls"]), key=lambda c: c.name)),
+            survivors=tuple(sorted((Survivor(**_frozen(row, "tried", "noticed_by")) for row in data.get("survivors", ())), key=lambda s: s.name)),
             digests=_texts(data["digests"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

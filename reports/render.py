@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from reports.book import Book
+from reports.render_gpu import gpu_page
 from reports.render_implementations import implementations_page
 from reports.render_index import index_page, mutants_page
 from reports.render_json import ledger_json
+from reports.render_kernels import kernels_page
 from reports.render_peers import peers_page
 from reports.render_text import text_page
 from reports.render_topic import topic_page
@@ -21,6 +23,8 @@ def pages(book: Book) -> dict[str, str]:
         "implementations.md": implementations_page(book),
         "mutants.md": mutants_page(book),
         "peers.md": peers_page(book),
+        **({"kernels.md": kernels_page(book)} if book.kernels else {}),
+        **({"gpu.md": gpu_page(book.gpu)} if book.gpu else {}),
         **{f"topics/{topic}.md": topic_page(book, topic) for topic in book.topics},
         **{f"texts/{text.key}.md": text_page(book, text) for text in book.texts},
     }

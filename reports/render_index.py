@@ -42,8 +42,9 @@ def _places(book: Book) -> str:
     topics = ", ".join(link(titled(topic), f"topics/{topic}.md") for topic in book.topics)
     settled = settled_rows(book)
     texts = "\n".join(f"- {link(f'{text.key}: {plain(text.title)}', f'texts/{text.key}.md')}, {_share(book, text.key, settled)}" for text in book.texts)
-    others = "[Implementations and laws](implementations.md), [published packages](peers.md), [planted mutants](mutants.md), [everything as JSON](ledger.json)"
-    return f"Topics: {topics or 'none yet'}. {others}.\n\nThe course texts, heading by heading:\n\n{texts}"
+    compiled = ("[compiled kernels](kernels.md), " if book.kernels else "") + ("[times on GPUs](gpu.md), " if book.gpu else "")
+    judged = f"[Implementations and laws](implementations.md), [published packages](peers.md), {compiled}[planted mutants](mutants.md)"
+    return f"Topics: {topics or 'none yet'}. {judged}, [everything as JSON](ledger.json).\n\nThe course texts, heading by heading:\n\n{texts}"
 
 
 def _share(book: Book, text: str, settled: Collection[str]) -> str:

@@ -1,7 +1,8 @@
 """Plant bugs: edit a source of ours, import the result beside the original, and see which laws, derivations or searches notice.
 
 A mutant is an edit (old → new, where old occurs exactly once) in a TOML file under tests/mutants/. `python -m tests.planting` tries every mutant
-under every law and three seeds and writes reports/evidence/mutants.json, which verdicts read; `make test` then replays a part of it.
+under every law (one that names `laws`: under those) and three seeds and writes reports/evidence/mutants.json, which verdicts read; `make test` then
+replays a part of it. A survivor is an edit that nothing notices, kept with the reason.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import itertools
 import json
+import linecache
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock  # mock.patch.object replaces an attribute and puts the old one back, whatever happens
 
 import torch
 
@@ -42,9 +47,13 @@ DEFAULT_SUBJECT = {  # which implementation shows a bug in which file
     "impl/scaled_dot_product/reference.py": "scaled-dot-product/reference",
     "impl/scaled_dot_product/state.py": "scaled-dot-product/blockwise-tiles-of-4",
     "impl/scaled_dot_product/blockwise.py": "scaled-dot-product/blockwise-tiles-of-4",
+    "impl/scaled_dot_product/kernel.py": "scaled-dot-product/triton",
+    "impl/scaled_dot_product/launch.py": "scaled-dot-product/triton",
+    "impl/scaled_dot_product/flash.py": "scaled-dot-product/triton",
     "impl/multi_head/reference.py": "multi-head/reference",
     "impl/multi_head/fused.py": "multi-head/fused",
 }
+PLANTINGS = itertools.count(1)
 
 
 class BadMutant(ValueError):
@@ -53,7 +62,11 @@ class BadMutant(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """One edit. `breaks` names claims for edits of theorems; `arithmetic` overrides the declared arithmetic (controls)."""
+    """One edit. `breaks` names claims for edits of theorems; `arithmetic` overrides the declared arithmetic (controls).
+
+    For what is slow to run: `laws` are the only ones tried, in this order and until one notices; `limits` override the declared ones, so that inputs are
+    drawn where the edit bites ({"multiple": 11}: 11, 22 or 33 long, several tiles of 16). `survives` says why nothing notices the edit (survivors).
+    """
 
     name: str
     file: str
@@ -64,11 +77,24 @@ class Mutant:
     subject: str = ""
     breaks: tuple[str, ...] = ()
     arithmetic: dict[str, Any] = field(default_factory=dict)
+    laws: tuple[str, ...] = ()
+    limits: dict[str, Any] = field(default_factory=dict)
+    survives: str = ""
     control: bool = False
 
     @property
     def of_theorem(self) -> bool:
         return self.file.startswith("theorems/")
+
+    @property
+    def of_kernel(self) -> bool:
+        """Whether it is met in Triton's interpreter."""
+        return "/triton" in (self.subject or DEFAULT_SUBJECT.get(self.file, ""))
+
+    @property
+    def to_be_noticed(self) -> bool:
+        """Neither a control nor a survivor."""
+        return not self.control and not self.survives
 
     def source_text(self) -> str:
         """The edited source. Raises BadMutant unless `old` occurs exactly once."""
@@ -79,26 +105,29 @@ class Mutant:
 
 
 def mutants() -> list[Mutant]:
-    """Every mutant and control under tests/mutants/. Raises BadMutant for a name given twice or an unknown field."""
+    """Every mutant, control and survivor under tests/mutants/. Raises BadMutant for a name given twice, an unknown field or a survivor without a reason."""
     found: dict[str, Mutant] = {}
     for path in sorted((ROOT / "tests" / "mutants").glob("*.toml")):
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        plants = [(table, False) for table in tables.get("mutant", ())] + [(table, True) for table in tables.get("control", ())]
-        for table, control in plants:
+        for kind, table in [(name, table) for name in ("mutant", "control", "survivor") for table in tables.get(name, ())]:
             try:
-                mutant = Mutant(**table | {"control": control, "breaks": tuple(table.get("breaks", ()))})
+                mutant = Mutant(**table | {"control": kind == "control"} | {name: tuple(table.get(name, ())) for name in ("breaks", "laws")})
             except TypeError as error:
                 raise BadMutant(f"{path.name}: {error}") from error
+            if bool(mutant.survives) != (kind == "survivor"):
+                raise BadMutant(f"{path.name}: survivors, and only they, say why they survive: {mutant.name!r}")
             if found.setdefault(mutant.name, mutant) is not mutant:
                 raise BadMutant(f"{path.name}: mutant {mutant.name!r} is named twice")
     return list(found.values())
 
 
 class Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports one module from edited source instead of its file."""
+    """Imports one module from edited source instead of its file, under a file name of its own: Triton reads a kernel's source by its file name and line,
+    and would find the original's under the original's name. The text stays in `linecache`: the interpreter reads it at a kernel's first launch."""
 
-    def __init__(self, module: str, source: str, path: Path) -> None:
-        self.module, self.source, self.path = module, source, path
+    def __init__(self, module: str, source: str, path: Path, name: str) -> None:
+        self.module, self.source, self.path = module, source, path.with_name(f"{path.name}::{name}")
+        linecache.cache[str(self.path)] = (len(source), None, source.splitlines(keepends=True), str(self.path))  # None: never checked against a file
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
         return importlib.util.spec_from_loader(fullname, self, origin=str(self.path)) if fullname == self.module else None
@@ -111,14 +140,15 @@ class Planted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def planted(mutant: Mutant, package: str) -> Iterator[None]:
     """Within, `package`'s modules are imported afresh with the mutant's edit; afterwards the originals are back."""
     module = mutant.file.removesuffix(".py").replace("/", ".")
-    finder = Planted(module, mutant.source_text(), ROOT / mutant.file)
+    finder = Planted(module, mutant.source_text(), ROOT / mutant.file, mutant.name)
     ours = {name: loaded for name, loaded in sys.modules.items() if name == package or name.startswith(f"{package}.")}
     kept = {"impl.variant", "theorems.outcome", "theorems.claim", "theorems.sources", "theorems.step", "theorems.balls", "theorems.algebra", "theorems.symbols"}
     for name in ours.keys() - kept:
         del sys.modules[name]
     sys.meta_path.insert(0, finder)
     try:
-        yield
+        with operators_of_their_own():
+            yield
     finally:
         sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
@@ -130,15 +160,40 @@ def planted(mutant: Mutant, package: str) -> Iterator[None]:
                 setattr(ours[parent], child, loaded)
 
 
+@contextmanager
+def operators_of_their_own() -> Iterator[None]:
+    """Within, custom operators are registered in a namespace that nobody else has. torch keeps one operator a name: a second registration takes the first
+    one's place without a word, and the first module's own handle then leads nowhere."""
+    register: Any = torch.library.custom_op
+    namespace = f"planted_{next(PLANTINGS)}"
+
+    def custom_op(name: str, *arguments: Any, **keywords: Any) -> Any:
+        return register(f"{namespace}::{name.rpartition('::')[2]}", *arguments, **keywords)
+
+    with mock.patch.object(torch.library, "custom_op", custom_op):
+        yield
+
+
 def mutated_implementation(mutant: Mutant) -> Implementation:
     """The implementation that shows the mutant's edit, under its original name."""
     wanted = mutant.subject or DEFAULT_SUBJECT[mutant.file]
     with planted(mutant, "impl"):
         implementations: tuple[Implementation, ...] = importlib.import_module("impl").IMPLEMENTATIONS
-    chosen = {f"{i.variant.name}/{i.name}": i for i in implementations}
-    if wanted not in chosen:
-        raise BadMutant(f"mutant {mutant.name!r} names subject {wanted!r}; possible are {', '.join(sorted(chosen))}")
-    return replace(chosen[wanted], arithmetic=replace(chosen[wanted].arithmetic, **mutant.arithmetic))
+        chosen = {f"{i.variant.name}/{i.name}": i for i in implementations}
+        if wanted not in chosen:
+            raise BadMutant(f"mutant {mutant.name!r} names subject {wanted!r}; possible are {', '.join(sorted(chosen))}")
+        if chosen[wanted].triton and chosen[wanted].missing() is None:
+            launched_from_here()
+    found = chosen[wanted]
+    narrower: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in mutant.limits.items()}
+    return replace(found, arithmetic=replace(found.arithmetic, **mutant.arithmetic), limits=replace(found.limits, **narrower))
+
+
+def launched_from_here() -> None:
+    """Import the planted launcher now, and let the planted `flash` keep it: left to itself it imports one on its first call, when the originals are back."""
+    flash = importlib.import_module("impl.scaled_dot_product.flash")
+    launcher = flash.operators()
+    flash.operators = lambda: launcher  # type: ignore[attr-defined]
 
 
 def mutated_claims(mutant: Mutant) -> dict[str, Claim]:
@@ -181,13 +236,18 @@ def examined(mutant: Mutant) -> dict[str, Any]:
     """Everything that notices one mutant, under every seed: its row in the evidence file."""
     load_checks()
     row: dict[str, Any] = {"name": mutant.name, "file": mutant.file, "why": mutant.why, "source": mutant.source}
+    if unknown := set(mutant.laws) - LAWS.keys():
+        raise BadMutant(f"mutant {mutant.name!r} names unknown laws {sorted(unknown)}")
     if mutant.of_theorem:
         return row | {"breaks": [claim for claim in mutant.breaks if theorem_broken(mutant, claim)], "seeds": list(SEEDS)}
     implementation = mutated_implementation(mutant)
     laws = laws_here(implementation)
     if mutant.control:
         return {"name": mutant.name, "why": mutant.why, "accused_by": accusers(implementation, laws, EXAMPLES["ci"])}
-    return row | {"kills": killers(mutant, implementation, laws), "seeds": list(SEEDS)}
+    kills = killers(mutant, implementation, laws)
+    if mutant.survives:
+        return row | {"survives": mutant.survives, "tried": list(mutant.laws), "noticed_by": kills}
+    return row | {"kills": kills, "seeds": list(SEEDS)}
 
 
 def laws_here(implementation: Implementation) -> list[Law]:
@@ -196,11 +256,12 @@ def laws_here(implementation: Implementation) -> list[Law]:
 
 
 def killers(mutant: Mutant, implementation: Implementation, laws: list[Law]) -> list[str]:
-    """The first ENOUGH laws that notice the mutant under every seed. Each mutant begins elsewhere in the list, so that every law gets its turn."""
+    """The first ENOUGH laws that notice the mutant under every seed. Each mutant begins elsewhere in the list, so that every law gets its turn.
+    Of the `laws` that a mutant names, the first that notices it."""
     start = sum(mutant.name.encode()) % len(laws)
     found: list[str] = []
-    for law in laws[start:] + laws[:start]:
-        if len(found) < ENOUGH and all(noticed_by(law, implementation, seed) for seed in SEEDS):
+    for law in [LAWS[name] for name in mutant.laws] or laws[start:] + laws[:start]:
+        if len(found) < (1 if mutant.laws else ENOUGH) and all(noticed_by(law, implementation, seed) for seed in SEEDS):
             found.append(law.id)
     return found
 
@@ -211,11 +272,12 @@ def accusers(implementation: Implementation, laws: list[Law], examples: int) -> 
 
 
 def show_every_law(rows: list[dict[str, Any]]) -> None:
-    """Add to `rows` one kill for each law that came too late to kill anything: the first mutant that it notices under every seed."""
+    """Add to `rows` one kill for each law that came too late to kill anything: the first mutant that it notices under every seed, kernels' last."""
     load_checks()
     by_name = {mutant.name: mutant for mutant in mutants()}
+    quick_first = sorted((row for row in rows if "kills" in row), key=lambda row: by_name[row["name"]].of_kernel)
     for law in (law for name, law in LAWS.items() if not law.apart and name not in {kill for row in rows for kill in row.get("kills", ())}):
-        for row in (row for row in rows if "kills" in row):
+        for row in quick_first:
             mutant = by_name[row["name"]]
             implementation = mutated_implementation(mutant)
             if law.on in implementation.variant.traits and all(noticed_by(law, implementation, seed) for seed in SEEDS):
@@ -230,23 +292,24 @@ def digests(rows: list[dict[str, Any]]) -> dict[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.planting", description="Try every mutant under every law and write reports/evidence/mutants.json.")
-    parser.add_argument("only", nargs="*", help="names of mutants to try; nothing is written then")
+    parser.add_argument("only", nargs="*", metavar="PATTERN", help="names of mutants to try, or files (*/kernel.py); nothing is written then")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     options = parser.parse_args()
-    chosen = [mutant for mutant in mutants() if not options.only or mutant.name in options.only]
+    chosen = [mutant for mutant in mutants() if not options.only or any(fnmatch(x, pattern) for x in (mutant.name, mutant.file) for pattern in options.only)]
     rows = []
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         for number, row in enumerate(pool.map(examined, chosen), 1):
-            noticed = row.get("kills", row.get("breaks", row.get("accused_by", [])))
+            noticed = [name for key in ("kills", "breaks", "accused_by", "noticed_by") for name in row.get(key, ())]
             print(f"[{number}/{len(chosen)}] {row['name']}: {', '.join(noticed) or 'nothing noticed'}", flush=True)
             rows.append(row)
-    bad = [row["name"] for row in rows if row.get("accused_by") or not row.get("kills", row.get("breaks", True))]
+    bad = [row["name"] for row in rows if row.get("accused_by") or row.get("noticed_by") or not row.get("kills", row.get("breaks", True))]
     if not options.only:
-        kept = [row for row in rows if "accused_by" not in row]
-        show_every_law(kept)
-        document = {"schema": SCHEMA, "mutants": kept, "controls": [row for row in rows if "accused_by" in row], "digests": digests(kept)}
+        planted_rows = [row for row in rows if "kills" in row or "breaks" in row]
+        show_every_law(planted_rows)
+        others = {"controls": [row for row in rows if "accused_by" in row], "survivors": [row for row in rows if "survives" in row]}
+        document = {"schema": SCHEMA, "mutants": planted_rows, **others, "digests": digests(planted_rows)}
         write_text(EVIDENCE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    print(f"{len(rows)} tried, {len(bad)} survivors or controls accused{': ' + ', '.join(bad) if bad else ''}")
+    print(f"{len(rows)} tried, {len(bad)} mutants unnoticed, survivors noticed or controls accused{': ' + ', '.join(bad) if bad else ''}")
     return 1 if bad else 0
 
 

@@ -1,7 +1,8 @@
 """A check that cannot fail is no evidence: planted bugs must be noticed under every seed, and right implementations left in peace.
 
 The committed evidence says what notices each mutant. Here each mutant is planted again and met by the first law that killed it and by every law
-that no earlier mutant has shown able to kill; so each run sees every mutant die and every law kill.
+that no earlier mutant has shown able to kill; so each run sees every mutant die and every law kill. A kernel's mutants run in Triton's interpreter, which
+is slow: here each meets one law under one seed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import sys
 from functools import cache
 
 import pytest
+import torch
 
+from impl import IMPLEMENTATIONS
+from impl.variant import Implementation
 from properties import digest
 from properties.verifies import LAWS
 from reports.mutants import Mutants, read
@@ -18,8 +22,12 @@ from tests import planting
 from tests.planting import Mutant
 
 planting.load_checks()
-PLANTED = [mutant for mutant in planting.mutants() if not mutant.control]
+PLANTED = [mutant for mutant in planting.mutants() if mutant.to_be_noticed]
+IN_TORCH = [mutant for mutant in PLANTED if not mutant.of_theorem and not mutant.of_kernel]
+IN_TRITON = [mutant for mutant in PLANTED if mutant.of_kernel]
 CONTROLS = [mutant for mutant in planting.mutants() if mutant.control]
+SURVIVORS = [mutant for mutant in planting.mutants() if mutant.survives]
+TRITON = next(i for i in IMPLEMENTATIONS if i.triton)
 AMPLE = 1000  # a law: Hypothesis mixes the constants of all loaded modules into what it draws, so that one seed draws otherwise here than in `make mutants`
 CONTROL_EXAMPLES = 60  # a law; the committed evidence tried as many as the ci profile does
 AGAIN = "run `make mutants` and commit reports/evidence/mutants.json"
@@ -40,7 +48,7 @@ def assigned() -> dict[str, list[str]]:
     return chosen
 
 
-@pytest.mark.parametrize("mutant", [m for m in PLANTED if not m.of_theorem], ids=lambda m: m.name)
+@pytest.mark.parametrize("mutant", IN_TORCH, ids=lambda m: m.name)
 def test_a_planted_bug_is_killed_under_three_seeds(mutant: Mutant) -> None:
     laws = assigned().get(mutant.name, [])
     assert laws, f"nothing is known to notice {mutant.name!r}; {AGAIN}"
@@ -48,6 +56,14 @@ def test_a_planted_bug_is_killed_under_three_seeds(mutant: Mutant) -> None:
     for law in laws:
         for seed in planting.SEEDS:
             assert planting.noticed_by(LAWS[law], implementation, seed, AMPLE), f"{law} missed {mutant.name!r} under seed {seed}"
+
+
+@pytest.mark.parametrize("mutant", IN_TRITON, ids=lambda m: m.name)
+def test_a_bug_planted_in_a_kernel_is_killed(mutant: Mutant) -> None:
+    interpreted()
+    laws = assigned().get(mutant.name, [])
+    assert laws, f"nothing is known to notice {mutant.name!r}; {AGAIN}"
+    assert planting.noticed_by(LAWS[laws[0]], planting.mutated_implementation(mutant), planting.SEEDS[0], AMPLE), f"{laws[0]} missed {mutant.name!r}"
 
 
 @pytest.mark.parametrize("mutant", [m for m in PLANTED if m.of_theorem], ids=lambda m: m.name)
@@ -74,6 +90,8 @@ def test_the_committed_evidence_is_about_these_mutants_and_these_checks() -> Non
     committed = evidence()
     assert {row.name for row in committed.mutants} == {m.name for m in PLANTED}, AGAIN
     assert {row.name for row in committed.controls} == {m.name for m in CONTROLS}, AGAIN
+    assert {row.name: row.survives for row in committed.survivors} == {m.name: m.survives for m in SURVIVORS}, AGAIN
+    assert not [row.name for row in committed.survivors if row.noticed_by], "noticed, so no survivors"
     changed = [name for name, then in committed.digests.items() if digest.of_law(name) != then]
     assert not changed, f"changed since the mutants were tried: {changed}; {AGAIN}"
 
@@ -83,6 +101,40 @@ def test_planting_leaves_the_original_modules_in_place() -> None:
     mutant = next(m for m in PLANTED if m.file.startswith("impl/"))
     assert planting.mutated_implementation(mutant).call is not before["impl"].IMPLEMENTATIONS[0].call
     assert {name: module for name, module in sys.modules.items() if name.startswith("impl")} == before
+
+
+def interpreted() -> None:
+    """Skip where the kernel cannot run in Triton's interpreter: the laws' tensors are on the CPU."""
+    if why := TRITON.missing() or ("runs compiled" if torch.cuda.is_available() else None):
+        pytest.skip(why)
+
+
+def planted_in_kernel(name: str, old: str, new: str) -> Implementation:
+    return planting.mutated_implementation(Mutant(name=name, file="impl/scaled_dot_product/kernel.py", old=old, new=new, why=""))
+
+
+def test_a_planted_kernel_runs_its_own_source_and_leaves_every_other_alone() -> None:
+    """Triton reads a kernel's source by file name, and torch keeps one operator a name: either could let a mutant run the original's code, or the reverse."""
+    interpreted()
+    random = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(1, 1, 20, 4, generator=random) for _ in range(3))
+    query[..., 0], key[..., 0] = 1, torch.arange(20)  # scores rise from one tile of 16 to the next
+
+    def results(implementation: Implementation) -> tuple[torch.Tensor, torch.Tensor]:
+        leaf = query.clone().requires_grad_()
+        output = implementation.call(leaf, key, value)
+        return output.detach(), torch.autograd.grad(output.sum(), leaf)[0]
+
+    ahead = planted_in_kernel("in-forward", "    total = total * shrink[:, None]\n", "")
+    whole = results(TRITON)
+    behind = planted_in_kernel("in-backward", "d_s = p * (d_p - delta)", "d_s = p * d_p")
+    for _ in range(2):  # in turn, so that each runs after every other
+        of_ahead, of_behind, again = results(ahead), results(behind), results(TRITON)
+        assert torch.equal(again[0], whole[0])
+        assert torch.equal(again[1], whole[1])
+        assert not torch.allclose(of_ahead[0], whole[0])
+        assert torch.equal(of_behind[0], whole[0])
+        assert not torch.allclose(of_behind[1], whole[1])
 
 
 def test_an_edit_that_does_not_match_exactly_once_is_named() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +34,20 @@ class Launch:
         if beyond := [f"axis {axis}: {size}" for axis, (size, most) in enumerate(zip(self.grid, GRID_LIMIT, strict=False)) if size > most]:
             raise ValueError(f"the grid {self.grid} is larger than CUDA allows, {GRID_LIMIT} ({', '.join(beyond)})")
         if 0 not in self.grid:
-            self.kernel[self.grid](**self.arguments, **self.options)
+            with on_the_device_of(self.arguments):
+                self.kernel[self.grid](**self.arguments, **self.options)
 
     def compiled(self, target: str) -> Any:
         """The compiled kernel for a target of TARGETS, specialised as the launcher would specialise these very arguments; needs no GPU."""
         with standing_in(TARGETS[target]):
             self.kernel.device_caches.clear()  # they remember the target of the driver before
             return self.kernel.warmup(grid=self.grid, **self.arguments, **self.options)
+
+
+def on_the_device_of(arguments: dict[str, Any]) -> AbstractContextManager[Any]:
+    """The context in which the tensors' GPU is the current one, which is where Triton launches."""
+    devices = [x.device for x in arguments.values() if isinstance(x, torch.Tensor) and x.is_cuda]
+    return torch.cuda.device(devices[0]) if devices else nullcontext()
 
 
 class Absent:

@@ -1,7 +1,8 @@
 """Which tile, how many warps and how many pipeline stages a kernel is launched with: one table, by target and by the larger head width.
 
 The first entry of a row is what ships; on a GPU the others are tried too, once for each kind of call (`impl.scaled_dot_product.launch.fastest`).
-No target of the table has been timed yet: entries were chosen by registers, local memory and occupancy of what Triton compiles, see reports/kernels.md.
+No target of the table has been timed yet: entries were chosen by what Triton compiles (no spills in loops, tiles of 16 bytes a thread or more, occupancy,
+instructions a score), see reports/kernels.md.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TABLE: dict[str, dict[str, tuple[tuple[Configuration, ...], ...]]] = {
     "sm_80": {
         "forward": ((C(128, 64, 4, 3),), (C(128, 64, 4, 3),), (C(128, 64, 4, 3),), (C(128, 32, 8, 3), C(128, 64, 8, 2)), (C(64, 32, 8, 2),)),
         "backward_queries": ((C(64, 64, 4, 2),), (C(128, 32, 4, 2),), (C(128, 32, 8, 2), C(128, 32, 4, 2)), (C(64, 64, 8, 2),), (C(64, 64, 8, 2),)),
-        "backward_keys": ((C(32, 128, 4, 2),), (C(32, 128, 4, 2),), (C(32, 128, 8, 2), C(32, 64, 4, 2)), (C(64, 64, 8, 2),), (C(32, 64, 8, 1),)),
+        "backward_keys": ((C(64, 64, 4, 2),), (C(32, 128, 4, 2),), (C(32, 128, 8, 2), C(32, 64, 4, 2)), (C(64, 64, 8, 2),), (C(32, 64, 8, 1),)),
     },
     "sm_90": {
         "forward": (
@@ -43,7 +44,7 @@ TABLE: dict[str, dict[str, tuple[tuple[Configuration, ...], ...]]] = {
             (C(128, 32, 8, 2),),
         ),
         "backward_keys": (
-            (C(32, 128, 4, 2),),
+            (C(64, 64, 4, 2),),
             (C(32, 128, 4, 2),),
             (C(64, 128, 8, 2), C(32, 64, 4, 2)),
             (C(32, 128, 8, 2), C(32, 64, 8, 2)),
@@ -60,7 +61,7 @@ TABLE: dict[str, dict[str, tuple[tuple[Configuration, ...], ...]]] = {
         ),
         "backward_queries": ((C(64, 64, 4, 2),), (C(64, 64, 4, 2),), (C(64, 64, 4, 2), C(128, 64, 8, 2)), (C(128, 64, 8, 2),), (C(128, 32, 8, 2),)),
         "backward_keys": (
-            (C(32, 128, 4, 2),),
+            (C(64, 64, 4, 2),),
             (C(32, 128, 4, 2),),
             (C(32, 128, 8, 2), C(64, 128, 8, 1)),
             (C(32, 128, 8, 1), C(32, 64, 4, 1)),
@@ -68,9 +69,9 @@ TABLE: dict[str, dict[str, tuple[tuple[Configuration, ...], ...]]] = {
         ),
     },
     "gfx942": {
-        "forward": ((C(128, 64, 4, 1),), (C(128, 64, 4, 1),), (C(128, 64, 4, 1),), (C(128, 64, 8, 1),), (C(64, 32, 8, 1),)),
-        "backward_queries": ((C(128, 64, 4, 1),), (C(128, 32, 4, 1),), (C(128, 32, 4, 1), C(128, 64, 4, 1)), (C(64, 32, 4, 1),), (C(64, 16, 4, 1),)),
-        "backward_keys": ((C(64, 128, 4, 1),), (C(32, 128, 4, 1),), (C(32, 128, 4, 1), C(32, 64, 4, 1)), (C(16, 64, 4, 1),), (C(16, 64, 8, 1),)),
+        "forward": ((C(64, 64, 2, 1),), (C(128, 64, 4, 1),), (C(128, 64, 4, 1),), (C(128, 64, 8, 1),), (C(64, 32, 8, 1),)),
+        "backward_queries": ((C(64, 64, 2, 1),), (C(128, 64, 4, 1),), (C(128, 32, 4, 1), C(128, 64, 4, 1)), (C(64, 32, 4, 1),), (C(64, 16, 4, 1),)),
+        "backward_keys": ((C(64, 64, 2, 1),), (C(32, 64, 2, 1),), (C(32, 128, 4, 1), C(32, 64, 4, 1)), (C(16, 64, 4, 1),), (C(16, 64, 8, 1),)),
     },
 }
 INTERPRETED = Configuration(16, 16, 4, 1)  # small enough that short sequences have several tiles

@@ -30,7 +30,13 @@ def missing() -> str | None:
 
 def missing_bfloat16() -> str | None:
     """As `missing`, for bfloat16."""
-    return missing() or (None if torch.cuda.is_available() else "needs a GPU: Triton's interpreter computes bfloat16 wrongly")
+    compiled = torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1"
+    return missing() or (None if compiled else "needs a GPU: Triton's interpreter computes bfloat16 wrongly")
+
+
+def device() -> str:
+    """Where the kernel wants its tensors: on the GPU, if there is one and Triton is not told to interpret."""
+    return "cuda" if torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1" else "cpu"
 
 
 def operators() -> Any:

@@ -77,13 +77,20 @@ def kept(seed, head, i, j, below):
 
 
 @triton.jit
+def quads(x):
+    """[ROWS, COLUMNS] as [ROWS, COLUMNS / 8, 4, 2]: in the tensor cores' layout the four threads of a quad share a row, two columns of every eight each, so
+    that sums over the last axis and then over the second stay within a thread."""
+    return tl.reshape(x, [x.shape[0], x.shape[1] // 8, 4, 2])
+
+
+@triton.jit
 def fold(
     q, k, v, top, mass, total, i, start, c, N, M, shift, scale, factor, slope, cap, bias, bias_row, bias_column, seed, head, below,
     MASKED: tl.constexpr, CAUSAL: tl.constexpr, BIAS: tl.constexpr, ALIBI: tl.constexpr, SOFTCAP: tl.constexpr, DROPOUT: tl.constexpr,
     WIDE: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """The state (top, mass, total) of online softmax after one more tile of keys, those from `start` on: k [D, COLUMNS], v [COLUMNS, E].
-    `factor` = scale · log2 e."""
+    `mass` [ROWS, 4] is in four parts, which are added at the end; `factor` = scale · log2 e."""
     PLAIN: tl.constexpr = BIAS == "none" and not ALIBI and not SOFTCAP
     j = start + c
     s = tl.dot(q, k, input_precision="ieee", out_dtype=ACC)
@@ -101,19 +108,19 @@ def fold(
         if CAUSAL:
             beyond = tl.minimum(beyond, i + (shift + 1 - start))
         s = tl.where(c[None, :] < beyond[:, None], s, float("-inf"))
-    risen = tl.max(s, 1)
+    risen = tl.max(tl.max(tl.max(quads(s), 3), 1), 1)
     if PLAIN:
         risen = risen * factor
     risen = tl.maximum(top, risen)
     base = risen
     if MASKED or BIAS != "none":
         base = tl.where(risen == float("-inf"), 0.0, risen)  # nothing seen yet: −∞ − (−∞) must not arise
+    shrink = tl.exp2(top - base)  # before p: after it, Triton moves it through shared memory into another layout
     if PLAIN:
         s = s * factor
     p = tl.exp2(s - base[:, None])
-    shrink = tl.exp2(top - base)
     total = total * shrink[:, None]
-    mass = mass * shrink + tl.sum(p, 1)
+    mass = mass * shrink[:, None] + tl.sum(tl.sum(quads(p), 3), 1)
     if DROPOUT:
         p = tl.where(kept(seed, head, i[:, None], j[None, :], below), p, 0.0)
     total = tl.dot(p.to(v.dtype), v, total, input_precision="ieee", out_dtype=ACC)
@@ -156,12 +163,11 @@ def forward(
         bias += b * bb + h * bh
 
     top = tl.full([ROWS], float("-inf"), ACC)
-    mass = tl.zeros([ROWS], ACC)
+    mass = tl.zeros([ROWS, 4], ACC)
     total = tl.zeros([ROWS, E], ACC)
     if SINKS:  # one more key, with this score and no value
-        top += 0.0
         top = tl.maximum(top, tl.load(sinks + h).to(ACC) * LOG2_E)
-        mass = tl.where(top == float("-inf"), 0.0, mass + 1.0)
+        mass += tl.where(top == float("-inf"), 0.0, 0.25)[:, None]  # four quarters of exp2(0)
 
     end, whole = M, M // COLUMNS * COLUMNS  # the tiles before `whole` need no mask
     if CAUSAL:
@@ -188,6 +194,7 @@ def forward(
             True, CAUSAL, BIAS, ALIBI, SOFTCAP, DROPOUT, WIDE, ACC,
         )  # fmt: skip
 
+    mass = tl.sum(mass, 1)
     empty = mass == 0
     total = total / tl.where(empty, 1.0, mass)[:, None]
     if DROPOUT:
@@ -280,7 +287,7 @@ def backward_queries(
         end = tl.maximum(tl.minimum(M, start + ROWS + shift), 0)
         whole = tl.minimum(whole, tl.maximum(start + shift + 1, 0) // COLUMNS * COLUMNS)
     d_q = tl.zeros([ROWS, D], ACC)
-    for part in tl.static_range(2):  # without a mask, then with one
+    for part in tl.static_range(1, -1, -1):  # with a mask, then without: in the other order ptxas lets no two matrix products overlap on sm_90
         for s in range(0 if part == 0 else whole, whole if part == 0 else end, COLUMNS):
             k = tile(K + (first_key + s) * kn, keys, c[None, :], M - s, d[:, None], WIDTH, D, part == 1)
             v = tile(V + (first_key + s) * vn, values, c[None, :], M - s, e[:, None], VALUE_WIDTH, E, part == 1)

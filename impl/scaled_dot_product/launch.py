@@ -25,7 +25,7 @@ chosen: dict[tuple[Any, ...], Configuration] = {}  # what `fastest` found on thi
 
 
 class Call:
-    """What the launches of one call have in common. `tile` = (rows, columns, warps, stages) overrides the table, `target` its row."""
+    """What the launches of one call have in common. `tile` = (rows, columns, warps, stages) overrides the table, `target` its row where there is no device."""
 
     def __init__(
         self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, slopes: Tensor | None, query_offsets: Tensor | None, key_offsets: Tensor | None,
@@ -37,7 +37,8 @@ class Call:
         self.heads, self.key_heads = query.shape[1], key.shape[1]
         self.n, self.m = longest if self.packed else (query.shape[2], key.shape[2])
         self.padded, self.value_padded = (max(16, triton.next_power_of_2(x.shape[-1])) for x in (query, value))
-        self.tile, self.target = tuple(tile), target or target_of(query)
+        own = target_of(query)
+        self.tile, self.target = tuple(tile), own if own != "interpreter" else target or own
         accumulator = ACCUMULATORS[query.dtype]
         sign, scale = (0 if scale == 0 else 1 if scale > 0 else -1), abs(scale) or 1.0  # a maximum survives only a positive factor
         boost = 1 / (1 - dropout) if dropout < 1 else 0.0

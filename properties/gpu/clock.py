@@ -1,7 +1,8 @@
 """The device that calls are timed on.
 
 A call is timed by events in its stream, with caches flushed before each run. The runs are handed over without waiting in between, and each is
-preceded by as many flushes as the host needs to hand over the next call: so the device is never idle between an event and the call that it times.
+preceded by as many flushes as the host needs to hand over the next call (`MOST_FLUSHES` at most): so that the device is not idle between an event and the
+call that it times.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Cuda:
             call()
         end.record()
         torch.cuda.synchronize()
-        return max(start.elapsed_time(end) / times, 1e-3)
+        return max(float(start.elapsed_time(end)) / times, 1e-3)
 
     def settle(self) -> None:
         """See Device. An error that an earlier kernel left behind is raised by the synchronisation."""

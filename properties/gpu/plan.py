@@ -7,8 +7,9 @@ and 2.5 times it for the five products of the backward pass. It is a convention:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 TOKENS, HIDDEN = 16384, 2048
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16384)
@@ -47,11 +48,8 @@ class Case:
         return f"{direction} {self.dtype} {hidden} N={self.n} D={self.width} B={self.batch} H={self.heads}"
 
 
-def cases(lengths: tuple[int, ...] = LENGTHS) -> Iterator[Case]:
-    """Every case, the short sequences first: an interrupted run has the cheap half of the curve."""
-    for n in lengths:
-        for width in WIDTHS:
-            for dtype in DTYPES:
-                for causal in (False, True):
-                    for backward in (False, True):
-                        yield Case(n=n, width=width, dtype=dtype, causal=causal, backward=backward, batch=TOKENS // n, heads=HIDDEN // width)
+def cases(lengths: Sequence[int] = LENGTHS, widths: Sequence[int] = WIDTHS, dtypes: Sequence[str] = DTYPES) -> Iterator[Case]:
+    """Every case, in the order given: short sequences first, so that an interrupted run has the cheap half of the curve."""
+    for n, width, dtype in product(lengths, widths, dtypes):
+        for causal, backward in product((False, True), repeat=2):
+            yield Case(n=n, width=width, dtype=dtype, causal=causal, backward=backward, batch=TOKENS // n, heads=HIDDEN // width)
