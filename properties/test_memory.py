@@ -6,7 +6,7 @@ import os
 
 from impl.variant import Implementation, Trait
 from properties.inputs import Inputs, dense
-from properties.subject import Subject, require
+from properties.subject import LawBroken, Subject, require
 from properties.verifies import law
 
 
@@ -25,8 +25,12 @@ def test_every_access_lies_within_its_tensor(subject: Subject, x: Inputs) -> Non
 
     subject.saw(x.regimes)
     inputs = tuple(t for t in (x.query, x.key, x.value, x.attn_mask, x.cotangent) if t is not None)
-    with memory.watched(readonly=inputs) as seen:
-        subject(x)
-        if subject.implementation.limits.gradients:
-            subject.gradients(x)
+    limits, mask = subject.implementation.limits, x.attn_mask
+    try:
+        with memory.watched(readonly=inputs) as seen:
+            subject(x)
+            if limits.gradients:
+                subject.gradients(x, mask=limits.mask_gradient and mask is not None and mask.is_floating_point())
+    except memory.LeftUnwritten as fault:  # known when the watch ends, after the call
+        raise LawBroken(f"{fault} on {x}") from fault
     require(bool(seen.launches) or not x.query.numel(), f"launched no interpreted kernel on {x}")

@@ -84,14 +84,18 @@ def mutants_page(book: Book) -> str:
         [code(m.name), code(m.file), cell(plain(m.why)), cell(plain(m.source)), ", ".join(code(x) for x in sorted((*m.kills, *m.breaks))), str(len(m.seeds))]
         for m in book.mutants.mutants
     ]
+    unseen = [[code(s.name), code(s.file), cell(plain(s.why)), cell(plain(s.survives)), cell(plain(s.source))] for s in book.mutants.survivors]
     right = [[code(c.name), cell(plain(c.why)), ", ".join(code(x) for x in c.accused_by) or "nobody"] for c in book.mutants.controls]
+    survivors = ["Survivors, which no law notices:", table(["edit", "in", "what it does", "why it survives", "after"], unseen)] if unseen else []
     return "\n\n".join(
         [
             "# Planted mutants",
             "[All topics](README.md)",
             f"{len(bugs)} wrong edits of our own code, {caught} of them noticed. A claim whose checks no mutant breaks is "
-            f"{Verdict.VACUOUS.value}. A kill counts only while the law is the one that the mutant met.",
+            f"{Verdict.VACUOUS.value}. A kill counts only while the law is the one that the mutant met. Some mutants of kernels name the lengths and widths "
+            "that are drawn: such a kill shows that the law can fail, not how soon.",
             table(["mutant", "in", "why it is wrong", "after", "noticed by", " seeds"], bugs),
+            *survivors,
             f"Controls: right but unusual implementations; {accused} of {len(right)} were accused.",
             table(["control", "why it is right", "accused by"], right),
         ]

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from impl import IMPLEMENTATIONS
 from impl.scaled_dot_product import flash, reference
+from impl.scaled_dot_product.configuration import TABLE, WIDTHS
+from impl.variant import Limits
 from properties import philox
+from properties.judging import load_laws
+from properties.verifies import LAWS
+from theorems.outcome import Outcome
 
 pytestmark = pytest.mark.skipif(flash.missing() is not None, reason=str(flash.missing()))
 TILE = (16, 16, 4, 1)
+load_laws()
 
 
 def tensors(*, n: int = 5, m: int = 7, d: int = 4, heads: int = 2, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, ...]:
@@ -73,6 +82,16 @@ def test_a_stride_of_2_to_the_31_comes_as_it_is() -> None:
     q = torch.empty((1, 1, 17, 8), dtype=torch.float16, device="meta").as_strided((1, 1, 17, 8), (0, 0, 2**33, 1))
     call = launch.Call(q, q, q, None, None, None, None, [], 1.0, 0.0, False, False, 0.0, 0, TILE, "interpreter")
     assert call.common["qn"] == 2**33
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("target", TABLE)
+def test_every_shipping_configuration_is_right_in_the_interpreter(target: str, width: int) -> None:
+    """Output and each gradient, on both sides of a tile's edge, within the derived bounds."""
+    limits = Limits(dtypes=("float16",), widths=(width,), edges=(64,), max_length=65, max_heads=2)
+    shipping = replace(next(i for i in IMPLEMENTATIONS if i.name == "triton-shipping"), call=partial(flash.attention, tile=target), limits=limits)
+    observed = LAWS["test_dense::each_gradient_alone_lies_within_the_bound"].run(shipping, 2, seed=1, shrink=False)
+    assert observed.outcome is Outcome.HELD, observed.detail
 
 
 @pytest.mark.parametrize(
