@@ -1,7 +1,7 @@
 """Every variant and implementation. Imports nothing of this project but itself; adding a variant is one import and one name here."""
 
-from impl import multi_head, scaled_dot_product
+from impl import additive, multi_head, scaled_dot_product
 
-PACKAGES = (scaled_dot_product, multi_head)
+PACKAGES = (scaled_dot_product, multi_head, additive)
 VARIANTS = {p.variant.name: p.variant for p in PACKAGES}
 IMPLEMENTATIONS = tuple(i for p in PACKAGES for i in p.implementations)

@@ -15,6 +15,7 @@ class Trait(Enum):
 
     DOT_PRODUCT = auto()  # scores are scale · q kᵀ + bias; called as torch's scaled_dot_product_attention is
     MULTI_HEAD = auto()  # projections in, heads, concatenation, projection out
+    DEFINED = auto()  # its definition is written once more in properties/cases, over numbers that carry their error bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,7 @@ class Arithmetic:
     `recompute`: what backward rebuilds the weights from: "max-and-sum", or "log-sum-exp" rounded to the accumulator's dtype.
     `saved_output`: the dtype of the output that backward uses: "accumulator" or "input".
     `exp_ulp`: error of the exponential and the logarithm, in units in the last place.
+    `detours`: how many roundings may stand where the definition, written over tracked numbers, has one operation.
     `exact_means`: equal scores give weights that are exactly 1 before they are normalised by one division, so that a mean over 2^p keys is exact.
     """
 
@@ -117,6 +119,7 @@ class Arithmetic:
     recompute: str = "max-and-sum"
     saved_output: str = "accumulator"
     exp_ulp: float = 2.0
+    detours: int = 4
     exact_means: bool = False
 
 

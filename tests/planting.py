@@ -43,15 +43,13 @@ ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "reports" / "evidence" / FILE
 SEEDS = (1, 2, 3)
 ENOUGH = 4  # a mutant is done when this many laws have noticed it
-DEFAULT_SUBJECT = {  # which implementation shows a bug in which file
-    "impl/scaled_dot_product/reference.py": "scaled-dot-product/reference",
+SHOWN_BY = {  # which implementation shows a bug in which file, where it is not the one of that name
     "impl/scaled_dot_product/state.py": "scaled-dot-product/blockwise-tiles-of-4",
     "impl/scaled_dot_product/blockwise.py": "scaled-dot-product/blockwise-tiles-of-4",
     "impl/scaled_dot_product/kernel.py": "scaled-dot-product/triton",
     "impl/scaled_dot_product/launch.py": "scaled-dot-product/triton",
     "impl/scaled_dot_product/flash.py": "scaled-dot-product/triton",
-    "impl/multi_head/reference.py": "multi-head/reference",
-    "impl/multi_head/fused.py": "multi-head/fused",
+    "impl/masked.py": "additive/reference",
 }
 PLANTINGS = itertools.count(1)
 
@@ -89,7 +87,13 @@ class Mutant:
     @property
     def of_kernel(self) -> bool:
         """Whether it is met in Triton's interpreter."""
-        return "/triton" in (self.subject or DEFAULT_SUBJECT.get(self.file, ""))
+        return "/triton" in self.shown_by
+
+    @property
+    def shown_by(self) -> str:
+        """The implementation that shows the edit: the one that is named, or impl/<variant>/<name>.py's own."""
+        variant, _, name = self.file.removeprefix("impl/").removesuffix(".py").replace("_", "-").partition("/")
+        return self.subject or SHOWN_BY.get(self.file, f"{variant}/{name}")
 
     @property
     def to_be_noticed(self) -> bool:
@@ -176,7 +180,7 @@ def operators_of_their_own() -> Iterator[None]:
 
 def mutated_implementation(mutant: Mutant) -> Implementation:
     """The implementation that shows the mutant's edit, under its original name."""
-    wanted = mutant.subject or DEFAULT_SUBJECT[mutant.file]
+    wanted = mutant.shown_by
     with planted(mutant, "impl"):
         implementations: tuple[Implementation, ...] = importlib.import_module("impl").IMPLEMENTATIONS
         chosen = {f"{i.variant.name}/{i.name}": i for i in implementations}

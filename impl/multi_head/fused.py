@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from impl.masked import accumulation
 from impl.multi_head.reference import check_heads
 from impl.scaled_dot_product.blockwise import attention as all_heads
-from impl.scaled_dot_product.reference import accumulation
 
 
 def attention(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impl.scaled_dot_product.reference import accumulation
+from impl.masked import accumulation
 from impl.scaled_dot_product.reference import attention as one_head
 
 

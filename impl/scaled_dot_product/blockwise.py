@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from impl.masked import accumulation
 from impl.scaled_dot_product import state
-from impl.scaled_dot_product.reference import accumulation, check_shapes
+from impl.scaled_dot_product.reference import check_shapes
 
 BLOCK, COLUMNS = 512, 1024  # queries and keys of a tile: large, as each operation on it costs microseconds to start; wide, as merging costs by row
 

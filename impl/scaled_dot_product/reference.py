@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from impl.masked import accumulation
+
 
 def attention(
     query: Tensor,
@@ -57,11 +59,6 @@ def attention_with_log_sum_exp(
     weights = raised / mass.masked_fill(mass == 0, 1)
     weights = torch.dropout(weights, dropout_p, train=dropout_p > 0)
     return (weights @ v).to(query.dtype), log_sum_exp.squeeze(-1)
-
-
-def accumulation(dtype: torch.dtype) -> torch.dtype:
-    """float32 for the half precisions, else the dtype itself."""
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def check_shapes(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> None:

@@ -1,0 +1,26 @@
+"""Additive (Bahdanau) attention: `reference` holds the hidden layer of every pair, `tiled` one tile of it."""
+
+from functools import partial
+
+from impl.additive import reference, tiled
+from impl.variant import Arithmetic, Implementation, Limits, Trait, Variant
+
+variant = Variant(
+    name="additive",
+    reference=reference.attention,
+    traits=frozenset({Trait.DEFINED}),
+    source="Bahdanau, Cho and Bengio 2015, appendix A.1.2, https://arxiv.org/abs/1409.0473",
+)
+SHARE = 0.4  # of a profile's examples: the true values cost some 10 ms an example
+implementations = (
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=SHARE),
+    Implementation(variant=variant, name="tiled", call=tiled.attention, arithmetic=Arithmetic(detours=1), share=SHARE),
+    Implementation(
+        variant=variant,
+        name="tiled-by-2",
+        call=partial(tiled.attention, keys=2),
+        limits=Limits(edges=(2, 4)),
+        arithmetic=Arithmetic(detours=1),
+        share=SHARE,
+    ),
+)

@@ -1,0 +1,46 @@
+"""Additive attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import hypothesis.strategies as st
+
+from impl.variant import Implementation
+from properties.posed import Place, Posed, case, laid_out, masking, sizes
+from properties.tracked import Tracked, contract, softmax, tanh
+
+
+@case("additive")
+@st.composite
+def additive(draw: st.DrawFn, subject: Implementation) -> Posed:
+    """Widths Dq, Dk, A and E apart; with and without a bias; energies that saturate the weights now and then."""
+    s = sizes(draw, subject)
+    of_keys, hidden = draw(st.sampled_from((1, 2, 4)), label="d_k"), draw(st.sampled_from((1, 3, 6)), label="d_a")
+    energy = draw(st.sampled_from((1.0, 30.0)), label="energies times")
+    mask = masking(draw, subject, s)
+    tensors = s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, of_keys), s.tensor(s.b, s.h, s.m, s.e)
+    weights = s.tensor(s.d, hidden), s.tensor(of_keys, hidden), s.tensor(hidden, times=energy)
+    bias = {"bias": s.tensor(hidden)} if draw(st.booleans(), label="bias") else {}
+
+    def define(t: Mapping[Place, Tracked]) -> Tracked:
+        rows = contract("bhnd,da->bhna", t[0], t[3]).reshape(s.b, s.h, s.n, 1, hidden)
+        columns = contract("bhmd,da->bhma", t[1], t[4]).reshape(s.b, s.h, 1, s.m, hidden)
+        energies = rows + columns + t["bias"] if bias else rows + columns
+        weighted = softmax(mask(contract("bhnma,a->bhnm", tanh(energies), t[5])), mask.visible)
+        return contract("bhnm,bhme->bhne", weighted, t[2])
+
+    x = Posed(
+        arguments=(*tensors, *weights),
+        keywords=bias | mask.keywords,
+        define=define,
+        cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
+        wanted=(0, 1, 2, 3, 4, 5, *bias),
+        batched=(0, 1, 2, *mask.batched),
+        by_key={1: 2, 2: 2, **mask.by_key},
+        by_query={0: 2, **mask.by_query},
+        ordered=mask.ordered,
+        visible=mask.visible,
+        regimes=(*s.regimes, mask.regime, f"energies times {energy:g}"),
+    )
+    return laid_out(x, s.layout)
