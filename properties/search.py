@@ -16,6 +16,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
+from properties.drawing import from_the_seed_alone
 from properties.evidence import SEARCH, Evidence
 from theorems import CLAIMS
 from theorems.claim import Claim
@@ -54,7 +55,8 @@ class Search:
         )  # fmt: skip
         test = settings(hypothesis.given(**self.cases)(attempt))
         try:
-            (test if seed is None else hypothesis.seed(seed)(test))()
+            with from_the_seed_alone():
+                (test if seed is None else hypothesis.seed(seed)(test))()
         except Found:
             return Outcome.REFUTED, witness, tried
         return (Outcome.UNDECIDED if undecided else Outcome.HELD if tried else Outcome.NOT_RUN), None, tried

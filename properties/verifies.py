@@ -18,6 +18,7 @@ from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
 from impl.variant import Implementation, Limits, Trait
+from properties.drawing import from_the_seed_alone
 from properties.evidence import Evidence
 from properties.request import Here, LawBroken, NotRun, Request, Runner, SubjectDied, SubjectFailed, Undecided
 from properties.subject import Subject
@@ -96,7 +97,8 @@ class Law:
         )  # fmt: skip
         test = settings(hypothesis.given(x=self.draw(implementation))(example))
         try:
-            (test if seed is None else hypothesis.seed(seed)(test))()
+            with from_the_seed_alone():
+                (test if seed is None else hypothesis.seed(seed)(test))()
         except (LawBroken, SubjectFailed) as error:  # raising inside the declared limits breaks a law too: totality
             return observed_as(Outcome.REFUTED, str(error))
         except Enough:  # the last failure that was seen is the smallest: shrinking only accepts smaller ones

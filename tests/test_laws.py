@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
+
 import hypothesis.strategies as st
 import pytest
 
@@ -64,3 +68,22 @@ def test_time_that_is_spent_ends_a_search_with_what_it_has() -> None:
 def test_a_capability_that_nobody_knows_is_no_capability() -> None:
     with pytest.raises(KeyError, match="telepathy"):
         needs("telepathy")
+
+
+def test_a_seed_draws_the_same_whatever_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis would mix the numbers that stand in loaded modules into what it draws."""
+    drawn: list[str] = []
+
+    def check(subject: Subject, x: tuple[int, float]) -> None:
+        subject.made += 1
+        drawn.append(repr(x))
+
+    law = Law(id="m::l", claims=(), on=Trait.DOT_PRODUCT, draw=lambda _: st.tuples(st.integers(), st.floats()), check=check, lacking=nothing, off=nothing)
+    law.run(REFERENCE, 300, seed=7)
+    before = drawn.copy()
+    drawn.clear()
+    (tmp_path / "full_of_numbers.py").write_text(f"NUMBERS = [{', '.join(f'{n}, {n}.5' for n in range(70001, 70400))}]")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "full_of_numbers", importlib.import_module("full_of_numbers"))
+    law.run(REFERENCE, 300, seed=7)
+    assert drawn == before
