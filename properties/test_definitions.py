@@ -20,12 +20,12 @@ from properties.subject import Subject, require, same
 from properties.verifies import law, needs
 
 
-@law("rounding.gamma", on=Trait.DEFINED, draw=any_case)
+@law("running.product", "running.quotient", "running.contraction", "running.function", "running.weights", on=Trait.DEFINED, draw=any_case)
 def test_the_output_is_the_definition_within_its_bound(subject: Subject, x: Posed) -> None:
     posed.judge_output(subject, x)
 
 
-@law("rounding.gamma", on=Trait.DEFINED, draw=any_case, lacking=needs("gradient"))
+@law("running.product", "running.contraction", "running.function", "running.weights", on=Trait.DEFINED, draw=any_case, lacking=needs("gradient"))
 def test_each_gradient_is_the_definition_s_within_its_bound(subject: Subject, x: Posed) -> None:
     posed.judge_gradients(subject, x)
 

@@ -1,7 +1,7 @@
 """Numbers that carry their true value and a bound on how far a computation in floating point may be from it: running error analysis, forward and backward.
 
 A definition that is written once over `Tracked` arrays gives the true output and gradients, enclosed in balls, and the bound of each of their elements. The
-rules are those of theorems/rounding.py: every operation returns its exact result times (1 + δ), |δ| ≤ u, up to an underflow of at most η; functions have a
+rules are those of theorems/running.py: every operation returns its exact result times (1 + δ), |δ| ≤ u, up to an underflow of at most η; functions have a
 relative error ε; a sum of products has its bound whatever the order of the sums (Higham 2002, chapter 3). Bounds are float64 and meant for `SLACK`.
 """
 

@@ -5,7 +5,7 @@ Adding a topic is one import and one name in TOPICS.
 
 from types import ModuleType
 
-from theorems import convexity, cost, entropy, flash, gradients, inventory, masks, multi_head, overflow, rounding, scaling, softmax, symmetry
+from theorems import convexity, cost, entropy, flash, gradients, inventory, masks, multi_head, overflow, rounding, running, scaling, softmax, symmetry
 from theorems.claim import Claim
 
 TOPICS: tuple[ModuleType, ...] = (
@@ -21,6 +21,7 @@ TOPICS: tuple[ModuleType, ...] = (
     overflow,
     cost,
     rounding,
+    running,
 )
 
 

@@ -1,0 +1,238 @@
+"""Running error analysis: how the error of each operation follows from those of its operands. What properties/tracked.py computes, operation by operation.
+
+The model is that of theorems/rounding.py. A number of unknown sign is a = f − h with |a| = f + h, an error x of at most A has A − x ≥ 0 and A + x ≥ 0; bounds
+are derived upwards, and exchanging the two parts of each turns them into their mirror images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+
+import sympy as sp
+from flint import arb
+
+from theorems import exact
+from theorems.claim import Claim, Kind, derived
+from theorems.exact import ball
+from theorems.outcome import Outcome
+from theorems.rounding import Fractions, bounded_letter
+from theorems.sources import BLANCHARD, HIGHAM
+from theorems.step import Step
+from theorems.symbols import j, total
+
+f, h, g, k = sp.symbols("f h g k", nonnegative=True)  # a = f − h, b = g − k
+x, most_x, x_below, x_above = bounded_letter("x")  # the error of a
+y, most_y, y_below, y_above = bounded_letter("y")  # the error of b
+
+
+def _product_holds(a: Fraction, b: Fraction, bounds: Fractions, places: Fractions, delta: Fraction, inverse_u: int) -> Outcome:
+    """(a + x)(b + y)(1 + δ) against the bound, each error a part of its own."""
+    u = Fraction(1, inverse_u)
+    off_a, off_b = bounds
+    computed = (a + places[0] * off_a) * (b + places[1] * off_b) * (1 + delta * u)
+    off = abs(a) * off_b + off_a * abs(b) + off_a * off_b
+    return exact.decided(abs(computed - a * b) <= off + u * (abs(a * b) + off))
+
+
+@derived(
+    Claim(
+        id="running.product",
+        title="The error of a product",
+        states="A product of two numbers that are off by at most A and B is off by at most |a| B + A |b| + A B, before it is rounded itself.",
+        precise=r"$|(a + x)(b + y) - ab| \le |a|B + A|b| + AB$ for $|x| \le A$, $|y| \le B$; the product's own rounding adds $u$ times the largest value it may have.",
+        sources=(HIGHAM.at("Section 3.3"),),
+        scope="all real a, b, x, y",
+        kind=Kind.APPROXIMATION,
+        holds=_product_holds,
+    )
+)
+def product() -> Iterator[Step]:
+    yield Step(
+        (f - h + x) * (g - k + y) - (f - h) * (g - k), "<=", (f + h) * most_y + most_x * (g + k) + most_x * most_y,
+        "three products of one error each with a number or an error, each at most the product of the sizes",
+        certificate=f * y_below + h * y_above + g * x_below + k * x_above + (x_below * y_above + x_above * y_below) / 2,
+    )  # fmt: skip
+
+
+def _quotient_holds(a: Fraction, b: Fraction, bounds: Fractions, places: Fractions) -> Outcome:
+    """(a + x)/(b + y) against the bound; nothing is said where the denominator may be 0."""
+    off_a, off_b = bounds
+    if off_b >= abs(b):
+        return Outcome.HELD
+    computed = (a + places[0] * off_a) / (b + places[1] * off_b)
+    return exact.decided(abs(computed - a / b) <= (off_a + abs(a / b) * off_b) / (abs(b) - off_b))
+
+
+@derived(
+    Claim(
+        id="running.quotient",
+        title="The error of a quotient",
+        states="A quotient whose denominator cannot reach zero is off by at most (A + |a/b| B) / (|b| − B).",
+        precise=r"With $q = a/b$, $|x| \le A$, $|y| \le B < b$: $\left|\frac{a + x}{b + y} - q\right| \le \frac{A + |q|B}{b - B}$. Written with $q = f - h$ and $r = b - B > 0$; "
+        r"a negative denominator changes both signs.",
+        sources=(HIGHAM.at("Section 3.3"),),
+        scope="all real a and x, every b ≠ 0",
+        assumes=("B < |b|",),
+        kind=Kind.APPROXIMATION,
+        holds=_quotient_holds,
+    )
+)
+def quotient() -> Iterator[Step]:
+    room, q = sp.Symbol("r", positive=True), f - h
+    b, limit = room + most_y, most_x + (f + h) * most_y
+    yield Step((q * b + x) / (room + y_above) - q, "=", (x - q * y) / (room + y_above), "b + y = r + (B + y), and what q takes of it cancels")
+    yield Step(
+        (x - q * y) / (room + y_above), "<=", limit / room, "a numerator no larger than the limit's, over a denominator no smaller than r",
+        certificate=(limit * y_above + room * (x_below + f * y_above + h * y_below)) / (room * (room + y_above)),
+    )  # fmt: skip
+
+
+def _any_order(terms: list[Fraction], roundings: Iterator[Fraction], order: Sequence[int]) -> Fraction:
+    """The sum of the terms, two at a time as `order` picks them, each addition off by the next factor."""
+    terms = list(terms)
+    for pick in order:
+        if len(terms) == 1:
+            break
+        first = terms.pop(pick % len(terms))
+        second = terms.pop(pick // 7 % len(terms))
+        terms.append((first + second) * next(roundings))
+    return terms[0]
+
+
+def _contraction_holds(left: Fractions, right: Fractions, third: Fractions, order: Sequence[int], places: Fractions, inverse_u: int) -> Outcome:
+    """Σ l r t with every operation rounded, in any order of the additions and with t before or after them where it is the same in all terms."""
+    u, n = Fraction(1, inverse_u), len(left)
+    count = 2 + n - 1
+    if count * u >= 1:
+        return Outcome.HELD
+    roundings = iter([1 + at * u for at in places])
+    terms = [p * q * next(roundings) for p, q in zip(left, right, strict=True)]
+    shared = len(set(third)) == 1
+    if shared:
+        computed = _any_order(terms, roundings, order) * third[0] * next(roundings)
+    else:
+        computed = _any_order([term * t * next(roundings) for term, t in zip(terms, third, strict=True)], roundings, order)
+    products = [p * q * t for p, q, t in zip(left, right, third, strict=True)]
+    return exact.decided(abs(computed - sum(products)) <= count * u / (1 - count * u) * sum(map(abs, products)))
+
+
+@derived(
+    Claim(
+        id="running.contraction",
+        title="The error of a sum of products, in any order and association",
+        states="Quadratic, recurrent and chunked forms of one sum of products share one error bound.",
+        precise=r"Each term of $\sum_j a_j b_j c_j$ meets at most (number of factors − 1) products' roundings and (number of terms − 1) additions', whatever the order and however the sum is "
+        r"factored: $|\hat\sigma - \sigma| \le \gamma\sum_j |a_j b_j c_j|$ with γ of that count. Errors of the factors telescope: "
+        r"$(a + A)(b + B)(c + C) - abc = A(b + B)(c + C) + aB(c + C) + abC$, without cancellation for sizes.",
+        sources=(HIGHAM.at("Sections 3.1 and 4.2"),),
+        scope="every number of terms, all real factors; three factors are written out, further ones telescope alike",
+        uses=("rounding.gamma", "running.product"),
+        kind=Kind.APPROXIMATION,
+        holds=_contraction_holds,
+    )
+)
+def contraction() -> Iterator[Step]:
+    below, above = sp.IndexedBase("y", nonnegative=True), sp.IndexedBase("z", nonnegative=True)
+    up, down = sp.IndexedBase("f", nonnegative=True), sp.IndexedBase("h", nonnegative=True)
+    theta, most = (above[j] - below[j]) / 2, (above[j] + below[j]) / 2
+    yield Step(
+        total(theta * (up[j] - down[j]), j), "<=", total(most * (up[j] + down[j]), j),
+        "each term is off by a factor 1 + θ of its own, |θ| at most γ of the roundings that touch it",
+        certificate=total(below[j] * up[j] + above[j] * down[j], j),
+    )  # fmt: skip
+    a, b, c, off_a, off_b, off_c = sp.symbols("a b c A B C", nonnegative=True)
+    yield Step(
+        (a + off_a) * (b + off_b) * (c + off_c) - a * b * c,
+        "=",
+        off_a * (b + off_b) * (c + off_c) + a * off_b * (c + off_c) + a * b * off_c,
+        "one factor after the other is replaced by its size",
+    )
+
+
+SLOPES: dict[str, tuple[Callable[[arb], arb], Callable[[arb, arb], arb]]] = {
+    "exp": (lambda t: t.exp(), lambda lo, hi: hi.exp()),
+    "tanh": (lambda t: t.tanh(), lambda lo, hi: arb(1) if lo <= 0 and hi >= 0 else 1 / min(abs(lo), abs(hi), key=float).cosh() ** 2),
+    "sigmoid": (lambda t: 1 / (1 + (-t).exp()), lambda lo, hi: min(arb(1) / 4, min(hi, arb(0), key=float).exp(), key=float)),
+    "cos": (lambda t: t.cos(), lambda lo, hi: arb(1)),
+    "sin": (lambda t: t.sin(), lambda lo, hi: arb(1)),
+}
+
+
+def _slope_holds(function: str, at: Fraction, off: Fraction, place: Fraction) -> Outcome:
+    """|f(a + x) − f(a)| against the slope's bound over [a − A, a + A], in balls."""
+    of, slope = SLOPES[function]
+    true, moved = of(ball(at)), of(ball(at + place * off))
+    return exact.at_most([abs(moved - true)], [slope(ball(at - off), ball(at + off)) * ball(off)])
+
+
+@derived(
+    Claim(
+        id="running.function",
+        title="The error that a function passes on",
+        states="exp, tanh, the logistic function, cosine and sine pass an error on by at most their largest slope nearby.",
+        precise=r"$|f(a + x) - f(a)| \le A\max|f'|$ over $[a - A, a + A]$ by the mean value theorem, with $\exp' = \exp$ rising, $\tanh' = 1/\cosh^2$ falling with the distance "
+        r"from 0, $\sigma' = \sigma(1 - \sigma) \le \min(1/4, e^{t})$, and slopes of cosine and sine within $[-1, 1]$. The function's own error ε is relative to its value.",
+        sources=(HIGHAM.at("Section 3.3"),),
+        scope="all real a and x",
+        kind=Kind.APPROXIMATION,
+        holds=_slope_holds,
+    )
+)
+def function() -> Iterator[Step]:
+    t = sp.Symbol("t", real=True)
+    logistic = 1 / (1 + sp.exp(-t))
+    yield Step(sp.Derivative(logistic, t), "=", logistic * (1 - logistic), "the logistic function's slope from its value")
+    yield Step(logistic * (1 - logistic), "<=", sp.Rational(1, 4), "a square is missing", certificate=(logistic - sp.Rational(1, 2)) ** 2)
+    yield Step(
+        sp.exp(t) / (1 + sp.exp(t)) ** 2, "<=", sp.exp(t), "far to the left it falls as the exponential does",
+        certificate=sp.exp(t) * (2 * sp.exp(t) + sp.exp(2 * t)) / (1 + sp.exp(t)) ** 2,
+    )  # fmt: skip
+    yield Step(sp.Derivative(sp.tanh(t), t), "=", 1 - sp.tanh(t) ** 2, "the slope of tanh from its value")
+
+
+def _softmax_holds(weights: Fractions, bounds: Fractions, places: Fractions) -> Outcome:
+    """Each normalised weight under factors 1 + place·bound, against its relative bound; nothing is said where Σ p θ ≥ 1."""
+    mass = sum(weights)
+    p = [w / mass for w in weights]
+    left = 1 - sum((w * t for w, t in zip(p, bounds, strict=True)), Fraction(0))
+    if left <= 0:
+        return Outcome.HELD
+    moved = [w * (1 + at * t) for w, at, t in zip(p, places, bounds, strict=True)]
+    whole = sum(moved)
+    return exact.decided(all(abs(m / whole - w) <= w * ((1 + t) / left - 1) for m, w, t in zip(moved, p, bounds, strict=True)))
+
+
+@derived(
+    Claim(
+        id="running.weights",
+        title="The relative error of a softmax weight",
+        states="A weight whose exponential is off by a factor within 1 ± θ is off, once normalised, by a factor of at most (1 + θ) / (1 − Σ p θ).",
+        precise=r"With $p'_j = p_j(1 + a_j) / \sum_l p_l(1 + a_l)$, $|a_j| \le \theta_j$, $c = 1 - \sum_l p_l\theta_l > 0$: $p'_j \le p_j(1 + \theta_j)/c$ and "
+        r"$p_j - p'_j \le p_j(\theta_j + S) \le p_j((1 + \theta_j)/c - 1)$ with $S = 1 - c$. Written with $a = (z - y)/2$, $\theta = (z + y)/2$ and "
+        r"$\sum_l p_l(1 + a_l) = c + G$, $G = \sum_l p_l(\theta_l + a_l)$.",
+        sources=(BLANCHARD.at("Section 4"), HIGHAM.at("Section 3.1")),
+        scope="every n ≥ 1, all positive weights",
+        assumes=("Σ p θ < 1",),
+        uses=("rounding.factor", "rounding.gamma"),
+        kind=Kind.APPROXIMATION,
+        holds=_softmax_holds,
+    )
+)
+def normalised_weight() -> Iterator[Step]:
+    a, theta, below, _ = bounded_letter("a")
+    c, grown = sp.symbols("c G", positive=True)
+    yield Step(
+        (1 + a) / (c + grown), "<=", (1 + theta) / c, "upwards: Σ p (1 + a) = c + G is no smaller than c",
+        certificate=(below * c + (1 + theta) * grown) / (c * (c + grown)),
+    )  # fmt: skip
+    t, most = sp.symbols("theta S", nonnegative=True)
+    yield Step(
+        1 - t - most, "<=", (1 - t) / (1 + most), "downwards, where θ ≤ 1: 1 + a is no smaller than 1 − θ, and Σ p (1 + a) no larger than 1 + S",
+        certificate=(t + most) * most / (1 + most),
+    )  # fmt: skip
+    m = sp.Symbol("m", nonnegative=True)
+    yield Step(
+        t + m / (1 + m), "<=", (1 + t) * (1 + m) - 1, "the bound upwards is the larger one: S = m/(1 + m), so that 1/c = 1 + m",
+        certificate=m * (t + m / (1 + m)),
+    )  # fmt: skip
