@@ -15,6 +15,7 @@ class Trait(Enum):
 
     DOT_PRODUCT = auto()  # scores are scale · q kᵀ + bias; called as torch's scaled_dot_product_attention is
     MULTI_HEAD = auto()  # projections in, heads, concatenation, projection out
+    BILINEAR = auto()  # qᵀ W k with a bias for queries and one for keys
     DEFINED = auto()  # its definition is written once more in properties/cases, over numbers that carry their error bound
 
 

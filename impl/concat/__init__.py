@@ -1,0 +1,15 @@
+"""Concat (Luong) attention: `reference` joins every pair, `split` projects queries and keys apart, as additive attention does."""
+
+from impl.concat import reference, split
+from impl.variant import Arithmetic, Implementation, Trait, Variant
+
+variant = Variant(
+    name="concat",
+    reference=reference.attention,
+    traits=frozenset({Trait.DEFINED}),
+    source="Luong, Pham and Manning 2015, section 3.1, https://arxiv.org/abs/1508.04025",
+)
+implementations = (
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=0.4),
+    Implementation(variant=variant, name="split", call=split.attention, arithmetic=Arithmetic(detours=1), share=0.4),
+)

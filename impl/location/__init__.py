@@ -1,0 +1,12 @@
+"""Location-based attention: weights over positions that depend on the query alone."""
+
+from impl.location import reference
+from impl.variant import Arithmetic, Implementation, Trait, Variant
+
+variant = Variant(
+    name="location",
+    reference=reference.attention,
+    traits=frozenset({Trait.DEFINED}),
+    source="Luong, Pham and Manning 2015, Eq. 8, https://arxiv.org/abs/1508.04025",
+)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=0.4),)
