@@ -15,6 +15,7 @@ class Trait(Enum):
 
     DOT_PRODUCT = auto()  # scores are scale · q kᵀ + bias; called as torch's scaled_dot_product_attention is
     MULTI_HEAD = auto()  # projections in, heads, concatenation, projection out
+    RELATIVE = auto()  # positions count from `start`, and only their differences act
     BILINEAR = auto()  # qᵀ W k with a bias for queries and one for keys
     DEFINED = auto()  # its definition is written once more in properties/cases, over numbers that carry their error bound
 
@@ -107,6 +108,7 @@ class Arithmetic:
     `saved_output`: the dtype of the output that backward uses: "accumulator" or "input".
     `exp_ulp`: error of the exponential and the logarithm, in units in the last place.
     `detours`: how many roundings may stand where the definition, written over tracked numbers, has one operation.
+    `angles`: the dtype in which the angles of positions are computed: "accumulator" or "float64".
     `exact_means`: equal scores give weights that are exactly 1 before they are normalised by one division, so that a mean over 2^p keys is exact.
     """
 
@@ -121,6 +123,7 @@ class Arithmetic:
     saved_output: str = "accumulator"
     exp_ulp: float = 2.0
     detours: int = 4
+    angles: str = "accumulator"
     exact_means: bool = False
 
 

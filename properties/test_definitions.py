@@ -12,7 +12,7 @@ from torch import Tensor
 
 from impl.variant import Implementation, Trait
 from properties import posed
-from properties.cases import additive, scores  # noqa: F401
+from properties.cases import additive, positions, scores  # noqa: F401
 from properties.oracle import Balls
 from properties.posed import Place, Posed, any_case
 from properties.request import Request

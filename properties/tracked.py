@@ -156,9 +156,15 @@ def constant(x: Array, rounding: Rounding) -> Tracked:
     return Tracked(true=exact(x), off=np.zeros(x.shape), rounding=rounding)
 
 
-def irrational(x: arb, rounding: Rounding) -> Tracked:
-    """One number that has to be computed, such as 1/√d, with as many roundings as may stand for an operation."""
-    return rounded(_array(x), np.zeros(()), rounding)
+def irrational(x: arb | Objects, rounding: Rounding) -> Tracked:
+    """Numbers that have to be computed, such as 1/√d, with as many roundings as may stand for an operation."""
+    true = _array(x)
+    return rounded(true, np.zeros(true.shape), rounding)
+
+
+def recast(x: Tracked, rounding: Rounding) -> Tracked:
+    """A constant, converted to another arithmetic: rounded once there."""
+    return rounded(x.true, x.off, rounding)
 
 
 def rounded(true: Objects, off: Array, rounding: Rounding, *parents: tuple[Tracked, Pull]) -> Tracked:

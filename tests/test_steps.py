@@ -28,6 +28,9 @@ delta = sp.KroneckerDelta
         Step(total(total(p[i] * p[j], i), j), "=", total(p[i], i) ** 2, ""),
         Step((c * total(Q[r, a] * K[j, a], a)).diff(K[k, b]), "=", c * sp.KroneckerDelta(j, k) * Q[r, b], ""),
         Step(2 * x * y, "<=", x**2 + y**2, "", certificate=(x - y) ** 2),
+        Step(
+            total(sp.sin(s[j]) * sp.sin(x) + sp.cos(s[j]) * sp.cos(x), j) - n, "=", total(sp.cos(s[j] - x), j) - total(sp.sin(y) ** 2 + sp.cos(y) ** 2, j), ""
+        ),
         Step(sp.Integer(0), "<", softmax(s, i), ""),
         Step(1 + h, "<", sp.exp(h), "", cites=VASWANI),
         Step(sp.Derivative(total(sp.exp(s[j]), j), s[j]), "=", sp.exp(s[j]), ""),
@@ -49,6 +52,9 @@ def test_true_steps_hold(step: Step) -> None:
     [
         Step(softmax(s, i, j).diff(s[k]), "=", softmax(s, i, j) * (sp.KroneckerDelta(i, k) + softmax(s, k, j)), "wrong sign"),
         Step(total(softmax(s, i), i), "=", n, "wrong total"),
+        Step(seldom * total(sp.sin(s[j]) * sp.sin(x) + sp.cos(s[j]) * sp.cos(x), j), "=", seldom * total(sp.cos(s[j] + x), j), "cosine of the sum"),
+        Step(seldom * total(sp.sin(s[j]) ** 2 + sp.cos(s[j]) ** 2, j), "=", seldom * (n + 1), "one more than there are"),
+        Step(total(sp.cos(s[j]), j) ** 2 + total(sp.sin(s[j]), j) ** 2, "=", n**2, "squares of sums are not summed"),
         Step(total(p[i] * p[i], i), "=", total(p[i], i) ** 2, "a square of a sum is no sum of squares"),
         Step(total(sp.KroneckerDelta(i, r) * p[i], i), "=", p[r], "r runs over another range, so the delta may miss it"),
         Step(x**2 + y**2, "<=", 2 * x * y, "wrong direction", certificate=-((x - y) ** 2)),

@@ -5,7 +5,33 @@ Adding a topic is one import and one name in TOPICS.
 
 from types import ModuleType
 
-from theorems import convexity, cost, entropy, flash, gradients, inventory, masks, multi_head, overflow, rounding, running, scaling, softmax, symmetry
+from theorems import (
+    collapse,
+    convexity,
+    cost,
+    dropout,
+    energies,
+    energy_costs,
+    entropy,
+    flash,
+    gradients,
+    inventory,
+    linear,
+    low_rank,
+    masks,
+    monotonic,
+    multi_head,
+    normalisers,
+    overflow,
+    positions,
+    random_features,
+    rounding,
+    running,
+    scaling,
+    similarity,
+    softmax,
+    symmetry,
+)
 from theorems.claim import Claim
 
 TOPICS: tuple[ModuleType, ...] = (
@@ -20,6 +46,17 @@ TOPICS: tuple[ModuleType, ...] = (
     multi_head,
     overflow,
     cost,
+    energies,
+    similarity,
+    energy_costs,
+    positions,
+    normalisers,
+    dropout,
+    collapse,
+    monotonic,
+    linear,
+    random_features,
+    low_rank,
     rounding,
     running,
 )

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import sympy as sp
+from sympy.functions.elementary.trigonometric import TrigonometricFunction
 
 from theorems.symbols import RANGE
 
@@ -35,7 +36,23 @@ def is_zero(expression: sp.Expr, apart: frozenset[sp.Expr] = frozenset()) -> boo
                 return True
         except (sp.PolynomialError, NotImplementedError, RecursionError):
             continue
-    return None
+    return _termwise_zero(flat)
+
+
+def _termwise_zero(flat: sp.Expr) -> bool | None:
+    """True if `flat` is zero once sums of sines and cosines over one range are put together and their body is simplified: addition theorems need this."""
+    bodies: dict[tuple[sp.Tuple, ...], sp.Expr] = {}
+    rest = sp.Integer(0)
+    for term in sp.Add.make_args(flat):
+        constant, sums = term.as_independent(sp.Sum, as_Add=False)
+        if isinstance(sums, sp.Sum):
+            bodies[sums.limits] = bodies.get(sums.limits, sp.Integer(0)) + constant * sums.function
+        else:
+            rest += term
+    if not bodies or not flat.has(TrigonometricFunction):
+        return None
+    together = rest + sp.Add(*(sp.Sum(sp.simplify(body), *limits) for limits, body in bodies.items()))
+    return True if sp.simplify(normal(together)) == 0 else None
 
 
 def normal(expression: sp.Expr) -> sp.Expr:

@@ -86,6 +86,8 @@ def _value(x: sp.Expr, at: Point) -> arb:
             return _value(x.args[0], at).tanh()
         case sp.cos():
             return _value(x.args[0], at).cos()
+        case sp.sin():
+            return _value(x.args[0], at).sin()
         case sp.Abs():
             return abs(_value(x.args[0], at))
         case sp.Max():

@@ -1,0 +1,12 @@
+"""Two-dimensional sinusoidal positions of image patches."""
+
+from impl.grid_positions import reference
+from impl.variant import Arithmetic, Implementation, Trait, Variant
+
+variant = Variant(
+    name="grid-positions",
+    reference=reference.attention,
+    traits=frozenset({Trait.DEFINED}),
+    source="Dosovitskiy et al. 2021, appendix D.4, https://arxiv.org/abs/2010.11929",
+)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1, angles="float64"), share=0.4),)

@@ -1,0 +1,12 @@
+"""Sinusoidal absolute positions, added to queries and keys."""
+
+from impl.sinusoidal import reference
+from impl.variant import Arithmetic, Implementation, Trait, Variant
+
+variant = Variant(
+    name="sinusoidal",
+    reference=reference.attention,
+    traits=frozenset({Trait.DEFINED}),
+    source="Vaswani et al. 2017, section 3.5, https://arxiv.org/abs/1706.03762",
+)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1, angles="float64"), share=0.4),)

@@ -1,0 +1,749 @@
+"""Score functions: concat, additive, dot, general and bilinear. Which of them are the same, what each can express, and what their weights obey.
+
+Widths: the query has d_q features, a key d_k, the hidden layer of the additive score d_a units. In derivations with inequalities
+tanh z is written as (e^{2z} − 1)/(e^{2z} + 1); the searches use the function itself, in balls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import sympy as sp
+from flint import arb
+
+from theorems import exact
+from theorems.claim import Claim, derived
+from theorems.exact import ball, decided
+from theorems.multi_head import rank, times
+from theorems.outcome import Outcome
+from theorems.sources import S0, S3, Source
+from theorems.step import Step
+from theorems.symbols import K, Q, V, a, d, e, j, l, m, r, total
+
+Row = Sequence[int]
+Matrix = Sequence[Row]
+
+BAHDANAU = Source(key="bahdanau2015", title="Neural Machine Translation by Jointly Learning to Align and Translate", url="https://arxiv.org/abs/1409.0473")
+LUONG = Source(key="luong2015", title="Effective Approaches to Attention-based Neural Machine Translation", url="https://arxiv.org/abs/1508.04025")
+DOZAT = Source(key="dozat2017", title="Deep Biaffine Attention for Neural Dependency Parsing", url="https://arxiv.org/abs/1611.01734")
+HORNIK = Source(key="hornik1989", title="Multilayer feedforward networks are universal approximators", url="https://doi.org/10.1016/0893-6080(89)90020-8")
+
+d_q, d_k, d_a, d_h = sp.symbols("d_q d_k d_a d_h", integer=True, positive=True)
+u, x, y, z, t = sp.symbols("u x y z t", integer=True, positive=True)  # a hidden unit; features of the query, of the key, of both; of a head
+q = sp.IndexedBase("q", real=True)  # one query, q[x]
+k = sp.IndexedBase("k", real=True)  # one key, k[y]
+q2 = sp.IndexedBase("q'", real=True)
+k2 = sp.IndexedBase("k'", real=True)
+W = sp.IndexedBase("W", real=True)  # the matrix of the general score, W[x, y]
+W_q = sp.IndexedBase("W_q", real=True)  # W_q[u, x]
+W_k = sp.IndexedBase("W_k", real=True)  # W_k[u, y]
+W_a = sp.IndexedBase("W_a", real=True)  # W_a[u, z], z over the features of both
+v_a = sp.IndexedBase("v_a", real=True)  # v_a[u]
+bias = sp.IndexedBase("b", real=True)  # b[u]
+first, second = sp.symbols("lambda mu", real=True)
+D = sp.KroneckerDelta
+
+
+def units(body: sp.Expr) -> sp.Expr:
+    """The sum over the hidden units."""
+    return sp.Sum(body, (u, 1, d_a))
+
+
+def queried(body: sp.Expr) -> sp.Expr:
+    """The sum over the query's features."""
+    return sp.Sum(body, (x, 1, d_q))
+
+
+def keyed(body: sp.Expr) -> sp.Expr:
+    """The sum over the key's features."""
+    return sp.Sum(body, (y, 1, d_k))
+
+
+def quotient(exponent: sp.Expr) -> sp.Expr:
+    """tanh(exponent) = (e^{2·exponent} − 1)/(e^{2·exponent} + 1)."""
+    return (sp.exp(2 * exponent) - 1) / (sp.exp(2 * exponent) + 1)
+
+
+def dot(one: Row, other: Row) -> int:
+    return sum(left * right for left, right in zip(one, other, strict=True))
+
+
+def mapped(matrix: Matrix, vector: Row) -> list[int]:
+    """The product of a matrix and a column."""
+    return [dot(row, vector) for row in matrix]
+
+
+def additive(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row, biases: Row | None = None) -> arb:
+    """v_aᵀ tanh(W_q q + W_k k + b), with b = 0 if there is none. Shapes: query [d_q], key [d_k], maps [d_a, d_q] and [d_a, d_k], output [d_a]."""
+    hidden = zip(mapped(query_map, query), mapped(key_map, key), biases or [0] * len(output), strict=True)
+    return sum((ball(weight) * ball(sum(parts)).tanh() for weight, parts in zip(output, hidden, strict=True)), arb(0))
+
+
+def general(query: Row, matrix: Matrix, key: Row) -> int:
+    """qᵀ W k. Shapes: query [d_q], matrix [d_q, d_k], key [d_k]."""
+    return dot(query, mapped(matrix, key))
+
+
+def negated(vector: Row) -> list[int]:
+    return [-entry for entry in vector]
+
+
+# --- one mechanism under several names ---------------------------------------------------------------------------------------------------
+
+
+def _concat(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
+    """One matrix applied to the concatenation, against its two blocks applied to query and key."""
+    blocks = [[*left, *right] for left, right in zip(query_map, key_map, strict=True)]
+    hidden = mapped(blocks, [*query, *key])
+    joint = sum((ball(weight) * ball(unit).tanh() for weight, unit in zip(output, hidden, strict=True)), arb(0))
+    return exact.equal(joint, additive(query, key, query_map, key_map, output))
+
+
+def joined(feature: sp.Expr) -> sp.Expr:
+    """Feature `feature` of [q; k]: those of the query first."""
+    return queried(D(feature, x) * q[x]) + keyed(D(feature, d_q + y) * k[y])
+
+
+@derived(
+    Claim(
+        id="energies.concat-is-additive",
+        title="The concat score is the additive score",
+        states="v_aᵀ tanh(W_a[q; k]), v_aᵀ tanh(W_q q + W_k k) and vᵀ tanh(W₁q + W₂k) are written for the same score.",
+        precise=r"$v_a^\top\tanh(W_a[q;k]) = v_a^\top\tanh(W_q q + W_k k)$, where $W_q$ is the first $d_q$ and $W_k$ the last $d_k$ columns of $W_a$: every $W_a$ is "
+        r"such a pair of blocks, and every pair is one $W_a$.",
+        sources=(S0.at("Energy Function"), S0.at("Variants"), S3.at("Additive Attention"), LUONG.at("Section 3.1")),
+        scope="every d_q, d_k, d_a ≥ 1, all real parameters and inputs, no bias",
+        inventory=("C008",),
+        holds=_concat,
+    )
+)
+def concat_is_additive() -> Iterator[Step]:
+    whole = sp.Sum(W_a[u, z] * joined(z), (z, 1, d_q + d_k))
+    parts = queried(W_a[u, x] * q[x]) + keyed(W_a[u, d_q + y] * k[y])
+    yield Step(whole, "=", parts, "each feature of the concatenation is one of the query's or one of the key's, so the sum over features splits in two")
+    yield Step(units(v_a[u] * sp.tanh(whole)), "=", units(v_a[u] * sp.tanh(parts)), "the units are equal one by one")
+
+
+def _mirrored(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row, biases: Row) -> list[arb]:
+    """For each key: its weight, times its weight when the query and all keys change their signs."""
+    plain = exact.softmax([additive(query, key, query_map, key_map, output, biases) for key in keys])
+    opposite = exact.softmax([additive(negated(query), negated(key), query_map, key_map, output, biases) for key in keys])
+    return [one * other for one, other in zip(plain, opposite, strict=True)]
+
+
+def _no_bias_needed(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row, biases: Row) -> Outcome:
+    """Whether weights with a bias have the symmetry that all weights without one have."""
+    products = _mirrored(query, keys, query_map, key_map, output, biases)
+    return exact.equal(products, [products[0]] * len(products))
+
+
+def _bias_absorbed(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row, biases: Row) -> Outcome:
+    """A bias against a constant feature 1 of the keys; and without a bias the symmetry."""
+    wide = [[*row, shift] for row, shift in zip(key_map, biases, strict=True)]
+    with_bias = [additive(query, key, query_map, key_map, output, biases) for key in keys]
+    without = [additive(query, [*key, 1], query_map, wide, output) for key in keys]
+    nothing = _no_bias_needed(query, keys, query_map, key_map, output, [0] * len(biases))
+    return Outcome.worst([exact.equal(with_bias, without), nothing])
+
+
+def _bias_by_hand(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row, biases: Row) -> str:
+    shown = [exact.show(product) for product in _mirrored(query, keys, query_map, key_map, output, biases)]
+    return (
+        "Without b the score is odd: e(−q, −k) = −e(q, k), whatever the other parameters and their number. So if the query and all keys change their signs, the odds "
+        "between two keys turn into their inverse, and (weight) × (weight after the change) is the same number for every key. "
+        f"With b = {list(biases)}, W_q = {[list(row) for row in query_map]}, W_k = {[list(row) for row in key_map]}, v_a = {list(output)}, q = {list(query)} and the "
+        f"keys {[list(key) for key in keys]} the products are {', '.join(shown)}: no formula without b gives these weights on these vectors and on their opposites."
+    )
+
+
+bias_is_immaterial = Claim(
+    id="energies.one-additive-mechanism",
+    title="The additive formulas with and without a bias are the same mechanism",
+    states="Additive attention is defined four times: three formulas have no bias inside the tanh, one has b.",
+    reading="The formulas are interchangeable: weights that the one with b gives, as a function of query and keys, some parameters of those without b give too, "
+    "with any number of units.",
+    precise=r"$v_a^\top\tanh(W_q q+W_k k+b)$ has a bias-free equivalent, whose odds obey $\alpha_i(-q,-K)\,\alpha_i(q,K) = \alpha_j(-q,-K)\,\alpha_j(q,K)$ for all $i$, $j$.",
+    sources=(S0.at("Energy Function"), S0.at("Mathematical Formulation"), S0.at("Architecture"), S3.at("Additive Attention")),
+    scope="all sizes, all real parameters and inputs",
+    inventory=("C009",),
+    uses=("energies.concat-is-additive",),
+    unsaid="b = 0, or a constant feature among the inputs that can carry the bias",
+    corrected_by="energies.bias-is-a-constant-feature",
+    holds=_no_bias_needed,
+    worked=_bias_by_hand,
+)
+
+
+@derived(
+    Claim(
+        id="energies.bias-is-a-constant-feature",
+        title="A bias inside the tanh is the weight of a constant feature",
+        states="The formulas with and without b are related by one more feature.",
+        precise=r"$v_a^\top\tanh\big(W_q q + (W_k + b\,w^\top)k\big) = v_a^\top\tanh\big(W_q q + W_k k + b\,\langle w,k\rangle\big)$: where some $w$ has $\langle w,k_j\rangle = 1$ "
+        r"for all keys, as with a coordinate that is always 1, the right side is the formula with $b$ and the left side one without. The three formulas without $b$ are one.",
+        sources=(S0.at("Mathematical Formulation"), BAHDANAU.at("Appendix A.1.2")),
+        scope="every d_q, d_k, d_a ≥ 1, all real parameters and inputs",
+        inventory=("C009",),
+        uses=("energies.concat-is-additive",),
+        holds=_bias_absorbed,
+    )
+)
+def bias_as_feature() -> Iterator[Step]:
+    w = sp.IndexedBase("w", real=True)
+    from_query = queried(W_q[u, x] * q[x])
+    absorbed, plain = keyed((W_k[u, y] + bias[u] * w[y]) * k[y]), keyed(W_k[u, y] * k[y]) + bias[u] * keyed(w[y] * k[y])
+    yield Step(absorbed, "=", plain, "the rank-one part of the matrix sees only the constant feature")
+    yield Step(units(v_a[u] * sp.tanh(from_query + absorbed)), "=", units(v_a[u] * sp.tanh(from_query + plain)), "and so for every unit")
+
+
+def _multiplicative(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
+    """Whether doubling the query doubles the concat score, as it doubles every product with the query."""
+    doubled = [2 * entry for entry in query]
+    return exact.equal(additive(doubled, key, query_map, key_map, output), 2 * additive(query, key, query_map, key_map, output))
+
+
+def _multiplicative_by_hand(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row) -> str:
+    once, twice = (additive([c * entry for entry in query], key, query_map, key_map, output) for c in (1, 2))
+    return (
+        f"q = {list(query)}, k = {list(key)}, W_a = {[[*left, *right] for left, right in zip(query_map, key_map, strict=True)]}, v_a = {list(output)}: the concat score is "
+        f"{exact.show(once)}, and with the query doubled {exact.show(twice)}. A product qᵀWk would be doubled. The score adds W_q q and W_k k, and multiplies "
+        "nothing of the query with anything of the key."
+    )
+
+
+concat_multiplies = Claim(
+    id="energies.concat-is-multiplicative",
+    title="Concat is a variant of multiplicative attention",
+    states="Among the variants of multiplicative attention, dot and general, stands concat: v_aᵀ tanh(W_a[q; k]).",
+    reading="A multiplicative score multiplies query and key, as qᵀk and qᵀWk do: it is linear in the query. "
+    "(That Luong et al. compare it with them is true, and another matter.)",
+    precise=r"$e(2q, k) = 2\,e(q, k)$ for the concat score $e$.",
+    sources=(S0.at("Variants"), LUONG.at("Section 3.1")),
+    scope="all sizes, all real parameters and inputs",
+    inventory=("C059",),
+    corrected_by="energies.concat-is-additive",
+    holds=_multiplicative,
+    worked=_multiplicative_by_hand,
+)
+
+
+# --- products of query and key -----------------------------------------------------------------------------------------------------------
+
+
+def _bilinear(query: Row, key: Row, other_query: Row, other_key: Row, matrix: Matrix, one: int, other: int) -> Outcome:
+    mixed_query = [one * left + other * right for left, right in zip(query, other_query, strict=True)]
+    mixed_key = [one * left + other * right for left, right in zip(key, other_key, strict=True)]
+    in_query = general(mixed_query, matrix, key) == one * general(query, matrix, key) + other * general(other_query, matrix, key)
+    return decided(in_query and general(query, matrix, mixed_key) == one * general(query, matrix, key) + other * general(query, matrix, other_key))
+
+
+def product(query: sp.Expr, key: sp.Expr) -> sp.Expr:
+    """qᵀWk for the query with features `query` in x and the key with features `key` in y."""
+    return queried(keyed(query * W[x, y] * key))
+
+
+@derived(
+    Claim(
+        id="energies.general-is-bilinear",
+        title="The general score is bilinear",
+        states="qᵀWk scores a query against a key through a learned matrix.",
+        precise=r"$e(q,\lambda k+\mu k')=\lambda e(q,k)+\mu e(q,k')$, and the same in $q$, for $e(q,k)=q^\top Wk$.",
+        sources=(S0.at("Energy Function"), S0.at("General Multiplicative Attention"), LUONG.at("Section 3.1")),
+        scope="every d_q, d_k ≥ 1, all real W, queries, keys, λ, μ",
+        inventory=("C010",),
+        holds=_bilinear,
+    )
+)
+def general_is_bilinear() -> Iterator[Step]:
+    yield Step(product(first * q[x] + second * q2[x], k[y]), "=", first * product(q[x], k[y]) + second * product(q2[x], k[y]), "linear in the query")
+    yield Step(product(q[x], first * k[y] + second * k2[y]), "=", first * product(q[x], k[y]) + second * product(q[x], k2[y]), "and linear in the key")
+
+
+def _moved_query(query: Row, key: Row, matrix: Matrix) -> Outcome:
+    """qᵀWk = (Wᵀq)·k, in the key's space; with W = I (here on the query alone) the dot product."""
+    moved = mapped(list(zip(*matrix, strict=True)), query)
+    identity = [[int(row == column) for column in range(len(query))] for row in range(len(query))]
+    same_space = len(moved) == len(key)
+    return decided(same_space and dot(moved, key) == general(query, matrix, key) and general(query, identity, query) == dot(query, query))
+
+
+@derived(
+    Claim(
+        id="energies.general-is-a-dot-product",
+        title="The general score is a dot product in the key's space, of the key and Wᵀq",
+        states="W learns the interaction between the spaces of queries and keys.",
+        precise=r"$q^\top W k = (W^\top q)\cdot k$: $W^\top$ takes the query to $\mathbb R^{d_k}$, and there the score is a dot product. With $d_q = d_k$ and $W = I$ it is $q\cdot k$.",
+        sources=(S0.at("General Multiplicative Attention"), S0.at("Energy Function")),
+        scope="every d_q, d_k ≥ 1, all real W, queries and keys",
+        inventory=("C010", "C054"),
+        holds=_moved_query,
+    )
+)
+def general_is_a_dot_product() -> Iterator[Step]:
+    b = sp.Symbol("b", integer=True, positive=True)
+    identity = sp.Sum(sp.Sum(q[a] * D(a, b) * k[b], (b, 1, d)), (a, 1, d))
+    yield Step(identity, "=", total(q[a] * k[a], a), "with W = I, for one width d, it is the dot product")
+    yield Step(product(q[x], k[y]), "=", keyed(queried(W[x, y] * q[x]) * k[y]), "the sum over the query's features may be taken first")
+
+
+def _low_rank(query_projection: Matrix, key_projection: Matrix) -> Outcome:
+    """rank(W_Q W_Kᵀ) ≤ d_h. Shapes: [d_q, d_h] and [d_k, d_h]."""
+    width = len(query_projection[0])
+    return decided(rank(times(query_projection, list(zip(*key_projection, strict=True)))) <= width)
+
+
+@derived(
+    Claim(
+        id="energies.low-rank",
+        title="Projecting query and key to d_h features makes a general score of rank at most d_h",
+        states="A head's score is qᵀ W_Q W_Kᵀ k: a general score whose matrix is factored.",
+        precise=r"$W_Q W_K^\top k = \sum_{t=1}^{d_h} (W_K^\top k)_t\, W_{Q,\cdot t}$ for every $k$: the image of $W = W_Q W_K^\top$ is spanned by the $d_h$ columns of $W_Q$, so "
+        r"$\mathrm{rank}\,W\le d_h$. A general score of higher rank, such as $q\cdot k$ in more than $d_h$ dimensions, is out of that head's reach.",
+        sources=(S0.at("General Multiplicative Attention"),),
+        scope="every d_q, d_k, d_h ≥ 1, all real projections",
+        inventory=("C010",),
+        uses=("energies.general-is-a-dot-product",),
+        holds=_low_rank,
+    )
+)
+def low_rank() -> Iterator[Step]:
+    left, right = sp.IndexedBase("W_Q", real=True), sp.IndexedBase("W_K", real=True)
+    matrix = sp.Sum(left[x, t] * right[y, t], (t, 1, d_h))
+    yield Step(keyed(matrix * k[y]), "=", sp.Sum(keyed(right[y, t] * k[y]) * left[x, t], (t, 1, d_h)), "entry x of W k: a combination of d_h fixed columns")
+
+
+def _biased(query: Row, matrix: Matrix, key: Row, query_bias: Row, key_bias: Row) -> int:
+    return general(query, matrix, key) + dot(query_bias, query) + dot(key_bias, key)
+
+
+def _bilinear_with_bias(query: Row, key: Row, matrix: Matrix, query_bias: Row, key_bias: Row) -> Outcome:
+    """Linear in the query: doubled with it."""
+    doubled = [2 * entry for entry in query]
+    return decided(_biased(doubled, matrix, key, query_bias, key_bias) == 2 * _biased(query, matrix, key, query_bias, key_bias))
+
+
+def _biaffine(query: Row, key: Row, matrix: Matrix, query_bias: Row, key_bias: Row) -> Outcome:
+    """The bordered matrix between [q; 1] and [k; 1]."""
+    bordered = [*([*row, shift] for row, shift in zip(matrix, query_bias, strict=True)), [*key_bias, 0]]
+    return decided(general([*query, 1], bordered, [*key, 1]) == _biased(query, matrix, key, query_bias, key_bias))
+
+
+def _bias_breaks_bilinearity(query: Row, key: Row, matrix: Matrix, query_bias: Row, key_bias: Row) -> str:
+    once, twice = (_biased([c * entry for entry in query], matrix, key, query_bias, key_bias) for c in (1, 2))
+    return (
+        f"q = {list(query)}, k = {list(key)}, W = {[list(row) for row in matrix]}, b = {[*query_bias, *key_bias]}: e(q, k) = {once}, so a bilinear score would give "
+        f"e(2q, k) = {2 * once}; but e(2q, k) = {twice}. The term b_k·k does not double with the query: already e(0, k) = b_k·k = {dot(key_bias, key)}, where a "
+        "bilinear score is 0."
+    )
+
+
+bilinear_with_bias = Claim(
+    id="energies.bilinear-with-bias",
+    title="qᵀWk + bᵀ[q; k] is bilinear",
+    states="The fifth energy, “bilinear”, is qᵀWk + bᵀ[q; k].",
+    reading="Bilinear: linear in the query for each key, and linear in the key for each query.",
+    precise=r"$e(2q,k) = 2e(q,k)$ for $e(q,k) = q^\top W k + b_q\cdot q + b_k\cdot k$.",
+    sources=(S0.at("Energy Function"),),
+    scope="all sizes, all real parameters and inputs",
+    inventory=("C011",),
+    uses=("softmax.query-bias-is-inert",),
+    corrected_by="energies.biaffine",
+    holds=_bilinear_with_bias,
+    worked=_bias_breaks_bilinearity,
+)
+
+
+@derived(
+    Claim(
+        id="energies.biaffine",
+        title="qᵀWk + bᵀ[q; k] is affine in the query and in the key",
+        states="The correct name of the energy with a bias is biaffine; with a constant feature on both sides it becomes bilinear.",
+        precise=r"$e(\lambda q + (1-\lambda)q', k) = \lambda e(q,k) + (1-\lambda)e(q',k)$ for $e(q,k) = q^\top Wk + b_q\cdot q + b_k\cdot k$, and by the same computation in the key. "
+        r"Between $[q;1]$ and $[k;1]$ it is the general score of the matrix with blocks $W$, $b_q$, $b_k^\top$ and $0$.",
+        sources=(S0.at("Energy Function"), DOZAT),
+        scope="every d_q, d_k ≥ 1, all real parameters and inputs",
+        inventory=("C011",),
+        holds=_biaffine,
+    )
+)
+def biaffine() -> Iterator[Step]:
+    b_q, b_k = sp.IndexedBase("b_q", real=True), sp.IndexedBase("b_k", real=True)
+
+    def score(query: sp.Expr, key: sp.Expr) -> sp.Expr:
+        return product(query, key) + queried(b_q[x] * query) + keyed(b_k[y] * key)
+
+    mixed_key = first * k[y] + (1 - first) * k2[y]
+    mixed_query = first * q[x] + (1 - first) * q2[x]
+    yield Step(score(q[x], mixed_key), "=", first * score(q[x], k[y]) + (1 - first) * score(q[x], k2[y]), "affine in the key")
+    yield Step(score(mixed_query, k[y]), "=", first * score(q[x], k[y]) + (1 - first) * score(q2[x], k[y]), "affine in the query: λ + (1 − λ) = 1 keeps b_k·k")
+
+
+# --- what the additive score can and cannot express --------------------------------------------------------------------------------------
+
+
+def _scalar_listed(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
+    """Whether v_aᵀ, which is listed as the scalar output, is one number."""
+    return decided(len(output) == 1)
+
+
+def _scalar_by_hand(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row) -> str:
+    score = exact.show(additive(query, key, query_map, key_map, output))
+    return f"d_a = {len(output)}: v_aᵀ = {list(output)} is a row of {len(output)} numbers. The scalar is its product with the hidden layer, here {score}."
+
+
+scalar_output = Claim(
+    id="energies.scalar-output",
+    title="The scalar output of additive attention is v_aᵀ ∈ ℝ^{1×d_a}",
+    states="The architecture lists each stage with the space in which it lies; the scalar output is v_aᵀ ∈ ℝ^{1×d_a}.",
+    reading="Like the stages above it in the list (W_q q ∈ ℝ^{d_a}), the expression that is written is the stage's result.",
+    precise=r"$v_a^\top\in\mathbb R^{1\times d_a}$ is a scalar.",
+    sources=(S0.at("Architecture"),),
+    scope="every d_a ≥ 1",
+    inventory=("C050",),
+    unsaid="the row v_aᵀ is meant as the weights of the last stage, whose result is v_aᵀ tanh(…); or d_a = 1",
+    corrected_by="energies.nonlinear-combination",
+    holds=_scalar_listed,
+    worked=_scalar_by_hand,
+)
+
+
+def _combined(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
+    """Both projections have d_a entries, the score is one number, and with positive weights and hidden sums 2e(q, k) exceeds e(2q, 2k)."""
+    shapes = len(mapped(query_map, query)) == len(mapped(key_map, key)) == len(output)
+    hidden = [abs(left + right) + 1 for left, right in zip(mapped(query_map, query), mapped(key_map, key), strict=True)]
+    once, twice = (sum((abs(w) * ball(c * unit).tanh() for w, unit in zip(output, hidden, strict=True)), arb(0)) for c in (1, 2))
+    score = additive(query, key, query_map, key_map, output)
+    bounded = exact.at_most([abs(score)], [sum(abs(w) for w in output)])
+    return Outcome.worst([decided(shapes and bool(twice < 2 * once or not any(output))), bounded])
+
+
+@derived(
+    Claim(
+        id="energies.nonlinear-combination",
+        title="v_aᵀ tanh(W_q q + W_k k) is one number, and not linear in the projections",
+        states="The projections of query and key, d_a numbers each, are combined non-linearly; v_aᵀ takes the result to a scalar.",
+        precise=r"$\sum_u v_u\tanh(2z_u) < 2\sum_u v_u\tanh(z_u)$ for $z = W_q q + W_k k$ and $v_a$ with positive entries: doubling query and key does not double the score, which is "
+        r"one number. In the formula $e^{2z_u} = 1+g_u$.",
+        sources=(S0.at("Architecture"), BAHDANAU.at("Section 3.1")),
+        scope="every d_a ≥ 1, all v_u > 0 and z_u > 0",
+        inventory=("C050", "C053"),
+        holds=_combined,
+    )
+)
+def nonlinear_combination() -> Iterator[Step]:
+    weight, grown = sp.IndexedBase("v_a", positive=True), sp.IndexedBase("g", positive=True)
+    z1 = sp.Symbol("z", positive=True)
+    once, twice = 1 - 2 / (grown[u] + 2), 1 - 2 / (grown[u] ** 2 + 2 * grown[u] + 2)  # tanh z and tanh 2z
+    yield Step(
+        quotient(2 * z1),
+        "<",
+        2 * quotient(z1),
+        "for one unit, over the common denominator; e^{2z} > 1",
+        certificate=(sp.exp(2 * z1) - 1) ** 3 / ((sp.exp(2 * z1) + 1) * (sp.exp(4 * z1) + 1)),
+    )
+    yield Step(
+        sp.Integer(0),
+        "<",
+        units(weight[u] * (2 * once - twice)),
+        "each unit adds v_u > 0 times such a gap, 2 tanh z_u − tanh 2z_u, written with e^{2z_u} = 1 + g_u",
+    )
+
+
+def _log_odds_within(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
+    """Whether the dot product's log-odds between any two of these keys are within reach of the additive score with output weights v_a."""
+    dots = [dot(query, key) for key in keys]
+    return decided(max(dots) - min(dots) <= 2 * sum(abs(weight) for weight in output))
+
+
+def _weights_bounded(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
+    """Every additive weight between 1/(1 + (n − 1)e^{±2‖v_a‖₁})."""
+    reach, others = ball(2 * sum(abs(weight) for weight in output)), len(keys) - 1
+    weights = exact.softmax([additive(query, key, query_map, key_map, output) for key in keys])
+    low, high = 1 / (1 + others * reach.exp()), 1 / (1 + others * (-reach).exp())
+    return Outcome.worst([exact.at_most([low] * len(keys), weights), exact.at_most(weights, [high] * len(keys))])
+
+
+@derived(
+    Claim(
+        id="energies.additive-weights-are-bounded",
+        title="Additive attention can neither ignore a key nor single one out beyond a fixed ratio",
+        states="Implied by the formula: tanh is bounded, so the scores are, and so are the weights.",
+        precise=r"$\dfrac{1}{1+(n-1)e^{2\|v_a\|_1}} \le \alpha_i \le \dfrac{1}{1+(n-1)e^{-2\|v_a\|_1}}$, whatever the inputs, the maps and the bias. In the formulas $m = n - 1$ "
+        r"other keys, $V = \|v_a\|_1$, and the other scores are $s_i + 2V - g_r$, then $s_i - 2V + g_r$, with $g_r\ge0$.",
+        sources=(S0.at("Additive Attention (Bahdanau et al.)"),),
+        scope="every n ≥ 2 (one key has weight 1), d_q, d_k, d_a ≥ 1, all real parameters and inputs",
+        inventory=("C052",),
+        holds=_weights_bounded,
+    )
+)
+def additive_weights_are_bounded() -> Iterator[Step]:
+    plus, minus = sp.IndexedBase("v^+", nonnegative=True), sp.IndexedBase("v^-", nonnegative=True)
+    hidden, below = sp.IndexedBase("z", real=True), sp.IndexedBase("g", nonnegative=True)
+    own, bound = sp.Symbol("s_i", real=True), sp.Symbol("V", nonnegative=True)
+    up = 2 / (sp.exp(2 * hidden[u]) + 1)  # 1 − tanh z
+    down = 2 - up  # 1 + tanh z
+    size, score = units(plus[u] + minus[u]), units((plus[u] - minus[u]) * (1 - up))
+    z1 = sp.Symbol("z", real=True)
+    yield Step(quotient(z1), "=", 1 - 2 / (sp.exp(2 * z1) + 1), "tanh is between −1 and 1; a bias is part of z")
+    yield Step(
+        score, "<=", size, "with v_a split into its positive and negative part, ‖v_a‖₁ is the sum of both", certificate=units(plus[u] * up + minus[u] * down)
+    )
+    yield Step(-size, "<=", score, "and from below", certificate=units(plus[u] * down + minus[u] * up))
+    low = sp.exp(own) / (sp.exp(own) + total(sp.exp(own + 2 * bound - below[r]), r))
+    high = sp.exp(own) / (sp.exp(own) + total(sp.exp(own - 2 * bound + below[r]), r))
+    yield Step(
+        1 / (1 + m * sp.exp(2 * bound)),
+        "<=",
+        low,
+        "two scores differ by 2V at most: at worst all others lie 2V above",
+        certificate=sp.exp(2 * bound) * total(1 - sp.exp(-below[r]), r) / ((1 + m * sp.exp(2 * bound)) * (1 + total(sp.exp(2 * bound - below[r]), r))),
+    )
+    yield Step(
+        high,
+        "<=",
+        1 / (1 + m * sp.exp(-2 * bound)),
+        "and at best all others lie 2V below",
+        certificate=sp.exp(-2 * bound) * total(sp.exp(below[r]) - 1, r) / ((1 + m * sp.exp(-2 * bound)) * (1 + total(sp.exp(below[r] - 2 * bound), r))),
+    )
+
+
+centre, small = sp.symbols("beta epsilon", real=True)
+
+
+def _four_units(one: sp.Expr, other: sp.Expr) -> sp.Expr:
+    """tanh(β ± ε(q + k)) less tanh(β ± ε(q − k)): four units of an additive score with bias β."""
+    return sum(
+        (sign * sp.tanh(centre + side * small * (one + sign * other)) for sign in (1, -1) for side in (1, -1)),
+        sp.Integer(0),
+    )
+
+
+def _products_approximated() -> Iterator[Step]:
+    score = total(_four_units(q[a], k[a]), a)
+    yield Step(sp.Subs(score, small, 0), "=", sp.Integer(0), "at ε = 0 the four units cancel")
+    yield Step(sp.Subs(sp.Derivative(score, small), small, 0), "=", sp.Integer(0), "and so do their slopes, which come with both signs of ε")
+    yield Step(
+        sp.Subs(sp.Derivative(score, small, 2), small, 0),
+        "=",
+        8 * sp.Derivative(sp.tanh(centre), centre, 2) * total(q[a] * k[a], a),
+        "the second derivatives are tanh″(β) (q ± k)², twice each: by Taylor's theorem the score divided by 4ε² tanh″(β) tends to q·k, evenly on bounded sets",
+    )
+
+
+def _near_product(query: Row, key: Row, fineness: int) -> Outcome:
+    """4d units with tanh β = 1/2, tanh″(β) = −3/4, ε = 1/fineness, against q·k; |tanh⁗| ≤ 16, so Taylor's remainder is at most (4/9) ε² Σ((q + k)⁴ + (q − k)⁴)."""
+    step, middle = 1 / ball(fineness), ball(3).log() / 2
+    units_of = [(side * sign, sign, side) for sign in (1, -1) for side in (1, -1)]
+    output = [sign / (4 * step * step * (-ball(3) / 4)) for _ in query for _, sign, _ in units_of]
+    hidden = [(middle + side * step * (one + sign * other)).tanh() for one, other in zip(query, key, strict=True) for _, sign, side in units_of]
+    score = sum((weight * unit for weight, unit in zip(output, hidden, strict=True)), arb(0))
+    remainder = sum((one + other) ** 4 + (one - other) ** 4 for one, other in zip(query, key, strict=True))
+    return exact.at_most([abs(score - dot(query, key))], [4 * step * step * remainder / 9])
+
+
+additive_approximates_dot = derived(
+    Claim(
+        id="energies.additive-approximates-dot",
+        title="On bounded inputs, 4d units with a bias come as near to the dot product as one likes",
+        states="Additive attention can do what dot-product attention does.",
+        precise=r"For $F(\varepsilon)=\sum_a \tanh(\beta\pm\varepsilon(q_a+k_a)) - \tanh(\beta\pm\varepsilon(q_a-k_a))$, an additive score with $4d$ units, bias $\beta\ne0$ and weights "
+        r"$\pm1$: $F(0)=F'(0)=0$ and $F''(0) = 8\tanh''(\beta)\,q\cdot k$. So $F(\varepsilon)/(4\varepsilon^2\tanh''(\beta)) \to q\cdot k$ as $\varepsilon\to0$, uniformly on bounded "
+        r"sets. (The score is a network with one hidden layer, which approximates every continuous score in this sense.)",
+        sources=(S0.at("Advantages"), HORNIK),
+        scope="every width d ≥ 1 of query and key, all real q, k and β; the limit needs β ≠ 0, where tanh″(β) ≠ 0",
+        inventory=("C051",),
+        holds=_near_product,
+    )
+)(_products_approximated)
+
+
+def _more_expressive_by_hand(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row) -> str:
+    dots, size = [dot(query, key) for key in keys], sum(abs(weight) for weight in output)
+    return (
+        f"Take any additive score with output weights v_a = {list(output)}, ‖v_a‖₁ = {size}, and any maps and bias: each score lies in [−{size}, {size}], so no two weights have "
+        f"log-odds above {2 * size}. Dot-product attention of q = {list(query)} on the keys {[list(key) for key in keys]} has the scores {dots}, log-odds "
+        f"{max(dots) - min(dots)}. Larger v_a, and longer q and k do the same again: no fixed parameters serve all inputs."
+    )
+
+
+def _out_of_reach_then_near() -> Iterator[Step]:
+    size = sp.Symbol("V", nonnegative=True)
+    yield Step(
+        2 * size,
+        "<",
+        (1 + size) ** 2,
+        "whatever V = ‖v_a‖₁ is: a query 1 + V on the keys 1 + V and 0 (and 0 in all other features) has log-odds above the additive score's 2V",
+        certificate=1 + size**2,
+    )
+    yield from _products_approximated()
+
+
+more_expressive = derived(
+    Claim(
+        id="energies.additive-is-more-expressive",
+        title="Additive attention is more expressive than dot-product attention",
+        states="The first advantage of additive attention: it is more expressive than dot-product attention.",
+        reading="Whatever weights dot-product attention gives, as a function of query and keys, additive attention with some parameters gives too (and more).",
+        precise=r"For some $W_q$, $W_k$, $v_a$, $b$ the additive weights are those of $q\cdot k_j$ for all inputs. This fails for every choice, since their log-odds never exceed "
+        r"$2\|v_a\|_1$. On bounded inputs it holds up to any error, with $4d$ units, by the formulas below; and additive attention does give weights that no $q^\top Wk$ gives.",
+        sources=(S0.at("Advantages"),),
+        scope="every width; real inputs without bound",
+        inventory=("C051",),
+        uses=("energies.additive-weights-are-bounded", "energies.beyond-bilinear"),
+        unsaid="queries and keys are bounded, an arbitrarily small error is allowed, there are enough units, and a bias",
+        corrected_by="energies.additive-weights-are-bounded",
+        holds=_log_odds_within,
+        worked=_more_expressive_by_hand,
+    )
+)(_out_of_reach_then_near)
+
+
+def _beyond_bilinear(query: int, key: int, matrix: int) -> Outcome:
+    """Keys k, 0, −k of width one: for q·W·k the outer weights multiply to the square of the middle one; for tanh(q + k) to less (all of q, k > 0)."""
+    places = (key, 0, -key)
+    linear = exact.softmax([matrix * query * place for place in places])
+    curved = exact.softmax([additive([query], [place], [[1]], [[1]], [1]) for place in places])
+    return Outcome.worst([exact.equal(linear[0] * linear[2], linear[1] * linear[1]), decided(bool(curved[0] * curved[2] < curved[1] * curved[1]))])
+
+
+@derived(
+    Claim(
+        id="energies.beyond-bilinear",
+        title="Additive attention gives weights that no product qᵀWk gives",
+        states="Additive attention can capture non-linear interactions of query and key.",
+        reading="Some weights, as a function of query and keys, are those of an additive score and of no score that is linear in the key.",
+        precise=r"On keys $k$, $0$, $-k$ every $q^\top Wk$ gives $\alpha_+\alpha_- = \alpha_0^2$, as $e(q,k)+e(q,-k) = 2e(q,0)$. The additive score $\tanh(q+k)$, with one unit and no bias, "
+        r"gives $\alpha_+\alpha_- < \alpha_0^2$ for all $q,k>0$, as $\tanh(q+k)+\tanh(q-k) < 2\tanh q$.",
+        sources=(S0.at("Advantages"), S0.at("When to Use")),
+        scope="every W and every width for the equality; width one, all q, k > 0 for the inequality",
+        inventory=("C051", "C053"),
+        holds=_beyond_bilinear,
+    )
+)
+def beyond_bilinear() -> Iterator[Step]:
+    yield Step(
+        product(q[x], k[y]) + product(q[x], -k[y]),
+        "=",
+        2 * product(q[x], sp.Integer(0) * k[y]),
+        "opposite keys have opposite scores, and the key 0 has the score 0",
+    )
+    query, key = sp.symbols("q k", positive=True)
+    one, other = sp.exp(2 * query), sp.exp(2 * key)
+    yield Step(
+        quotient(query + key) + quotient(query - key),
+        "<",
+        2 * quotient(query),
+        "tanh is concave where its argument is positive, and odd: over the common denominator",
+        certificate=2 * one * (one - 1) * (other - 1) ** 2 / ((one + 1) * (one + other) * (one * other + 1)),
+    )
+
+
+def _without_tanh(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
+    """Without the tanh: the weights of this query against those of the query 0."""
+    from_query = dot(output, mapped(query_map, query))
+    from_keys = [dot(output, mapped(key_map, key)) for key in keys]
+    return exact.equal(exact.softmax([from_query + part for part in from_keys]), exact.softmax(from_keys))
+
+
+@derived(
+    Claim(
+        id="energies.linear-additive-ignores-the-query",
+        title="Without the tanh, additive attention would not see the query",
+        states="The non-linear combination is what lets the score capture an interaction of query and key.",
+        precise=r"$\mathrm{softmax}_j\big(v_a^\top(W_q q + W_k k_j)\big) = \mathrm{softmax}_j\big(v_a^\top W_k k_j\big)$ for every query.",
+        sources=(S0.at("Advantages"), S0.at("Architecture")),
+        scope="every n and all widths ≥ 1, all real parameters and inputs",
+        inventory=("C053",),
+        uses=("softmax.shift",),
+        holds=_without_tanh,
+    )
+)
+def linear_additive_ignores_the_query() -> Iterator[Step]:
+    def score(key: sp.Symbol, own: sp.Expr) -> sp.Expr:
+        return sp.exp(units(v_a[u] * (own + keyed(W_k[u, y] * K[key, y]))))
+
+    shared, nothing = queried(W_q[u, x] * q[x]), sp.Integer(0)
+    yield Step(
+        units(v_a[u] * (shared + keyed(W_k[u, y] * K[j, y]))), "=", units(v_a[u] * shared) + units(v_a[u] * keyed(W_k[u, y] * K[j, y])), "the score is a sum"
+    )
+    yield Step(
+        score(j, shared) / total(score(l, shared), l),
+        "=",
+        score(j, nothing) / total(score(l, nothing), l),
+        "and the query's part is one factor above and below",
+    )
+
+
+def _any_widths(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
+    """With zeros for what the other has, query and key lie in one space, and one map serves both."""
+    joint = [[*left, *right] for left, right in zip(query_map, key_map, strict=True)]
+    padded_query, padded_key = [*query, *[0] * len(key)], [*[0] * len(query), *key]
+    return exact.equal(additive(padded_query, padded_key, joint, joint, output), additive(query, key, query_map, key_map, output))
+
+
+@derived(
+    Claim(
+        id="energies.any-widths",
+        title="The additive score is defined for every width of query and of key",
+        states="Additive attention works well when the dimensions of query and key differ.",
+        reading="It is well defined then, with no change to its formula, as the dot product is not. (How well a trained model works is no question for a proof.)",
+        precise=r"With $[q;0]$ and $[0;k]$ in $\mathbb R^{d_q+d_k}$ and one map $W_a = [W_q|W_k]$ for both, $v_a^\top\tanh(W_a[q;0] + W_a[0;k]) = v_a^\top\tanh(W_q q + W_k k)$ for all "
+        r"$d_q$, $d_k$, equal or not. The general score $q^\top Wk$ does not need $d_q = d_k$ either.",
+        sources=(S0.at("Advantages"), S0.at("When to Use")),
+        scope="every d_q, d_k, d_a ≥ 1, all real parameters and inputs",
+        inventory=("C054",),
+        uses=("energies.concat-is-additive",),
+        holds=_any_widths,
+    )
+)
+def any_widths() -> Iterator[Step]:
+    def image(vector: sp.Expr) -> sp.Expr:
+        return sp.Sum(W_a[u, z] * vector, (z, 1, d_q + d_k))
+
+    padded = image(queried(D(z, x) * q[x])) + image(keyed(D(z, d_q + y) * k[y]))
+    parts = queried(W_a[u, x] * q[x]) + keyed(W_a[u, d_q + y] * k[y])
+    yield Step(padded, "=", parts, "the zeros meet the columns of the other block")
+    yield Step(units(v_a[u] * sp.tanh(padded)), "=", units(v_a[u] * sp.tanh(parts)), "and so for every unit")
+
+
+# --- matrix form -------------------------------------------------------------------------------------------------------------------------
+
+
+def _matrix_form(queries: Matrix, keys: Matrix, matrix: Matrix, values: Matrix) -> Outcome:
+    """Row by row softmax of (QW)Kᵀ times V, against one query at a time."""
+    rows = times(times(queries, matrix), list(zip(*keys, strict=True)))
+    outputs = [[sum((p * ball(z) for p, z in zip(exact.softmax(row), column, strict=True)), arb(0)) for column in zip(*values, strict=True)] for row in rows]
+    alone = []
+    for query in queries:
+        weights = exact.softmax([general(query, matrix, key) for key in keys])
+        alone.append([sum((p * ball(value[feature]) for p, value in zip(weights, values, strict=True)), arb(0)) for feature in range(len(values[0]))])
+    return exact.equal(outputs, alone)
+
+
+@derived(
+    Claim(
+        id="energies.matrix-form",
+        title="The matrix form of multiplicative attention is its definition, query by query",
+        states="For a batch of queries: E = Q W_a Kᵀ, A = softmax(E), output = A V.",
+        reading="The softmax of a matrix of scores is taken over each row, that is, over the keys.",
+        precise=r"Row $r$ of $\mathrm{softmax}\big((QW_a)K^\top\big)V$ is $\sum_j\alpha_{rj}v_j$ with $\alpha_{rj}\propto\exp(q_r^\top W_a k_j)$.",
+        sources=(S0.at("Matrix Form"), LUONG.at("Section 3.1")),
+        scope="every number of queries and keys, every d_q, d_k, d_v, all real Q, W, K, V",
+        inventory=("C060",),
+        holds=_matrix_form,
+    )
+)
+def matrix_form() -> Iterator[Step]:
+    def by_matrices(key: sp.Symbol) -> sp.Expr:
+        return keyed(queried(Q[r, x] * W[x, y]) * K[key, y])
+
+    def alone(key: sp.Symbol) -> sp.Expr:
+        return queried(Q[r, x] * keyed(W[x, y] * K[key, y]))
+
+    yield Step(by_matrices(j), "=", alone(j), "entry (r, j) of (QW)Kᵀ is that of Q(WKᵀ), and reads no query but r")
+    yield Step(
+        total(sp.exp(by_matrices(j)) * V[j, e], j) / total(sp.exp(by_matrices(l)), l),
+        "=",
+        total(sp.exp(alone(j)) * V[j, e], j) / total(sp.exp(alone(l)), l),
+        "so the rows of weights, and of the output, are the same",
+    )

@@ -1,0 +1,1413 @@
+"""Monotonic attention: a scan that stops at position i with probability p_i, the weights that this gives, and what keeps successive steps in order.
+
+A scan visits positions 1, 2, … and draws z_i at each, 1 with probability p_i; it attends to the first i with z_i = 1, or to nothing. So α_i = p_i Π_{j<i} (1 − p_j)
+is the probability of stopping at i. R_i = Π_{j≤i} (1 − p_j), with R_0 = 1, is the probability of passing the first i positions. In the process of Raffel et al. the
+scan of every output step begins where the step before it stopped; a scan that has run off the end stays there.
+
+Derivations go by induction over positions: a letter stands for what the positions so far amount to, and one more position is added. The exact checks enumerate
+every outcome of the draws in fractions. Nothing is sampled.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from math import prod
+
+import sympy as sp
+
+from theorems import exact
+from theorems.claim import Claim, Kind, derived
+from theorems.outcome import Outcome
+from theorems.overflow import INFINITE, NOT_A_NUMBER, SINGLE, Float
+from theorems.sources import HIGHAM, S0, Source
+from theorems.step import Step
+from theorems.symbols import i, j, k, l, m, n, r, total
+
+Chances = Sequence[Fraction]
+Bits = Sequence[int]
+
+RAFFEL = Source(key="raffel2017", title="Online and Linear-Time Attention by Enforcing Monotonic Alignments", url="https://arxiv.org/abs/1704.00784")
+CHIU = Source(key="chiu2018", title="Monotonic Chunkwise Attention", url="https://arxiv.org/abs/1712.05382")
+HE = Source(
+    key="he2019",
+    title="Robust Sequence-to-Sequence Acoustic Modeling with Stepwise Monotonic Attention for Neural TTS",
+    url="https://arxiv.org/abs/1906.00672",
+)
+TENSORFLOW = Source(
+    key="tfa-monotonic",
+    title="tfa.seq2seq.monotonic_attention",
+    url="https://www.tensorflow.org/addons/api_docs/python/tfa/seq2seq/monotonic_attention",
+)
+
+p, R = sp.symbols("p R", real=True)  # a stopping probability; the probability of having passed all positions so far
+passing, stopping = sp.symbols("c p", nonnegative=True)  # 1 − p and p where only their signs count
+mass = sp.Symbol("D", nonnegative=True)  # mass that passes a position
+arriving = sp.Symbol("a", nonnegative=True)  # what the step before put on a position
+alpha = sp.IndexedBase("alpha", nonnegative=True)  # the weights of one row, alpha[j]
+guess = sp.IndexedBase("c", real=True)  # weights that do not depend on the draws
+v = sp.IndexedBase("v", real=True)  # one coordinate of the values, v[j]
+w = sp.IndexedBase("w", nonnegative=True)  # probabilities of the outcomes of earlier draws, w[l]
+reached = sp.IndexedBase("f", nonnegative=True)  # 1 where an outcome of earlier draws leaves the scan unfinished, else 0
+chance = sp.IndexedBase("pi", nonnegative=True)  # probabilities of the outcomes of the draw at hand, pi[r]
+bit = sp.IndexedBase("z", nonnegative=True)  # what an outcome of that draw is, 0 or 1
+advance = sp.IndexedBase("s", nonnegative=True)  # by how many positions an output step moves on
+started = sp.IndexedBase("A", nonnegative=True)  # mass that began at position k and has come this far, A[k]
+
+
+def _as_written(*factors: sp.Expr) -> sp.Expr:
+    """The product as it is written: SymPy would cancel in it."""
+    return sp.Mul(*factors, evaluate=False)
+
+
+# --- the scan, in fractions ------------------------------------------------------------------------------------------------------------
+
+
+def row(chances: Chances) -> list[Fraction]:
+    """The text's formula: p_i times the product of 1 − p_j over j < i."""
+    return [p * prod((1 - q for q in chances[:place]), start=Fraction(1)) for place, p in enumerate(chances)]
+
+
+def attended(draws: Bits) -> list[int]:
+    """The text's attend_i = z_i Π_{j<i} (1 − z_j)."""
+    return [z * prod(1 - y for y in draws[:place]) for place, z in enumerate(draws)]
+
+
+def outcomes(chances: Chances) -> Iterator[tuple[tuple[int, ...], Fraction]]:
+    """Every outcome of independent draws, and its probability."""
+    for draws in itertools.product((0, 1), repeat=len(chances)):
+        yield draws, prod((p if z else 1 - p for p, z in zip(chances, draws, strict=True)), start=Fraction(1))
+
+
+def expected_row(chances: Chances) -> list[Fraction]:
+    """The mean of `attended` over every outcome."""
+    mean = [Fraction(0)] * len(chances)
+    for draws, chance in outcomes(chances):
+        mean = [x + chance * bit for x, bit in zip(mean, attended(draws), strict=True)]
+    return mean
+
+
+def restarted(previous: Chances, chances: Chances) -> list[Fraction]:
+    """The next step's weights by definition: the scan begins at k with probability previous[k], and every outcome of its draws is enumerated."""
+    mean = [Fraction(0)] * len(chances)
+    for start, begun in enumerate(previous):
+        scan = [Fraction(0)] * start + expected_row(chances[start:])
+        mean = [x + begun * y for x, y in zip(mean, scan, strict=True)]
+    return mean
+
+
+def recurrent(previous: Chances, chances: Chances) -> list[Fraction]:
+    """The same by q_j = (1 − p_{j−1}) q_{j−1} + previous_j and α_j = p_j q_j."""
+    weights, carried = [], Fraction(0)
+    for before, p in zip(previous, chances, strict=True):
+        here = carried + before
+        weights.append(p * here)
+        carried = (1 - p) * here
+    return weights
+
+
+def first_row(chances: Chances) -> list[Fraction]:
+    """The weights of the first step, whose scan begins at position 1."""
+    return restarted([Fraction(int(place == 0)) for place in range(len(chances))], chances)
+
+
+def prefixes(weights: Chances) -> list[Fraction]:
+    return list(itertools.accumulate(weights))
+
+
+def _listed(values: Sequence[object]) -> str:
+    return "(" + ", ".join(map(str, values)) + ")"
+
+
+# --- one row: its mass, and what p_i means ---------------------------------------------------------------------------------------------
+
+
+def _mass_holds(chances: Chances) -> Outcome:
+    """Both sides from their definitions: the weights by enumerating draws, the product over all positions."""
+    return exact.decided(sum(expected_row(chances)) == sum(row(chances)) == 1 - prod((1 - x for x in chances), start=Fraction(1)))
+
+
+@derived(
+    Claim(
+        id="monotonic.mass",
+        title="Monotonic weights sum to one less the probability of passing everything",
+        states="What the weights of monotonic attention add up to.",
+        precise=r"$\sum_{i=1}^n \alpha_i = 1 - \prod_{j=1}^n (1 - p_j)$ for $\alpha_i = p_i\prod_{j<i}(1 - p_j)$: what is missing is the probability that the scan stops nowhere. "
+        r"By induction: where the first positions carry $1 - R$, with $R$ the product over them, one more makes it $1 - (1 - p)R$; before the first position that is $0 = 1 - 1$.",
+        sources=(S0.at("Monotonic Attention"), RAFFEL.at("Section 2.3")),
+        scope="every n ≥ 1, every p in [0, 1] (as an identity, every real p)",
+        inventory=("C067",),
+        holds=_mass_holds,
+    )
+)
+def row_mass() -> Iterator[Step]:
+    yield Step((1 - R) + p * R, "=", 1 - (1 - p) * R, "one more position, with weight p times the product R before it: the product gains the factor 1 − p")
+
+
+def _distribution_holds(chances: Chances) -> Outcome:
+    return exact.decided(sum(row(chances)) == 1)
+
+
+def _distribution_worked(chances: Chances) -> str:
+    weights = row(chances)
+    missing = prod((1 - x for x in chances), start=Fraction(1))
+    return f"p = {_listed(chances)} gives α = {_listed(weights)}, which sums to {sum(weights)}. The rest, {missing}, is the product of all 1 − p_j: the probability that no position is chosen."
+
+
+@derived(
+    Claim(
+        id="monotonic.distribution",
+        title="Monotonic weights are a probability distribution over the positions",
+        states="Attention weights are a probability distribution that sums to one; monotonic attention's weights are p_i times the product of the earlier 1 − p_j.",
+        reading="The general framework's condition Σ α_i = 1 is meant for every mechanism that the text goes on to define, this one among them.",
+        precise=r"$(1 - R) + 1\cdot R = 1$: the weights sum to 1 if some $p_j = 1$, for instance the last, and only then. If every $p_j < 1$, as with a sigmoid of a finite energy, "
+        r"$R > 0$ and $\sum_i\alpha_i = 1 - R < 1$.",
+        sources=(S0.at("Monotonic Attention"), S0.at("Attention as Probability Distribution")),
+        scope="every finite n ≥ 1, every p in [0, 1]",
+        inventory=("C067",),
+        uses=("monotonic.mass",),
+        unsaid="some p_j equals 1, so that the scan is sure to stop",
+        corrected_by="monotonic.mass",
+        holds=_distribution_holds,
+        worked=_distribution_worked,
+    )
+)
+def distribution() -> Iterator[Step]:
+    left = sp.Symbol("R", positive=True)
+    yield Step(
+        1 - left, "<", sp.Integer(1), "with every p_j < 1 the product R of all 1 − p_j is positive, and the mass 1 − R falls short of 1", certificate=left
+    )
+    yield Step(
+        (1 - R) + p * R,
+        "=",
+        1 - (1 - p) * R,
+        "one more position: where its p is 1 the mass is 1, whatever R was, and stays 1; so it is 1 exactly if some p_j is 1",
+    )
+
+
+def _marginal_holds(chances: Chances) -> Outcome:
+    return exact.decided(expected_row(chances) == list(chances))
+
+
+def _marginal_worked(chances: Chances) -> str:
+    weights = row(chances)
+    place = next(place for place, (x, y) in enumerate(zip(weights, chances, strict=True)) if x != y)
+    return (
+        f"p = {_listed(chances)}. Over all {2 ** len(chances)} outcomes of the draws, position {place + 1} is attended to with probability {weights[place]}, not p_{place + 1} = {chances[place]}: "
+        f"the scan has to come that far, which it does with probability {prod((1 - x for x in chances[:place]), start=Fraction(1))}."
+    )
+
+
+def _stopping_holds(chances: Chances) -> Outcome:
+    """P(attend_i) = p_i P(no earlier draw is 1) ≤ p_i, both probabilities by enumeration."""
+    arrival = [sum((chance for draws, chance in outcomes(chances) if not any(draws[:place])), Fraction(0)) for place in range(len(chances))]
+    weights = expected_row(chances)
+    same = all(x == q * come for x, q, come in zip(weights, chances, arrival, strict=True))
+    return exact.decided(same and all(x <= q for x, q in zip(weights, chances, strict=True)))
+
+
+def _both(body: sp.Expr) -> sp.Expr:
+    """The sum over the outcomes l of the earlier draws and r of the draw at hand, which is independent of them."""
+    return total(total(w[l] * chance[r] * body, r), l)
+
+
+def _stopping_step() -> Step:
+    return Step(
+        _both(reached[l] * bit[r]),
+        "=",
+        total(w[l] * reached[l], l) * total(chance[r] * bit[r], r),
+        "i is attended to if the scan is unfinished (f_l = 1) and z_i = 1: summed over the outcomes l of the earlier draws (probabilities w_l) and r of the draw at i "
+        "(probabilities π_r, independent of w), it is the probability R of coming as far as i, times p_i = Σ π_r z_r",
+    )
+
+
+@derived(
+    Claim(
+        id="monotonic.stopping-probability",
+        title="p_i is the probability of stopping at i once the scan is there",
+        states="What p_i means, and how it differs from the probability of attending to position i.",
+        precise=r"$P(\mathrm{attend}_i = 1) = p_i\,P(\text{no stop before } i) = \alpha_i \le p_i$: the probability of attending to $i$ is $\alpha_i$; $p_i$ is that probability given that no earlier "
+        r"position was chosen. They are equal at $i = 1$, where $p_i = 0$, and where every earlier $p_j$ is 0; nowhere else.",
+        sources=(S0.at("Monotonic Attention"), S0.at("Hard Monotonic Attention"), RAFFEL.at("Section 2.2")),
+        scope="every n ≥ 1, every p in [0, 1], independent draws",
+        inventory=("C068",),
+        holds=_stopping_holds,
+    )
+)
+def stopping_probability() -> Iterator[Step]:
+    yield _stopping_step()
+    short = sp.Symbol("x", nonnegative=True)
+    yield Step(
+        stopping * (1 - short),
+        "<=",
+        stopping,
+        "the scan comes as far as i with a probability 1 − x of at most 1; equal only where p x = 0",
+        certificate=stopping * short,
+    )
+
+
+@derived(
+    Claim(
+        id="monotonic.marginal",
+        title="p_i is the probability of attending to position i",
+        states="In the formula of monotonic attention, p_i is the probability of attending to position i.",
+        reading="The probability of the event attend_i = 1 that the text itself defines.",
+        precise=r"$\dfrac{p_i R}{R} = p_i$: given that the scan reaches $i$, which happens with probability $R = \prod_{j<i}(1 - p_j) > 0$, it attends to $i$ with probability $p_i$. Without that "
+        r"condition the probability is $\alpha_i = p_iR$.",
+        sources=(S0.at("Monotonic Attention"), S0.at("Hard Monotonic Attention")),
+        scope="every n ≥ 1, every p in [0, 1], independent draws",
+        inventory=("C068",),
+        uses=("monotonic.stopping-probability",),
+        unsaid="given that no earlier position was chosen",
+        corrected_by="monotonic.stopping-probability",
+        holds=_marginal_holds,
+        worked=_marginal_worked,
+    )
+)
+def marginal() -> Iterator[Step]:
+    come = total(w[l] * reached[l], l)
+    yield _stopping_step()
+    yield Step(
+        _both(reached[l] * bit[r]) / come,
+        "=",
+        total(chance[r] * bit[r], r),
+        "divided by the probability of coming as far as i, which is assumed positive",
+        nonzero=(come,),
+    )
+
+
+def _one_function_holds(chances: Chances) -> Outcome:
+    """The cases, the product, and the difference of two probabilities of passing, each written on its own."""
+    cases = [chances[0]]
+    for place in range(1, len(chances)):
+        weight = chances[place]
+        for earlier in chances[:place]:
+            weight *= 1 - earlier
+        cases.append(weight)
+    left = [prod((1 - x for x in chances[:place]), start=Fraction(1)) for place in range(len(chances) + 1)]
+    differences = [before - after for before, after in itertools.pairwise(left)]
+    return exact.decided(cases == row(chances) == differences)
+
+
+@derived(
+    Claim(
+        id="monotonic.one-function",
+        title="The formula by cases and the soft formula are one function",
+        states="Monotonic attention is defined with a case for i = 1; soft monotonic attention with one formula for all i.",
+        reading="The two headings give the same weights for the same p.",
+        precise=r"$p_1\prod_{j=1}^{0}(1 - p_j) = p_1$, the empty product being 1, and for $i > 1$ the two formulas are the same letters. Both equal $R_{i-1} - R_i$ with $R_i = \prod_{j\le i}(1 - p_j)$. "
+        "So soft monotonic attention is no second mechanism.",
+        sources=(S0.at("Monotonic Attention"), S0.at("Soft Monotonic Attention")),
+        scope="every n ≥ 1, every real p",
+        inventory=("C069",),
+        holds=_one_function_holds,
+    )
+)
+def one_function() -> Iterator[Step]:
+    at = sp.IndexedBase("p", real=True)
+    before_first = sp.Product(1 - at[k], (k, 1, 0)).doit()
+    yield Step(_as_written(before_first, at[1]), "=", at[1], "at i = 1 the product has no factor, and is 1")
+    yield Step(R - R * (1 - p), "=", p * R, "R_i is R_{i−1} times 1 − p_i: the weight is what one more factor takes away, at i = 1 as further on")
+
+
+def _any_row_holds(weights: Sequence[int], rest: int) -> Outcome:
+    """Whole numbers over their sum, of which `rest` stays unassigned, from the p that their hazard gives."""
+    whole = sum(weights) + rest
+    if whole == 0:
+        return Outcome.HELD
+    wanted, left, chances = [Fraction(x, whole) for x in weights], Fraction(1), []
+    for weight in wanted:
+        chances.append(weight / left if left else Fraction(0))
+        left -= weight
+    return exact.decided(row(chances) == wanted and all(0 <= x <= 1 for x in chances))
+
+
+@derived(
+    Claim(
+        id="monotonic.any-row",
+        title="The formula of one row excludes nothing",
+        states="Which weights p_i times the product of the earlier 1 − p_j can produce.",
+        precise=r"$R\cdot\dfrac{\alpha}{R} = \alpha$ and $R\,(1 - \alpha/R) = R - \alpha$: every $\alpha \ge 0$ with $\sum_i\alpha_i \le 1$ comes from $p_i = \alpha_i / R_{i-1}$, $R_{i-1} = 1 - \sum_{j<i}\alpha_j$ "
+        r"(any $p_i$ where $R_{i-1} = 0$). So a sequence of rows from this formula may be any sequence of such weights: the formula alone puts no order on successive steps.",
+        sources=(S0.at("Monotonic Attention"),),
+        scope="every n ≥ 1, all non-negative weights with a sum of at most 1",
+        inventory=("C066",),
+        holds=_any_row_holds,
+    )
+)
+def any_row() -> Iterator[Step]:
+    weight = sp.Symbol("alpha", nonnegative=True)
+    left, behind = sp.symbols("R y", positive=True)
+    yield Step(
+        weight / (weight + behind),
+        "<=",
+        sp.Integer(1),
+        "p = α/R is at most 1, because a weight is at most what is left: R = α + y, y of which is left behind it (if nothing is, p = 1)",
+        certificate=behind / (weight + behind),
+    )
+    yield Step(left * (1 - weight / left), "=", left - weight, "what is left after i is what was left before, less the weight of i")
+    yield Step(_as_written(left, weight / left), "=", weight, "and the weight of i comes out as wanted")
+
+
+# --- successive rows -------------------------------------------------------------------------------------------------------------------
+
+
+def _never_back(rows: Sequence[Chances]) -> bool:
+    """Whether no prefix of positions gains mass from one row to the next."""
+    return all(later <= earlier for one, other in itertools.pairwise(rows) for earlier, later in zip(prefixes(one), prefixes(other), strict=True))
+
+
+def _aligned(rows: Sequence[Chances]) -> list[list[Fraction]]:
+    """Weights of successive steps, each scan beginning where the one before it stopped."""
+    weights = [first_row(rows[0])]
+    for chances in rows[1:]:
+        weights.append(restarted(weights[-1], chances))
+    return weights
+
+
+def _prefix_mass_holds(rows: Sequence[Chances]) -> Outcome:
+    return exact.decided(_never_back(_aligned(rows)))
+
+
+def _prefix_steps() -> Iterator[Step]:
+    yield Step(arriving - p * arriving, "=", (1 - p) * arriving, "position 1: of the mass that the step before left there, 1 − p passes on")
+    yield Step(
+        mass + arriving - p * (mass + arriving),
+        "=",
+        (1 - p) * (mass + arriving),
+        "one more position: D passed the one before, a begins here; the excess of the old prefix over the new is what passes",
+    )
+    prefix = sp.Symbol("S", nonnegative=True)
+    yield Step(
+        prefix + (1 - passing) * (mass + arriving),
+        "<=",
+        (prefix + mass) + arriving,
+        "new prefix against old, with c = 1 − p ≥ 0: S and S + D up to the position before, then α_i = p (D + a) against a",
+        certificate=passing * (mass + arriving),
+    )
+
+
+@derived(
+    Claim(
+        id="monotonic.prefix-mass",
+        title="Where each scan begins where the last one stopped, attention only moves on",
+        states="The expected alignment of monotonic attention advances from one output step to the next.",
+        precise=r"$\sum_{k\le j}\alpha_{i,k} \le \sum_{k\le j}\alpha_{i-1,k}$ for every $j$: no prefix of positions ever gains mass; the difference is $(1 - p_{i,j})\,q_{i,j}$, the mass that passes $j$. "
+        r"Here $\alpha_{i,j} = p_{i,j}\,q_{i,j}$ and $q_{i,j} = (1 - p_{i,j-1})q_{i,j-1} + \alpha_{i-1,j}$. At $j = n$: the total mass never grows either.",
+        sources=(RAFFEL.at("Section 2.3"),),
+        scope="every n ≥ 1, every p in [0, 1], any non-negative weights of the step before",
+        inventory=("C066",),
+        uses=("monotonic.recurrence",),
+        holds=_prefix_mass_holds,
+    )
+)
+def prefix_mass() -> Iterator[Step]:
+    yield from _prefix_steps()
+
+
+def _progression_holds(rows: Sequence[Chances]) -> Outcome:
+    return exact.decided(_never_back([row(chances) for chances in rows]))
+
+
+def _progression_worked(rows: Sequence[Chances]) -> str:
+    weights = [row(chances) for chances in rows]
+    for step, (one, other) in enumerate(itertools.pairwise(weights), 1):
+        for place, (earlier, later) in enumerate(zip(prefixes(one), prefixes(other), strict=True), 1):
+            if later > earlier:
+                return (
+                    f"Step {step} has p = {_listed(rows[step - 1])} and α = {_listed(one)}; step {step + 1} has p = {_listed(rows[step])} and α = {_listed(other)}. The first {place} "
+                    f"position{'s' if place > 1 else ''} had mass {earlier} and then {later}: it has flowed backwards. The formula of a row never looks at the row before."
+                )
+    return ""
+
+
+@derived(
+    Claim(
+        id="monotonic.progression",
+        title="The formula ensures that attention progresses monotonically",
+        states="Monotonic attention, defined by p_i times the product of the earlier 1 − p_j, ensures that attention follows a monotonic progression.",
+        reading="Over successive output steps attention does not go back to earlier positions. In the weakest sense: no set of leading positions gains mass; where one does, no joint law of two "
+        "successive positions with these weights avoids a step back.",
+        precise=r"$\sum_{k\le j}\alpha_{i,k} \le \sum_{k\le j}\alpha_{i-1,k}$ if the scan of step $i$ begins where step $i - 1$ stopped, that is, if $p_{i,l}$ counts as 0 before that position. "
+        r"The formula has one index and no memory: with rows of $p$ of their own, successive steps may go back.",
+        sources=(S0.at("Monotonic Attention"), RAFFEL.at("Section 2.2")),
+        scope="every n ≥ 1, every p in [0, 1]",
+        inventory=("C066",),
+        uses=("monotonic.recurrence",),
+        unsaid="every output step begins its scan at the position where the step before it stopped",
+        corrected_by="monotonic.prefix-mass",
+        holds=_progression_holds,
+        worked=_progression_worked,
+    )
+)
+def progression() -> Iterator[Step]:
+    yield from _prefix_steps()
+
+
+def _recurrence_holds(previous: Chances, chances: Chances) -> Outcome:
+    return exact.decided(restarted(previous, chances) == recurrent(previous, chances))
+
+
+@derived(
+    Claim(
+        id="monotonic.recurrence",
+        title="The recurrence computes the expected alignment exactly",
+        states="The weights of one output step follow from those of the step before in one pass over the positions.",
+        precise=r"$q_{j+1} = (1 - p_j)\,q_j + \alpha'_{j+1}$, $q_1 = \alpha'_1$ and $\alpha_j = p_j q_j$ give $\alpha_j = p_j\sum_{k\le j}\alpha'_k\prod_{l=k}^{j-1}(1 - p_l)$, with $\alpha'$ the weights of the step "
+        r"before: the expectation of the hard scan that begins at $k$ with probability $\alpha'_k$. Nothing is divided by, so $p = 0$ and $p = 1$ need no care.",
+        sources=(RAFFEL.at("Section 2.3"),),
+        scope="every n ≥ 1, every p in [0, 1], any weights of the step before (the sum is written over n starting positions)",
+        holds=_recurrence_holds,
+    )
+)
+def recurrence() -> Iterator[Step]:
+    yield Step(
+        total(started[k] * (p * 1 + (1 - p) * 0), k),
+        "=",
+        p * total(started[k], k),
+        "of the mass that comes to a position, from whatever start k, the share p stops there",
+    )
+    yield Step(
+        (1 - p) * total(started[k], k) + arriving,
+        "=",
+        total((1 - p) * started[k], k) + arriving,
+        "what arrives at the next position: every start's product gains the factor 1 − p, and one more start is added",
+    )
+
+
+def _stepwise(previous: Chances, chances: Chances) -> list[Fraction]:
+    """Stay with probability p, or move on by one: enumerated start by start."""
+    weights = [Fraction(0)] * (len(previous) + 1)
+    for start, begun in enumerate(previous):
+        for stays, chance in ((1, chances[start]), (0, 1 - chances[start])):
+            weights[start + 1 - stays] += begun * chance
+    return weights
+
+
+def _stepwise_holds(previous: Chances, chances: Chances) -> Outcome:
+    """The formula against the enumeration, and both orders of prefixes (the last place of the enumeration lies past the end)."""
+    formula = [previous[0] * chances[0]]
+    for place in range(1, len(previous)):
+        formula.append(previous[place] * chances[place] + previous[place - 1] * (1 - chances[place - 1]))
+    moved, before, after = _stepwise(previous, chances), prefixes(previous), prefixes(formula)
+    onwards = all(new <= old for old, new in zip(before, after, strict=True))
+    by_one = all(old <= new for old, new in zip(before, after[1:], strict=False))
+    return exact.decided(moved[:-1] == formula and sum(moved) == sum(previous) and onwards and by_one)
+
+
+@derived(
+    Claim(
+        id="monotonic.stepwise",
+        title="Stepwise monotonic attention moves on by nothing or by one",
+        states="A heading names stepwise attention beside monotonic attention and does not define it.",
+        reading="Stepwise monotonic attention as He et al. define it: each output step stays where it is with probability p, or moves to the next position.",
+        precise=r"$\sum_{k\le j}\alpha_{i-1,k} \le \sum_{k\le j+1}\alpha_{i,k}$ and $\sum_{k\le j}\alpha_{i,k} \le \sum_{k\le j}\alpha_{i-1,k}$ for $\alpha_{i,j} = p_{i,j}\,\alpha_{i-1,j} + (1 - p_{i,j-1})\,\alpha_{i-1,j-1}$: "
+        r"attention neither goes back nor skips a position. Mass is lost only off the end, $(1 - p_{i,n})\,\alpha_{i-1,n}$.",
+        sources=(S0.at("Monotonic and Stepwise Attention"), HE),
+        scope="every n ≥ 1, every p in [0, 1], any non-negative weights of the step before",
+        inventory=("C073",),
+        holds=_stepwise_holds,
+    )
+)
+def stepwise() -> Iterator[Step]:
+    kept, left = sp.symbols("S b", nonnegative=True)  # the new prefix; what left its last position, so that the old prefix was S + b
+    yield Step((1 - passing) * arriving, "=", arriving - passing * arriving, "position 1 keeps the share p of its mass a; the share c = 1 − p leaves")
+    yield Step(
+        kept + (left + (1 - passing) * arriving),
+        "=",
+        ((kept + left) + arriving) - passing * arriving,
+        "one more position with mass a: the b that left the one before arrives, and only what leaves this one is missing from the new prefix",
+    )
+    yield Step(((kept + left) + arriving) - passing * arriving, "<=", (kept + left) + arriving, "so no prefix gains mass", certificate=passing * arriving)
+    yield Step(
+        kept + left,
+        "<=",
+        kept + (left + stopping * arriving),
+        "and the new prefix that is one longer holds all the mass that the old one held: nothing moves further than one position",
+        certificate=stopping * arriving,
+    )
+
+
+# --- the closed form, and what computing with it does -----------------------------------------------------------------------------------
+
+SMALLEST_DIVISOR = Fraction(1, 10**10)
+
+
+def closed_form(previous: Chances, chances: Chances, at_least: Fraction = Fraction(0)) -> list[Fraction]:
+    """α = p · P · cumsum(previous / P) with P the exclusive cumulative product of 1 − p, and a divisor of at least `at_least`. Raises ZeroDivisionError."""
+    weights, product, summed = [], Fraction(1), Fraction(0)
+    for before, q in zip(previous, chances, strict=True):
+        summed += before / max(product, at_least)
+        weights.append(q * product * summed)
+        product *= 1 - q
+    return weights
+
+
+def _closed_form_holds(previous: Chances, chances: Chances) -> Outcome:
+    try:
+        return exact.decided(closed_form(previous, chances) == restarted(previous, chances))
+    except ZeroDivisionError:
+        return Outcome.REFUTED
+
+
+def _closed_form_worked(previous: Chances, chances: Chances) -> str:
+    place = next(place for place, q in enumerate(chances, 1) if q == 1)
+    return (
+        f"Weights of the step before {_listed(previous)}, p = {_listed(chances)}. The product of 1 − p_l over l ≤ {place} is 0, because p_{place} = 1, and the closed form divides by it at position {place + 1}. "
+        f"The expected alignment exists: {_listed(recurrent(previous, chances))}."
+    )
+
+
+product_so_far, summed = sp.symbols("P X", positive=True)
+
+
+def _solved(factor: sp.Expr) -> Step:
+    return Step(
+        product_so_far * factor * (summed + arriving / (product_so_far * factor)),
+        "=",
+        factor * (product_so_far * summed) + arriving,
+        "one more position: with q = P X so far (at first P = 1 and X = α'_1), the product gains the factor 1 − p and the sum the term a/(P (1 − p)), which is the recurrence",
+    )
+
+
+@derived(
+    Claim(
+        id="monotonic.closed-form",
+        title="The recurrence is a cumulative product times a cumulative sum",
+        states="The expected alignment can be computed in parallel as p times the cumulative product of 1 − p, times the cumulative sum of the old weights over that product.",
+        reading="For every p in [0, 1], the saturated ones that training aims at among them.",
+        precise=r"$q_j = P_j\sum_{k\le j}\alpha'_k/P_k$ with $P_j = \prod_{l<j}(1 - p_l)$ solves $q_{j+1} = (1 - p_j)q_j + \alpha'_{j+1}$ if $p_l < 1$ for every $l < n$. With $p_l = 1$ the product is 0 from there on and the "
+        "formula is 0/0 or worse.",
+        sources=(RAFFEL.at("Equations 23 to 30"),),
+        scope="every n ≥ 1, any weights of the step before",
+        uses=("monotonic.recurrence",),
+        unsaid="no p_j before the last position equals 1",
+        corrected_by="monotonic.recurrence",
+        holds=_closed_form_holds,
+        worked=_closed_form_worked,
+    )
+)
+def closed_form_solves() -> Iterator[Step]:
+    yield _solved(sp.Symbol("c", positive=True))
+
+
+def _clipped_holds(previous: Chances, chances: Chances) -> Outcome:
+    return exact.decided(closed_form(previous, chances, SMALLEST_DIVISOR) == restarted(previous, chances))
+
+
+def _clipped_worked(previous: Chances, chances: Chances) -> str:
+    wanted, got = recurrent(previous, chances), closed_form(previous, chances, SMALLEST_DIVISOR)
+    place = next(at for at, (x, y) in enumerate(zip(wanted, got, strict=True)) if x != y)
+    product = prod((1 - x for x in chances[:place]), start=Fraction(1))
+    return (
+        f"Weights of the step before {_listed(previous)}, p = {_listed(chances)}. The expected alignment has α_{place + 1} = {wanted[place]}. The product of the earlier 1 − p_l is {product} = "
+        f"{exact.show(exact.ball(product))}, below the clip ε = {float(SMALLEST_DIVISOR):g}; mass that begins there is multiplied by the product and divided by ε, and the closed form gives "
+        f"{exact.show(exact.ball(got[place]))}."
+    )
+
+
+@derived(
+    Claim(
+        id="monotonic.clipped-closed-form",
+        title="Keeping the divisor away from zero makes the closed form safe",
+        states="The parallel mode of a published implementation divides by the cumulative product of 1 − p, clipped from below to avoid a division by zero.",
+        reading="In exact arithmetic the clipped formula gives the expected alignment. (The documentation says itself that its checks make the result inexact for long inputs and for p near 0 or 1; what is shown here is where and by how much, before any rounding.)",
+        precise=r"$P\cdot\alpha'/\max(P, \varepsilon) = \alpha'$ while $P \ge \varepsilon$; and $P\,\alpha'/\varepsilon < \alpha'$ as soon as $0 < P < \varepsilon$, down to 0 at $P = 0$: mass that begins after a product of less than "
+        r"$\varepsilon$ is scaled by $P/\varepsilon$ and not by 1. ($\varepsilon = 10^{-10}$ in the source.)",
+        sources=(TENSORFLOW, RAFFEL.at("Equations 23 to 30")),
+        scope="every n ≥ 1, every p in [0, 1], ε = 1e-10 in the search and any ε > 0 in the derivation",
+        uses=("monotonic.closed-form",),
+        unsaid="the product of 1 − p_l stays at or above the clip wherever the step before left mass",
+        corrected_by="monotonic.recurrence",
+        holds=_clipped_holds,
+        worked=_clipped_worked,
+    )
+)
+def clipped_closed_form() -> Iterator[Step]:
+    floor, above, begun = sp.symbols("varepsilon x a", positive=True)
+    slack = sp.Symbol("y", nonnegative=True)
+    yield Step(
+        _as_written(floor + slack, begun / sp.Max(floor + slack, floor)),
+        "=",
+        begun,
+        "a product at or above the clip, P = ε + y: what is multiplied is what is divided by",
+    )
+    yield Step(
+        _as_written(floor / (1 + above), begun / floor),
+        "<",
+        begun,
+        "a product below the clip, P = ε/(1 + x): the mass that begins there is multiplied by P and divided by ε",
+        certificate=begun * above / (1 + above),
+    )
+
+
+def _plus(x: Float, y: Float) -> Float:
+    if NOT_A_NUMBER in (x, y):
+        return NOT_A_NUMBER
+    return INFINITE if isinstance(x, str) or isinstance(y, str) else SINGLE.rounded(x + y)
+
+
+def _times(x: Float, y: Float) -> Float:
+    if NOT_A_NUMBER in (x, y) or {x, y} == {INFINITE, Fraction(0)}:
+        return NOT_A_NUMBER
+    return INFINITE if isinstance(x, str) or isinstance(y, str) else SINGLE.rounded(x * y)
+
+
+def _over(x: Fraction, y: Fraction) -> Float:
+    if y == 0:
+        return INFINITE if x else NOT_A_NUMBER
+    return SINGLE.rounded(x / y)
+
+
+def _single(x: Fraction) -> Fraction:
+    """A finite number rounded to float32. Raises OverflowError beyond its range."""
+    rounded = SINGLE.rounded(x)
+    if isinstance(rounded, str):
+        raise OverflowError(f"{x} is beyond the largest {SINGLE.name}")
+    return rounded
+
+
+def float_closed_form(previous: Chances, chances: Chances) -> list[Float]:
+    """The closed form with every operation rounded to float32: cumulative product, quotients, cumulative sum, then both products."""
+    weights: list[Float] = []
+    product, summed = Fraction(1), Fraction(0)
+    total_so_far: Float = summed
+    for before, q in zip(previous, chances, strict=True):
+        total_so_far = _plus(total_so_far, _over(before, product))
+        weights.append(_times(_single(q * product), total_so_far))
+        product = _single(product * _single(1 - q))
+    return weights
+
+
+def float_recurrence(previous: Chances, chances: Chances) -> list[Float]:
+    """The recurrence with every operation rounded to float32."""
+    weights: list[Float] = []
+    carried: Float = Fraction(0)
+    for before, q in zip(previous, chances, strict=True):
+        here = _plus(carried, before)
+        weights.append(_times(q, here))
+        carried = _times(_single(1 - q), here)
+    return weights
+
+
+def _long_row(p: Fraction, length: int, last: int) -> list[Fraction]:
+    """The stopping probability p, a number of float32 between 0 and 1, at `length` positions, and then `last` sixteenths."""
+    return [p] * length + [Fraction(last, 16)]
+
+
+def _begun(length: int, behind: int) -> list[Fraction]:
+    """Half of the mass of the step before on the first position, half on the one that lies `behind` before the last (or on the first too)."""
+    weights = [Fraction(1, 2)] + [Fraction(0)] * length
+    weights[max(length - behind, 0)] += Fraction(1, 2)
+    return weights
+
+
+def _float_closed_form_holds(p: Fraction, length: int, last: int, behind: int) -> Outcome:
+    """Finite, and nowhere off by one half or more."""
+    chances, previous = _long_row(p, length, last), _begun(length, behind)
+    pairs = zip(float_closed_form(previous, chances), recurrent(previous, chances), strict=True)
+    return exact.decided(all(not isinstance(got, str) and abs(got - wanted) < Fraction(1, 2) for got, wanted in pairs))
+
+
+def _float_closed_form_worked(p: Fraction, length: int, last: int, behind: int) -> str:
+    chances, previous = _long_row(p, length, last), _begun(length, behind)
+    late = max(length - behind, 0)
+    for place, (got, wanted) in enumerate(zip(float_closed_form(previous, chances), recurrent(previous, chances), strict=True), 1):
+        if isinstance(got, str) or abs(got - wanted) >= Fraction(1, 2):
+            shown = got if isinstance(got, str) else exact.show(exact.ball(got))
+            return (
+                f"p_j = {p} at {length} positions, then {chances[-1]}; the step before left half of its mass on position 1 and half on position {late + 1}, where the product of the earlier 1 − p_l is "
+                f"({1 - p})^{late} = {exact.show(exact.ball((1 - p) ** late))}. In exact arithmetic α_{place} = {exact.show(exact.ball(wanted))}. In float32 that product, or 1/2 divided by it, leaves the range, "
+                f"and the closed form gives {shown}."
+            )
+    return ""
+
+
+@derived(
+    Claim(
+        id="monotonic.closed-form-in-floats",
+        title="In float32 the closed form computes the expected alignment",
+        states="The recurrence may be computed in parallel with cumulative products and sums.",
+        reading="In float32, for p that are float32 numbers below 1: the result is finite and off by less than one half at every position (a weight lies between 0 and 1).",
+        precise=r"$\dfrac{\alpha'}{P} \le \Omega$ while $P \ge \alpha'/\Omega$, and $\Omega < \alpha'/P$ below that, with $\Omega$ the format's largest finite number: the closed form divides by $P_k = \prod_{l<k}(1 - p_l)$, which falls "
+        r"by orders of magnitude along a row, although $\alpha_k$ need not be small. A product that underflows to 0 gives $\infty$ or not a number.",
+        sources=(RAFFEL.at("Equations 23 to 30"),),
+        scope="float32, round to nearest even with gradual underflow, no clipping; every operation rounded",
+        uses=("monotonic.closed-form",),
+        unsaid="no product of 1 − p_l, no quotient α'_k over it and no sum of these leaves the range of the format",
+        corrected_by="monotonic.recurrence-in-floats",
+        holds=_float_closed_form_holds,
+        worked=_float_closed_form_worked,
+    )
+)
+def closed_form_in_floats() -> Iterator[Step]:
+    largest, begun = sp.symbols("Omega a", positive=True)
+    beyond, room = sp.Symbol("x", positive=True), sp.Symbol("y", nonnegative=True)
+    small, enough = begun / (largest * (1 + beyond)), begun / largest + room
+    yield Step(largest, "<", begun / small, "a product below a/Ω, P = a/(Ω (1 + x)): the quotient overflows", certificate=largest * beyond)
+    yield Step(begun / enough, "<=", largest, "a product P = a/Ω + y: the quotient fits", certificate=largest**2 * room / (begun + largest * room))
+
+
+UNIT, HALF_SMALLEST = Fraction(1, 2**SINGLE.bits), Fraction(2) ** (SINGLE.bottom - SINGLE.bits)
+
+
+def recurrence_bound(position: int, weight: Fraction) -> Fraction:
+    """The error allowed at a position (from 0): 3 roundings a position and one more; and η for each product that may underflow, grown by the roundings after it.
+    (1 + u)^k is at most 1 + γ_k = 1/(1 − k u)."""
+    grown = 1 / (1 - (3 * position + 1) * UNIT)
+    return (grown - 1) * weight + (position * grown + 1) * HALF_SMALLEST
+
+
+def _float_recurrence_holds(p: Fraction, length: int, last: int, behind: int) -> Outcome:
+    chances, previous = _long_row(p, length, last), _begun(length, behind)
+    pairs = zip(float_recurrence(previous, chances), recurrent(previous, chances), strict=True)
+    return exact.decided(all(not isinstance(got, str) and abs(got - wanted) <= recurrence_bound(place, wanted) for place, (got, wanted) in enumerate(pairs)))
+
+
+@derived(
+    Claim(
+        id="monotonic.recurrence-in-floats",
+        title="In floating point the recurrence loses three roundings a position",
+        states="The sequential form of the recurrence is numerically harmless.",
+        precise=r"If $\hat q \le G q + E$ at one position, then $\hat q' \le (1 + u)^3 G\,q' + (1 + u)^3 E + (1 + u)\eta$ at the next, and likewise downwards, with $q' = c q + a$, $c = 1 - p$ (written with $p + c = 1$): "
+        r"$|\hat\alpha_j - \alpha_j| \le \big((1 + u)^{3j - 2} - 1\big)\alpha_j \le \gamma_{3j-2}\,\alpha_j$ and an absolute error of the order of $j\,\eta$. All terms are non-negative, so nothing cancels; nothing is divided by, so nothing overflows.",
+        sources=(RAFFEL.at("Section 2.3"), HIGHAM.at("Section 2.2")),
+        scope="round to nearest, relative error at most u for each operation, an absolute error of at most η for a product that underflows; every n, every p in [0, 1]",
+        uses=("monotonic.recurrence", "rounding.gamma"),
+        kind=Kind.APPROXIMATION,
+        holds=_float_recurrence_holds,
+    )
+)
+def recurrence_in_floats() -> Iterator[Step]:
+    u, eta, extra, q, lost, step, short = sp.symbols("u eta g q E x y", nonnegative=True)
+    factor, computed = sp.symbols("F z", nonnegative=True)
+    grown, kept, less = 1 + extra, 1 / (1 + extra), 1 / (1 + step)
+    yield Step(
+        passing * factor * computed,
+        "<=",
+        passing * (factor + short) * (computed + lost),
+        "the product, rounded twice by a factor F of at most F + y = (1 + u)², of a computed q̂ that is at most q̂ + E",
+        certificate=passing * (short * computed + (factor + short) * lost),
+    )
+    yield Step(
+        (1 - u) * (1 + u),
+        "<=",
+        sp.Integer(1),
+        "1 − u is at most 1/(1 + u), and is written 1/(1 + x) below, as G is downwards",
+        certificate=u**2,
+    )
+    yield Step(
+        less**3 * kept * (passing * q + arriving) - less**3 * (passing + stopping) * lost - less * eta,
+        "<=",
+        less * (less**2 * passing * (kept * q - lost) - eta + arriving),
+        "downwards: the sum is rounded once more, and what is added has fewer roundings than what was carried",
+        certificate=arriving * less * less**2 * kept * (extra + (2 * step + step**2) * grown) + less**3 * stopping * lost,
+    )
+    yield Step(
+        (1 + u) * ((1 + u) ** 2 * passing * (grown * q + lost) + eta + arriving),
+        "<=",
+        (1 + u) ** 3 * grown * (passing * q + arriving) + (1 + u) ** 3 * (passing + stopping) * lost + (1 + u) * eta,
+        "upwards, likewise",
+        certificate=sp.expand(arriving * (1 + u) * ((1 + u) ** 2 * grown - 1)) + (1 + u) ** 3 * stopping * lost,
+    )
+
+
+# --- hard attention, and how soft attention stands for it -----------------------------------------------------------------------------------
+
+
+def _one_position_holds(draws: Bits) -> Outcome:
+    found = attended(draws)
+    first = [int(place == draws.index(1)) for place in range(len(draws))] if any(draws) else [0] * len(draws)
+    return exact.decided(found == first and set(found) <= {0, 1} and sum(found) <= 1 and (sum(found) == 0) == (not any(draws)))
+
+
+@derived(
+    Claim(
+        id="monotonic.one-position",
+        title="Hard monotonic attention picks one position or none",
+        states="Hard monotonic attention makes binary decisions: draw z_i, attend to i if z_i = 1 and every earlier draw was 0.",
+        precise=r"$\sum_i \mathrm{attend}_i = 1 - \prod_i(1 - z_i)$, where $\mathrm{attend}_i = z_i\prod_{j<i}(1 - z_j) \in \{0, 1\}$: at most one position is attended to, the first with $z_i = 1$; none exactly if every $z_i = 0$.",
+        sources=(S0.at("Hard Monotonic Attention"), RAFFEL.at("Section 2.2")),
+        scope="every n ≥ 1, all 0/1 draws (a draw and the product of earlier 1 − z are written as Kronecker deltas, which are 0 or 1)",
+        inventory=("C070",),
+        holds=_one_position_holds,
+    )
+)
+def one_position() -> Iterator[Step]:
+    z, none = sp.KroneckerDelta(i, j), sp.KroneckerDelta(k, l)
+    yield Step(sp.Pow(z * none, 2, evaluate=False), "=", z * none, "attend_i is a product of bits, and so its own square: 0 or 1")
+    yield Step((none * (1 - z)) ** 2, "=", none * (1 - z), "so is the next product, which says that no draw so far was 1")
+    yield Step((1 - none) + z * none, "<=", sp.Integer(1), "never more than one position in all", certificate=sp.Pow(none * (1 - z), 2, evaluate=False))
+    yield Step(
+        (1 - none) + z * none,
+        "=",
+        1 - none * (1 - z),
+        "one more position: the sum so far is 1 less the product r, and stays so. Both terms are bits: the sum is 0 only if r = 1 and z = 0, and so only if every draw is 0",
+    )
+
+
+def _expectation_holds(chances: Chances) -> Outcome:
+    return exact.decided(expected_row(chances) == row(chances))
+
+
+@derived(
+    Claim(
+        id="monotonic.expectation",
+        title="Soft monotonic attention is the expectation of hard monotonic attention",
+        states="Hard attention draws z_i with probability p_i and attends to the first 1; soft attention weighs position i with p_i times the product of the earlier 1 − p_j.",
+        reading="The draws are independent, as the text's z_i = Bernoulli(p_i) is usually read.",
+        precise=r"$E[\mathrm{attend}_i] = E[z_i]\prod_{j<i}E[1 - z_j] = p_i\prod_{j<i}(1 - p_j) = \alpha_i$.",
+        sources=(S0.at("Hard Monotonic Attention"), S0.at("Soft Monotonic Attention"), RAFFEL.at("Section 2.3")),
+        scope="every n ≥ 1, every p in [0, 1]; the search enumerates all 2^n outcomes",
+        assumes=("the draws z_i are independent",),
+        inventory=("C071",),
+        holds=_expectation_holds,
+    )
+)
+def expectation() -> Iterator[Step]:
+    yield Step(
+        _both(reached[l] * (1 - bit[r])),
+        "=",
+        total(w[l] * reached[l], l) * (total(chance[r], r) - total(chance[r] * bit[r], r)),
+        "the scan is still unfinished after i if it was before and z_i = 0: the probability gains the factor 1 − p_i (Σ π_r = 1). It starts at 1, so it is the product",
+    )
+    yield _stopping_step()
+
+
+def _laws(weights: Sequence[int]) -> list[tuple[tuple[int, ...], Fraction]]:
+    """A joint law of draws: whole weights for the outcomes in order, over their sum (each is raised by one if all are 0). Their number is a power of 2."""
+    raised = weights if any(weights) else [1] * len(weights)
+    count = len(weights).bit_length() - 1
+    return [(draws, Fraction(x, sum(raised))) for draws, x in zip(itertools.product((0, 1), repeat=count), raised, strict=True)]
+
+
+def _mean_attended(law: Sequence[tuple[tuple[int, ...], Fraction]]) -> list[Fraction]:
+    return [sum((chance * attended(draws)[place] for draws, chance in law), Fraction(0)) for place in range(len(law[0][0]))]
+
+
+def _marginals(law: Sequence[tuple[tuple[int, ...], Fraction]]) -> list[Fraction]:
+    return [sum((chance for draws, chance in law if draws[place]), Fraction(0)) for place in range(len(law[0][0]))]
+
+
+def _marginals_hold(law: Sequence[int]) -> Outcome:
+    joint = _laws(law)
+    return exact.decided(_mean_attended(joint) == row(_marginals(joint)))
+
+
+def _marginals_worked(law: Sequence[int]) -> str:
+    joint = _laws(law)
+    shown = ", ".join(f"{_listed(draws)} with probability {chance}" for draws, chance in joint if chance)
+    marginals = _marginals(joint)
+    return f"Let z be {shown}. Then p = {_listed(marginals)} and the formula gives {_listed(row(marginals))}, but the mean of attend is {_listed(_mean_attended(joint))}."
+
+
+def _hazards_hold(law: Sequence[int]) -> Outcome:
+    """The formula with p_i the probability of z_i = 1 given that all earlier draws are 0 (and any number where that never happens)."""
+    joint = _laws(law)
+    hazards = []
+    for place in range(len(joint[0][0])):
+        come = sum((chance for draws, chance in joint if not any(draws[:place])), Fraction(0))
+        stop = sum((chance for draws, chance in joint if not any(draws[:place]) and draws[place]), Fraction(0))
+        hazards.append(stop / come if come else Fraction(0))
+    return exact.decided(_mean_attended(joint) == row(hazards))
+
+
+@derived(
+    Claim(
+        id="monotonic.hazards-decide",
+        title="For dependent draws too the formula is exact, with p_i the chance of z_i = 1 after only zeros",
+        states="What p_i has to be for the soft weights to be the expectation of the hard ones.",
+        precise=r"$R\cdot\dfrac{S}{R} = S$ and $R\,(1 - S/R) = R - S$, with $R$ the probability that all earlier draws are 0 and $S$ that, besides, $z_i = 1$: with $p_i = P(z_i = 1 \mid z_1 = \dots = z_{i-1} = 0)$ the formula gives "
+        r"$E[\mathrm{attend}_i]$ for every joint law of the draws.",
+        sources=(S0.at("Hard Monotonic Attention"),),
+        scope="every n ≥ 1, every joint law of 0/1 draws",
+        inventory=("C071",),
+        holds=_hazards_hold,
+    )
+)
+def hazards_decide() -> Iterator[Step]:
+    come = sp.Symbol("R", positive=True)
+    stop = sp.Symbol("S", nonnegative=True)
+    yield Step(
+        come * (1 - stop / come), "=", come - stop, "the chance of only zeros up to i, where the chance R before i is positive (where it is 0 nothing follows)"
+    )
+    yield Step(_as_written(stop / come, come), "=", stop, "and the chance that i is the first 1")
+
+
+@derived(
+    Claim(
+        id="monotonic.marginals-decide",
+        title="The marginal probabilities of the draws decide the expectation",
+        states="z_i is drawn with probability p_i; nothing is said about how the draws hang together.",
+        reading="Whatever the joint law of draws with these marginals, the soft weights are the expectation of attend.",
+        precise=r"$E[\mathrm{attend}_i] = p_i\prod_{j<i}(1 - p_j)$ with $p_i = P(z_i = 1)$: true of independent draws.",
+        sources=(S0.at("Hard Monotonic Attention"), S0.at("Soft Monotonic Attention")),
+        scope="every n ≥ 1, every joint law of 0/1 draws",
+        uses=("monotonic.expectation",),
+        unsaid="the draws are independent",
+        corrected_by="monotonic.hazards-decide",
+        holds=_marginals_hold,
+        worked=_marginals_worked,
+    )
+)
+def marginals_decide() -> Iterator[Step]:
+    yield _stopping_step()
+
+
+def _gradient_holds(chances: Chances, change: Fraction) -> Outcome:
+    """The weights are affine in each p, so a difference quotient of any width is the derivative: checked for every pair (i, k)."""
+    weights = row(chances)
+    for place in range(len(chances)):
+        moved = row([x + change * (at == place) for at, x in enumerate(chances)])
+        for at in range(len(chances)):
+            others = prod((1 - x for other, x in enumerate(chances[:at]) if other != place), start=Fraction(1))
+            slope = others if at == place else -chances[at] * others if at > place else Fraction(0)
+            if moved[at] - weights[at] != change * slope:
+                return Outcome.REFUTED
+    return Outcome.HELD
+
+
+@derived(
+    Claim(
+        id="monotonic.gradient",
+        title="Soft monotonic weights are differentiable, and affine in each p",
+        states="Soft monotonic attention is a differentiable stand-in for hard monotonic attention.",
+        precise=r"$\dfrac{\partial\alpha_i}{\partial p_i} = \prod_{j<i}(1 - p_j)$, $\dfrac{\partial\alpha_i}{\partial p_k} = -p_i\prod_{j<i,\,j\ne k}(1 - p_j)$ for $k < i$, and 0 for $k > i$: polynomials, so differentiable everywhere, "
+        "$p = 0$ and $p = 1$ included.",
+        sources=(S0.at("Soft Monotonic Attention"),),
+        scope="every n ≥ 1, every real p",
+        inventory=("C072",),
+        holds=_gradient_holds,
+    )
+)
+def gradient() -> Iterator[Step]:
+    own, earlier, later, others = sp.symbols("p_i p_k p_m A", real=True)
+    weight = own * (1 - earlier) * others
+    yield Step(
+        sp.Derivative(weight, own), "=", (1 - earlier) * others, "by its own p: the product of all earlier 1 − p_j (A is the product without the factor of k)"
+    )
+    yield Step(sp.Derivative(weight, later), "=", sp.Integer(0), "by a later p, which does not occur in it")
+    yield Step(sp.Derivative(weight, earlier, earlier), "=", sp.Integer(0), "twice by an earlier p: it occurs once, so the weight is affine in it")
+    yield Step(sp.Derivative(weight, earlier), "=", -own * others, "by an earlier p")
+
+
+def _best_constant_holds(chances: Chances, fixed: Chances) -> Outcome:
+    """The mean squared distance from every draw's attend, by enumeration, and its two parts."""
+    fixed = fixed[: len(chances)]
+    error = sum((chance * sum((bit - x) ** 2 for bit, x in zip(attended(draws), fixed, strict=True)) for draws, chance in outcomes(chances)), Fraction(0))
+    weights = row(chances)
+    parts = sum(x * (1 - x) for x in weights) + sum((x - y) ** 2 for x, y in zip(weights, fixed, strict=True))
+    return exact.decided(error == parts)
+
+
+def _mean_squared(weights: sp.Expr, chosen: sp.Expr) -> sp.Expr:
+    """Σ over the position k that is chosen (with its probability), and over none, of Σ_j (attend_j − chosen_j)²."""
+    missed = total(chosen**2, j)
+    rest = 1 - total(weights, k)
+    return total(weights * total((sp.KroneckerDelta(j, k) - chosen) ** 2, j), k) + rest * missed
+
+
+@derived(
+    Claim(
+        id="monotonic.best-constant",
+        title="Of all fixed weights the soft ones are nearest to hard attention, and their error is the variance",
+        states="Soft monotonic attention approximates hard monotonic attention.",
+        reading="In mean square over the draws.",
+        precise=r"$E\|\mathrm{attend} - c\|^2 = \sum_i\alpha_i(1 - \alpha_i) + \|\alpha - c\|^2$ for every fixed $c$: least at $c = \alpha$. What is left there, $\sum_i\alpha_i(1 - \alpha_i)$, no fixed weights can avoid; it is 0 only if every "
+        r"$\alpha_i$ is 0 or 1.",
+        sources=(S0.at("Soft Monotonic Attention"),),
+        scope="every n ≥ 1, every p in [0, 1], independent draws, every fixed c",
+        inventory=("C072",),
+        uses=("monotonic.expectation", "monotonic.one-position"),
+        holds=_best_constant_holds,
+    )
+)
+def best_constant() -> Iterator[Step]:
+    error = total(alpha[j] * (1 - alpha[j]), j)
+    distance = total((alpha[j] - guess[j]) ** 2, j)
+    yield Step(error, "<=", error + distance, "no fixed weights come nearer than α", certificate=distance)
+    yield Step(
+        _mean_squared(alpha[k], guess[j]),
+        "=",
+        error + distance,
+        "position k is the one attended to with probability α_k, and none with what is left: E‖attend − c‖²",
+    )
+
+
+def _worst_error_holds(chances: Chances) -> Outcome:
+    """E‖attend − α‖² ≤ 1 − 1/n by enumeration, for n ≥ 2; and p_j = 1/(n − j + 1) reaches it."""
+    size = len(chances)
+
+    def error(row_of: Chances) -> Fraction:
+        mean = row(row_of)
+        return sum((chance * sum((bit - x) ** 2 for bit, x in zip(attended(draws), mean, strict=True)) for draws, chance in outcomes(row_of)), Fraction(0))
+
+    limit = 1 - Fraction(1, size)
+    uniform = [Fraction(1, size - place) for place in range(size)]
+    return exact.decided(row(uniform) == [Fraction(1, size)] * size and error(uniform) == limit and (size == 1 or error(chances) <= limit))
+
+
+@derived(
+    Claim(
+        id="monotonic.worst-error",
+        title="How far soft monotonic attention can be from every hard draw",
+        states="Soft monotonic attention approximates hard monotonic attention; no error is given.",
+        precise=r"$\sum_i\alpha_i(1 - \alpha_i) \le 1 - \tfrac1n$ for $n \ge 2$ (written $n = 2 + x$), with equality for $p_j = 1/(n - j + 1)$, which makes every $\alpha_j = 1/n$: then every draw is at squared distance $1 - 1/n$ from the soft weights. "
+        "Without more about p the approximation has no better bound.",
+        sources=(S0.at("Soft Monotonic Attention"),),
+        scope="every n ≥ 2, every p in [0, 1], independent draws",
+        inventory=("C072",),
+        uses=("monotonic.best-constant",),
+        holds=_worst_error_holds,
+    )
+)
+def worst_error() -> Iterator[Step]:
+    x, y = sp.symbols("x y", integer=True, nonnegative=True)
+    rest = sp.Symbol("rho", nonnegative=True)
+    size = 2 + x
+    spread = sp.Sum((alpha[j] - 1 / size) ** 2, (j, 1, size))
+    yield Step(
+        _as_written(1 / (1 + y), (1 + y) / n),
+        "=",
+        1 / n,
+        "p_j = 1/(y + 1) with y = n − j: where (y + 1)/n of the scans come as far as j, 1/n of them stop there",
+    )
+    yield Step((1 + y) / n * (1 - 1 / (1 + y)), "=", y / n, "and y/n pass on to the next position; at the start all n/n are there")
+    yield Step(total((1 / n) * (1 - 1 / n), j), "=", 1 - 1 / n, "weights of 1/n each leave the error 1 − 1/n")
+    squares = sp.Sum(alpha[j] ** 2, (j, 1, size))
+    yield Step(
+        squares - 2 * sp.Sum(alpha[j], (j, 1, size)) / size + 1 / size,
+        "=",
+        spread,
+        "the squares of the weights, from those of their distances to 1/n",
+    )
+    kept = spread + 2 * (1 - rest) / size - 1 / size
+    yield Step(
+        (1 - rest) - kept,
+        "<=",
+        1 - 1 / size,
+        "so for a mass Σα = 1 − ρ the error Σα − Σα² falls short of 1 − 1/n by those distances, and by ρ (1 − 2/n)",
+        certificate=spread + rest * x / size,
+    )
+
+
+def _mean_output_holds(chances: Chances, values: Sequence[int]) -> Outcome:
+    """The mean over every draw of the output, and of an affine function of it, against the soft output; the mean of its square against that plus the variance."""
+    values = values[: len(chances)]
+    found = [(sum(bit * x for bit, x in zip(attended(draws), values, strict=True)), chance) for draws, chance in outcomes(chances)]
+    soft = sum((x * y for x, y in zip(row(chances), values, strict=True)), Fraction(0))
+    affine = sum((chance * (3 * x - 2) for x, chance in found), Fraction(0)) == 3 * soft - 2
+    variance = sum((chance * (x - soft) ** 2 for x, chance in found), Fraction(0))
+    squares = sum((chance * x * x for x, chance in found), Fraction(0))
+    return exact.decided(sum((chance * x for x, chance in found), Fraction(0)) == soft and affine and squares == soft**2 + variance)
+
+
+factor_, offset = sp.symbols("b d", real=True)
+
+
+def _affine_steps() -> Iterator[Step]:
+    rest = 1 - total(alpha[j], j)
+    yield Step(
+        total(alpha[j] * (factor_ * v[j] + offset), j) + rest * (factor_ * 0 + offset),
+        "=",
+        factor_ * total(alpha[j] * v[j], j) + offset,
+        "an affine function of the output: with probability α_j it is that of v_j, with what is left that of 0",
+    )
+
+
+@derived(
+    Claim(
+        id="monotonic.mean-output",
+        title="The soft output is the mean of the hard outputs; a square of it is too small by the variance",
+        states="How the output of soft monotonic attention stands to those of hard monotonic attention.",
+        precise=r"$E[o^2] = \bar o^2 + E[(o - \bar o)^2]$ and $E[b\,o + d] = b\,\bar o + d$, with $o = \sum_i\mathrm{attend}_i v_i$ the hard output and $\bar o = \sum_i\alpha_i v_i$ the soft one, coordinate by coordinate.",
+        sources=(S0.at("Soft Monotonic Attention"), RAFFEL.at("Section 2.3")),
+        scope="every n ≥ 1, every p in [0, 1], independent draws; a scan that stops nowhere has the output 0",
+        inventory=("C072",),
+        uses=("monotonic.expectation", "monotonic.one-position"),
+        holds=_mean_output_holds,
+    )
+)
+def mean_output() -> Iterator[Step]:
+    soft = total(alpha[k] * v[k], k)
+    rest = 1 - total(alpha[k], k)
+    yield from _affine_steps()
+    yield Step(
+        total(alpha[j] * v[j] ** 2, j),
+        "=",
+        soft**2 + total(alpha[j] * (v[j] - soft) ** 2, j) + rest * (0 - soft) ** 2,
+        "the mean square is the square of the mean and the variance, in which a scan without a stop counts with the output 0",
+    )
+
+
+def _later_layers_hold(chances: Chances, values: Sequence[int]) -> Outcome:
+    values = values[: len(chances)]
+    outputs = [(sum(bit * x for bit, x in zip(attended(draws), values, strict=True)), chance) for draws, chance in outcomes(chances)]
+    soft = sum((x * y for x, y in zip(row(chances), values, strict=True)), Fraction(0))
+    return exact.decided(sum((chance * max(x, 0) for x, chance in outputs), Fraction(0)) == max(soft, 0))
+
+
+def _later_layers_worked(chances: Chances, values: Sequence[int]) -> str:
+    values = values[: len(chances)]
+    weights = row(chances)
+    soft = sum((x * y for x, y in zip(weights, values, strict=True)), Fraction(0))
+    hard = sum((x * max(y, 0) for x, y in zip(weights, values, strict=True)), Fraction(0))
+    return (
+        f"p = {_listed(chances)}, values {_listed(values)}. The soft output is Σ α_j v_j = {soft}, and ReLU makes it {max(soft, Fraction(0))}. Hard attention sends one of the values (or 0) through ReLU; the mean is "
+        f"Σ α_j max(v_j, 0) = {hard}."
+    )
+
+
+@derived(
+    Claim(
+        id="monotonic.later-layers",
+        title="Training with soft attention sees what the hard model computes on average",
+        states="Soft monotonic attention is a differentiable approximation of hard monotonic attention.",
+        reading="What the differentiable form is for: inside a network the soft output stands in for the hard one, and what follows, here a ReLU, makes of it the mean of what it makes of the hard outputs. (The text says 'differentiable approximation' and no more.)",
+        precise=r"$E[b\,o + d] = b\,\bar o + d$: true of what is affine in the output. Of a ReLU it is true only where all values that can be attended to have one sign (0 counting for both).",
+        sources=(S0.at("Soft Monotonic Attention"),),
+        scope="one coordinate of the values, every p in [0, 1], independent draws",
+        inventory=("C072",),
+        uses=("monotonic.expectation",),
+        unsaid="what follows is affine in the output of attention (on the values that can be attended to)",
+        corrected_by="monotonic.mean-output",
+        holds=_later_layers_hold,
+        worked=_later_layers_worked,
+    )
+)
+def later_layers() -> Iterator[Step]:
+    yield from _affine_steps()
+
+
+def _saturated_holds(chances: Chances) -> Outcome:
+    """Soft and hard agree on every possible draw exactly if no p that the scan can meet lies strictly between 0 and 1."""
+    weights = row(chances)
+    agree = all(attended(draws) == weights for draws, chance in outcomes(chances) if chance)
+    met = [x for place, x in enumerate(chances) if all(y != 1 for y in chances[:place])]
+    return exact.decided(agree == all(x in (0, 1) for x in met))
+
+
+@derived(
+    Claim(
+        id="monotonic.saturated",
+        title="Soft and hard attention agree exactly if every p that the scan meets is 0 or 1",
+        states="When the soft weights are the hard ones.",
+        precise=r"$\alpha_i(1 - \alpha_i) = 0$ for 0/1 stopping probabilities, so the mean squared error $\sum_i\alpha_i(1 - \alpha_i)$ vanishes; if the first $p_i$ that is neither follows only zeros, $\alpha_i = p_i$ and $0 < p_i(1 - p_i)$.",
+        sources=(S0.at("Soft Monotonic Attention"), RAFFEL.at("Section 2.3")),
+        scope="every n ≥ 1, every p in [0, 1], independent draws",
+        inventory=("C072",),
+        uses=("monotonic.best-constant",),
+        holds=_saturated_holds,
+    )
+)
+def saturated() -> Iterator[Step]:
+    yes, no = sp.symbols("x y", positive=True)
+    sure, none = sp.KroneckerDelta(i, j), sp.KroneckerDelta(k, l)
+    yield Step(
+        sp.Integer(0),
+        "<",
+        yes / (yes + no) * (1 - yes / (yes + no)),
+        "p = x/(x + y) lies strictly between 0 and 1: the error is positive",
+        certificate=yes * no / (yes + no) ** 2,
+    )
+    yield Step(sure * none * (1 - sure * none), "=", sp.Integer(0), "p and the product before it are bits: so is the weight, and its error is 0")
+
+
+# --- what it is used for --------------------------------------------------------------------------------------------------------------------
+
+
+def _online_holds(chances: Chances, later: Chances) -> Outcome:
+    """The weights of the first positions, whatever follows them; and a draw's decision at i is the same with any draws after it."""
+    size = len(chances)
+    same = all(attended([*draws, *more])[:size] == attended(draws) for draws, _ in outcomes(chances) for more, _ in outcomes(later))
+    return exact.decided(row([*chances, *later])[:size] == row(chances) and same)
+
+
+@derived(
+    Claim(
+        id="monotonic.online",
+        title="A position's weight is known as soon as the scan has come to it",
+        states="Monotonic attention suits online processing.",
+        reading="The weight of a position does not depend on what comes after it. (Softmax weights do.)",
+        precise=r"$\dfrac{\partial\alpha_i}{\partial p_m} = 0$ for $m > i$, soft and hard alike: $\alpha_i$ is a function of $p_1, \dots, p_i$. A softmax weight shrinks with every key that is added: $\dfrac{w}{W + y} < \dfrac{w}{W}$. "
+        "",
+        assumes=("each p_i is computed from input up to i",),
+        sources=(S0.at("Applications"), RAFFEL.at("Section 2.2")),
+        scope="every n ≥ 1, every p in [0, 1]",
+        inventory=("C073",),
+        holds=_online_holds,
+    )
+)
+def online() -> Iterator[Step]:
+    weight, whole, added = sp.symbols("w W y", positive=True)
+    later = sp.Symbol("p_m", real=True)
+    yield Step(
+        weight / (whole + added),
+        "<",
+        weight / whole,
+        "softmax, for contrast: a later key adds to the divisor of every weight",
+        certificate=weight * added / (whole * (whole + added)),
+    )
+    yield Step(
+        sp.Derivative(p * R, later), "=", sp.Integer(0), "the weight of i is p_i times the product R over the positions before it, and a later p is in neither"
+    )
+
+
+def _reads(draws: Sequence[Bits], remember: bool = True) -> int:
+    """How many draws the hard scan looks at over all output steps, beginning each where the last one stopped (or at position 1). Shapes: draws [steps, n]."""
+    seen, start, length = 0, 0, len(draws[0])
+    for step in draws:
+        start = start if remember else 0
+        while start < length:
+            seen += 1
+            if step[start]:
+                break
+            start += 1
+    return seen
+
+
+def _linear_time_holds(draws: Sequence[Bits]) -> Outcome:
+    steps, length = len(draws), len(draws[0])
+    latest = [[int(place == length - 1) for place in range(length)]] * steps  # every step stops at the last position
+    return exact.decided(_reads(draws) <= length + steps - 1 == _reads(latest) and _reads(draws, False) <= length * steps == _reads(latest, False))
+
+
+@derived(
+    Claim(
+        id="monotonic.linear-time",
+        title="All output steps together look at no more than n + m − 1 positions",
+        states="Monotonic attention suits online processing of long sequences.",
+        reading="The cost of hard monotonic attention with memory, counted in stopping probabilities that are evaluated.",
+        precise=r"$m$ output steps over $n$ positions evaluate at most $n + m - 1$ stopping probabilities: $t_m - 1 + m$ if step $m$ stops at $t_m \le n$. (Softmax attention evaluates $nm$ energies; so may the formula without memory, "
+        "whose every scan begins at 1. Both bounds are reached.)",
+        sources=(S0.at("Applications"), RAFFEL.at("Section 2.2")),
+        scope="every n, m ≥ 1, all draws",
+        kind=Kind.COST,
+        inventory=("C073",),
+        holds=_linear_time_holds,
+    )
+)
+def linear_time() -> Iterator[Step]:
+    room, later = sp.symbols("y x", nonnegative=True)
+    length = total(advance[r], r) + 1 + room  # t_m = 1 + Σ s_r, and y positions behind it
+    looked_at = total(advance[r] + 1, r)
+    yield Step(looked_at, "=", (1 + total(advance[r], r)) - 1 + m, "step r moves on by s_r ≥ 0 and looks at s_r + 1 positions; t_m = 1 + Σ s_r")
+    yield Step(
+        looked_at + (room + 1),
+        "<=",
+        length + (m + 1 + later) - 1,
+        "if m steps stop, the next runs off the end through y + 1 more positions, and x ≥ 0 others look at nothing: n = t_m + y, and m + 1 + x steps",
+        certificate=later,
+    )
+    yield Step(looked_at, "<=", length + m - 1, "if all m steps stop", certificate=room)
+
+
+def _alignment_holds(rows: Sequence[Chances], path: Sequence[int]) -> Outcome:
+    """The probability that successive steps stop at the places of the path, by enumerating every draw of every step."""
+    length, path = len(rows[0]), path[: len(rows)]
+    found = Fraction(0)
+    for draws in itertools.product(*(list(outcomes(chances)) for chances in rows)):
+        start, reached_all = 0, True
+        for (bits, _), place in zip(draws, path, strict=True):
+            stop = next((at for at in range(start, length) if bits[at]), length)
+            reached_all, start = reached_all and stop == place, stop
+        found += reached_all * prod((chance for _, chance in draws), start=Fraction(1))
+    return exact.decided((found > 0) == all(x <= y for x, y in itertools.pairwise(path)))
+
+
+@derived(
+    Claim(
+        id="monotonic.alignments",
+        title="Monotonic attention can follow exactly the alignments that never step back",
+        states="Monotonic attention suits speech and translation with monotonic alignment.",
+        reading="Which alignments of output steps to positions have positive probability, with memory and stopping probabilities strictly between 0 and 1.",
+        precise=r"$P(t_1, \dots, t_m) > 0$ if and only if $t_1 \le t_2 \le \dots \le t_m$: from $k$, position $j \ge k$ is chosen with probability $p_j\prod_{l=k}^{j-1}(1 - p_l) > 0$, and $j < k$ with probability 0, as no prefix gains mass. A translation that swaps two words is out of "
+        "reach, however it is trained.",
+        sources=(S0.at("Applications"), RAFFEL.at("Section 2.2")),
+        scope="every n, m ≥ 1, every p strictly between 0 and 1, independent draws",
+        inventory=("C073",),
+        uses=("monotonic.prefix-mass",),
+        holds=_alignment_holds,
+    )
+)
+def alignments() -> Iterator[Step]:
+    come, yes, no = sp.symbols("R x y", positive=True)
+    p_inside = yes / (yes + no)
+    yield Step(
+        sp.Integer(0),
+        "<",
+        (1 - p_inside) * come,
+        "from k on: where the scan comes with positive probability it also passes with positive probability",
+        certificate=no * come / (yes + no),
+    )
+    yield Step(sp.Integer(0), "<", p_inside * come, "and stops with positive probability, p = x/(x + y)")
+
+
+applications = Claim(
+    id="monotonic.applications",
+    title="Monotonic attention is useful for speech recognition, translation and online processing",
+    states="Applications of monotonic (and stepwise) attention: speech recognition, machine translation, online sequence processing.",
+    precise="None: usefulness is a matter of trained models and data, and the text gives stepwise attention no formula.",
+    sources=(S0.at("Applications"), S0.at("Monotonic and Stepwise Attention")),
+    scope="-",
+    inventory=("C073",),
+    not_checkable="Usefulness depends on trained models and data, and 'stepwise' attention is named and never defined. What can be checked stands in monotonic.online, monotonic.linear-time, monotonic.alignments and monotonic.stepwise.",
+)
+
+
+# --- chunks ---------------------------------------------------------------------------------------------------------------------------------
+
+
+def chunk(stop: int, width: int) -> range:
+    """The positions of the chunk that ends at `stop`: at most `width` of them."""
+    return range(max(stop - width + 1, 0), stop + 1)
+
+
+def _chunkwise_holds(chances: Chances, heights: Sequence[int], width: int) -> Outcome:
+    """Heights stand for exp of the chunk energies. The formula against the mean over every draw, and its sum against the monotonic mass."""
+    size, heights = len(chances), heights[: len(chances)]
+    weights = row(chances)
+    formula = [
+        sum((weights[k] * heights[j] / Fraction(sum(heights[x] for x in chunk(k, width))) for k in range(size) if j in chunk(k, width)), Fraction(0))
+        for j in range(size)
+    ]
+    mean = [Fraction(0)] * size
+    for draws, chance in outcomes(chances):
+        if 1 in draws:
+            members = chunk(draws.index(1), width)
+            for place in members:
+                mean[place] += chance * Fraction(heights[place], sum(heights[x] for x in members))
+    return exact.decided(formula == mean and sum(formula) == 1 - prod((1 - x for x in chances), start=Fraction(1)))
+
+
+@derived(
+    Claim(
+        id="monotonic.chunkwise-mass",
+        title="Chunkwise weights have the mass of the monotonic weights that they spread",
+        states="Monotonic chunkwise attention puts a softmax over the w positions up to where the monotonic scan stops.",
+        precise=r"$\sum_j\beta_j = \sum_k\alpha_k$ for $\beta_j = \sum_{k=j}^{j+w-1}\alpha_k\,\dfrac{e^{u_j}}{\sum_{l=k-w+1}^{k}e^{u_l}}$, the expectation over where the scan stops: $\sum_j\beta_j - \sum_k\alpha_k = \sum_k\alpha_k\big(\sum_j\omega_{kj} - 1\big)$, and each chunk's softmax "
+        r"$\omega_{k\cdot}$ sums to 1. So these weights too are a distribution only if the scan is sure to stop.",
+        sources=(CHIU,),
+        scope="every n, w ≥ 1, every α ≥ 0, finite energies; chunks are cut off at position 1 (a chunk is its last position k and others, B_kj = 1; any B ≥ 0 will do)",
+        uses=("monotonic.mass",),
+        holds=_chunkwise_holds,
+    )
+)
+def chunkwise_mass() -> Iterator[Step]:
+    energy = sp.IndexedBase("u", real=True)
+    others = sp.IndexedBase("B", nonnegative=True)
+    share = sp.IndexedBase("omega", nonnegative=True)
+    divisor = sp.exp(energy[k]) + total(others[k, l] * sp.exp(energy[l]), l)
+    yield Step(
+        total((sp.KroneckerDelta(j, k) + others[k, j]) * sp.exp(energy[j]) / divisor, j),
+        "=",
+        sp.Integer(1),
+        "the softmax over the chunk that ends at k: position k and the others of its chunk share one divisor",
+    )
+    yield Step(
+        total(total(alpha[k] * share[k, j], k), j) - total(alpha[k], k),
+        "=",
+        total(alpha[k] * (total(share[k, j], j) - 1), k),
+        "summed over positions first, chunk by chunk; every bracket is 0 by the step before",
+    )
