@@ -15,6 +15,7 @@ TELLING = (  # tried first on bugs
     "outputs lie within the bound", "gradients lie within the bound", "a mask beside the causal flag counts or is refused",
     "the gradient of an additive mask lies within the bound", "each sequence and head is computed alone", "no key after a row touches it",
 )  # fmt: skip
+BRIEF = 0.7  # seconds for a call that is not going to answer
 CONDUCT = ("a call leaves its process as it was", "a call changes nothing and owns what it returns")  # tried first on adversaries
 # No law says anything of dropout yet.
 LET_THROUGH = {"a37_dropout_not_compensated": "no law speaks of dropout"}
@@ -40,7 +41,7 @@ def test_an_adversary_gets_its_finding(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, finding in ADVERSARIES.EXPECTED.items() if finding == "cannot be judged"])
 def test_a_function_that_never_answers_cannot_be_judged(name: str) -> None:
-    with pytest.raises(CannotJudge, match="no call succeeded") as error, judge("adversaries", name):
+    with pytest.raises(CannotJudge, match="no call succeeded") as error, judge("adversaries", name, call_timeout=BRIEF):
         pass
     assert ADVERSARIES.KEYWORD[name] in str(error.value)
 
