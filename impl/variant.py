@@ -16,6 +16,8 @@ class Trait(Enum):
     DOT_PRODUCT = auto()  # scores are scale · q kᵀ + bias; called as torch's scaled_dot_product_attention is
     MULTI_HEAD = auto()  # projections in, heads, concatenation, projection out
     RELATIVE = auto()  # positions count from `start`, and only their differences act
+    LINEAR_BIAS = auto()  # scores fall with the distance by a slope for each head
+    ADDITIVE = auto()  # scores vᵀ tanh(…), where v is the last positional argument
     BILINEAR = auto()  # qᵀ W k with a bias for queries and one for keys
     DEFINED = auto()  # its definition is written once more in properties/cases, over numbers that carry their error bound
 

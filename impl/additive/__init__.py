@@ -8,7 +8,7 @@ from impl.variant import Arithmetic, Implementation, Limits, Trait, Variant
 variant = Variant(
     name="additive",
     reference=reference.attention,
-    traits=frozenset({Trait.DEFINED}),
+    traits=frozenset({Trait.DEFINED, Trait.ADDITIVE}),
     source="Bahdanau, Cho and Bengio 2015, appendix A.1.2, https://arxiv.org/abs/1409.0473",
 )
 SHARE = 0.4  # of a profile's examples: the true values cost some 10 ms an example

@@ -6,7 +6,7 @@ from impl.variant import Arithmetic, Implementation, Trait, Variant
 variant = Variant(
     name="alibi",
     reference=reference.attention,
-    traits=frozenset({Trait.DEFINED, Trait.RELATIVE}),
+    traits=frozenset({Trait.DEFINED, Trait.RELATIVE, Trait.LINEAR_BIAS}),
     source="Press, Smith and Lewis 2022, section 3, https://arxiv.org/abs/2108.12409",
 )
 implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=0.4),)

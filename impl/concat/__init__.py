@@ -6,7 +6,7 @@ from impl.variant import Arithmetic, Implementation, Trait, Variant
 variant = Variant(
     name="concat",
     reference=reference.attention,
-    traits=frozenset({Trait.DEFINED}),
+    traits=frozenset({Trait.DEFINED, Trait.ADDITIVE}),
     source="Luong, Pham and Manning 2015, section 3.1, https://arxiv.org/abs/1508.04025",
 )
 implementations = (
