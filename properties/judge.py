@@ -14,10 +14,12 @@ import torch
 from impl import VARIANTS
 from impl.variant import Arithmetic, Conventions, Implementation, Limits, Trait, Variant
 from properties import conventions
+from properties.cases import every  # noqa: F401
 from properties.counterexample import lines
 from properties.declared import BadDeclaration, declared, from_file
 from properties.inputs import Inputs, build, draw_lengths
 from properties.judgement import Finding
+from properties.posed import simplest
 from properties.process import Apart, CannotJudge, Target
 from properties.request import LawBroken, Request, SubjectDied, SubjectFailed
 from properties.simplify import free, simplified
@@ -31,7 +33,7 @@ HINT, HINTS = 4.0, 0.2  # seconds for the hints of one law, and for those of all
 HINTING = 60  # examples under each alternative declaration
 BUDGET = 45.0  # seconds for all laws
 TIMEOUT = 5.0  # seconds for a call
-ORDER = ("test_dense", "test_masks")
+ORDER = ("test_dense", "test_masks", "test_definitions")
 AHEAD = 0.3  # of the budget may be used before its turn, so that one slow law is not cut short
 STRANGER = Limits(edges=(16, 32, 64, 128, 256, 512, 1024, 2048), max_length=4097, long=True)
 # In Triton's interpreter a program takes about 10 ms: shorter inputs, and more time. bfloat16 comes out wrong there.
@@ -107,7 +109,7 @@ class Judge:
             implementation = implementation_of(asked, variant, described)
             runner.watched = implementation.conventions.process == "untouched"
             judge = cls(asked=asked, runner=runner, implementation=implementation)
-            if Trait.DOT_PRODUCT in variant.traits:
+            if {Trait.DOT_PRODUCT, Trait.DEFINED} & variant.traits:
                 judge.first_call()
         except BaseException:
             runner.close()
@@ -305,6 +307,9 @@ def name_of(target: Target) -> str:
 def plainest(implementation: Implementation) -> list[Request]:
     """Ordinary calls: small normals, one in each dtype, then at usual sizes."""
     limits = implementation.limits
+    if Trait.DEFINED in implementation.variant.traits:
+        plain = [simplest(replace(implementation, limits=replace(limits, dtypes=(dtype,)))) for dtype in limits.dtypes]
+        return [Request(arguments=x.arguments, keywords=x.keywords) for x in plain]
     lengths = [x for x in draw_lengths(limits) if x]
     length, width = 5 if 5 in lengths else lengths[0], (limits.widths or (8,))[0]
     usual = [(length, width), *((size, size) for size in (16, 64, 128) if size <= limits.max_length and size % limits.multiple == 0)]

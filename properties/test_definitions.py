@@ -12,7 +12,7 @@ from torch import Tensor
 
 from impl.variant import Implementation, Trait
 from properties import posed
-from properties.cases import additive, positions, scores  # noqa: F401
+from properties.cases import every  # noqa: F401
 from properties.oracle import Balls
 from properties.posed import Place, Posed, any_case
 from properties.request import Request
@@ -21,12 +21,12 @@ from properties.verifies import law, needs
 
 
 @law("running.product", "running.quotient", "running.contraction", "running.function", "running.weights", on=Trait.DEFINED, draw=any_case)
-def test_the_output_is_the_definition_within_its_bound(subject: Subject, x: Posed) -> None:
+def test_the_output_follows_the_definition(subject: Subject, x: Posed) -> None:
     posed.judge_output(subject, x)
 
 
 @law("running.product", "running.contraction", "running.function", "running.weights", on=Trait.DEFINED, draw=any_case, lacking=needs("gradient"))
-def test_each_gradient_is_the_definition_s_within_its_bound(subject: Subject, x: Posed) -> None:
+def test_every_gradient_follows_the_definition(subject: Subject, x: Posed) -> None:
     posed.judge_gradients(subject, x)
 
 

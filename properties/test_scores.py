@@ -41,8 +41,10 @@ def test_additive_weights_stay_within_their_range(subject: Subject, x: Posed) ->
     true = posed.truth(subject, x)
     actual = plain(posed.output(subject, x))
     others = np.maximum(x.visible.sum(-1, keepdims=True) - 1, 0)
-    reach = np.exp(min(2 * np.abs(plain(x.arguments[-1])).sum(), 700.0))  # as good as infinite
-    low, high = 1 / (SLACK * (1 + others * reach)), SLACK / (1 + others / reach)
+    with np.errstate(over="ignore"):
+        reach = np.exp(2 * np.abs(plain(x.arguments[-1])).sum())
+    among = np.maximum(others, 1)
+    low, high = np.where(others, 1 / (SLACK * (1 + among * reach)), 1 / SLACK), np.where(others, SLACK / (1 + among / reach), SLACK)
     beyond = np.where(x.visible, np.maximum(np.maximum(low - actual, actual - high), 0), np.abs(actual))
     subject.within("a weight beyond its range", beyond, true.bound(), x)
 

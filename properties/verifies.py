@@ -118,7 +118,7 @@ class Law:
             return observed_as(Outcome.ERROR, f"the check itself failed: {type(error).__name__}: {error}")
         if subject.unbounded > subject.bounded and subject.bounded < FEWEST:
             return observed_as(Outcome.UNDECIDED, "the declared arithmetic promises nothing about most of what was compared")
-        return observed_as(Outcome.HELD if subject.made else Outcome.NOT_RUN, "" if subject.made else "no example was tried")
+        return observed_as(Outcome.HELD if subject.made else Outcome.NOT_RUN, "" if subject.made else "no example was of the kind that the law speaks of")
 
 
 @dataclass(frozen=True, slots=True)

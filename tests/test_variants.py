@@ -1,0 +1,57 @@
+"""Every variant can be judged as a stranger's function is: its own reference is accused by no law, and one that is slightly off is found out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from impl import VARIANTS
+from impl.variant import Implementation
+from properties.cases import every  # noqa: F401
+from properties.judge import Asked, implementation_of, laws_for
+from properties.judging import load_laws
+from properties.posed import CASES
+from properties.process import Target
+from properties.verifies import LAWS
+from theorems.outcome import Outcome
+
+load_laws()
+FEW = 12  # examples of each law
+QUIET = (Outcome.HELD, Outcome.NOT_RUN, Outcome.SWITCHED_OFF, Outcome.UNDECIDED)
+DEFINED = [name for name in VARIANTS if name in CASES]
+
+
+def stranger(name: str, call: Callable[..., Any]) -> Implementation:
+    """A function as the judge takes it that knows nothing of it but what it says it computes."""
+    described = {"declared": None, "parameters": None, "log_sum_exp": False}
+    asked = Asked(target=Target(module="mine", function="attention"), variant=name)
+    return replace(implementation_of(asked, VARIANTS[name], described), call=call)
+
+
+def accused(implementation: Implementation) -> list[str]:
+    laws = [law for law in laws_for(implementation.variant, list(LAWS.values())) if not law.apart]
+    observed = ((law, law.run(implementation, FEW, seed=number, shrink=False)) for number, law in enumerate(laws))
+    return [f"{law.title}: {found.outcome.value}: {found.detail}" for law, found in observed if found.outcome not in QUIET]
+
+
+@pytest.mark.parametrize("name", DEFINED)
+def test_a_variant_s_own_reference_is_accused_of_nothing(name: str) -> None:
+    assert not accused(stranger(name, VARIANTS[name].reference))
+
+
+@pytest.mark.parametrize("name", DEFINED)
+def test_what_is_slightly_off_is_found_out(name: str) -> None:
+    def off(*arguments: Any, **keywords: Any) -> Tensor:
+        found: Tensor = VARIANTS[name].reference(*arguments, **keywords)
+        return found * 1.02
+
+    assert accused(stranger(name, off))
+
+
+def test_every_variant_is_drawn_and_defined_once_more_apart_from_the_first_two() -> None:
+    assert set(VARIANTS) - set(CASES) == {"scaled-dot-product", "multi-head"}
+    assert set(CASES) <= set(VARIANTS)
