@@ -5,16 +5,25 @@ from impl import (
     alibi,
     bilinear,
     concat,
+    dropout,
+    entmax,
     grid_positions,
     hybrid,
     kernel_density,
     learned_positions,
+    linear_attention,
+    linformer,
     location,
     multi_head,
+    random_features,
+    random_projection,
     relative_bias,
     rotary,
     scaled_dot_product,
+    sigmoid,
     sinusoidal,
+    softmax_one,
+    sparsemax,
 )
 
 PACKAGES = (
@@ -32,6 +41,15 @@ PACKAGES = (
     relative_bias,
     alibi,
     rotary,
+    linear_attention,
+    random_features,
+    random_projection,
+    linformer,
+    sigmoid,
+    softmax_one,
+    sparsemax,
+    entmax,
+    dropout,
 )
 VARIANTS = {p.variant.name: p.variant for p in PACKAGES}
 IMPLEMENTATIONS = tuple(i for p in PACKAGES for i in p.implementations)

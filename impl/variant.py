@@ -15,6 +15,14 @@ class Trait(Enum):
 
     DOT_PRODUCT = auto()  # scores are scale · q kᵀ + bias; called as torch's scaled_dot_product_attention is
     MULTI_HEAD = auto()  # projections in, heads, concatenation, projection out
+    KERNELISED = auto()  # a query weighs keys by products of features, over their sum; is_causal, and a boolean attn_mask of one row [..., 1, M]
+    PROJECTION = auto()  # draws random projections: called with a number of rows, a width and a seed
+    NORMALISER = auto()  # scores scale · q kᵀ + mask, and a function of its own that makes weights of them
+    SHIFT_INVARIANT = auto()  # one number added to all scores of a row changes nothing
+    SPARSE = auto()  # weights sum to 1, and those of keys far below the best are exactly 0
+    SINK = auto()  # the denominator has one more term, exp of a logit a head
+    SIGMOID = auto()  # each weight is the logistic function of its own score
+    DROPOUT = auto()  # called with the mask of weights that are kept, and the probability of a weight to be dropped
     RELATIVE = auto()  # positions count from `start`, and only their differences act
     LINEAR_BIAS = auto()  # scores fall with the distance by a slope for each head
     ADDITIVE = auto()  # scores vᵀ tanh(…), where v is the last positional argument
@@ -110,6 +118,7 @@ class Arithmetic:
     `saved_output`: the dtype of the output that backward uses: "accumulator" or "input".
     `exp_ulp`: error of the exponential and the logarithm, in units in the last place.
     `detours`: how many roundings may stand where the definition, written over tracked numbers, has one operation.
+    `casts`: gradients of half-precision inputs are rounded "once", or in "each use" of the input that has a cast of its own.
     `angles`: the dtype in which the angles of positions are computed: "accumulator" or "float64".
     `exact_means`: equal scores give weights that are exactly 1 before they are normalised by one division, so that a mean over 2^p keys is exact.
     """
@@ -125,8 +134,12 @@ class Arithmetic:
     saved_output: str = "accumulator"
     exp_ulp: float = 2.0
     detours: int = 4
+    casts: str = "each use"
     angles: str = "accumulator"
     exact_means: bool = False
+
+
+STRAIGHTFORWARD = Arithmetic(detours=1, tile=None, casts="once")  # code that does what the definition says: a rounding for each operation, all keys at once
 
 
 def present() -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from impl.variant import Implementation
-from properties.inputs import LAYOUTS, draw_lengths, numbers, plain, relaid
+from properties.inputs import LAYOUTS, draw_lengths, numbers, plain, relaid, value_numbers
 from properties.request import Request
 from properties.subject import Subject, expect_shape
 from properties.tolerance import Rounding
@@ -58,10 +58,15 @@ class Posed:
         return self.arguments[place] if isinstance(place, int) else self.keywords[place]
 
     @property
+    def tensors(self) -> list[Place]:
+        """Where tensors stand."""
+        everything: list[tuple[Place, Any]] = [*enumerate(self.arguments), *self.keywords.items()]
+        return [place for place, x in everything if isinstance(x, Tensor)]
+
+    @property
     def places(self) -> list[Place]:
         """Where tensors of floats stand."""
-        everything: list[tuple[Place, Any]] = [*enumerate(self.arguments), *self.keywords.items()]
-        return [place for place, x in everything if isinstance(x, Tensor) and x.is_floating_point()]
+        return [place for place in self.tensors if self[place].is_floating_point()]
 
     def with_tensors(self, changed: Mapping[Place, Tensor], **fields: Any) -> Posed:
         """The same call with other tensors at some places."""
@@ -138,6 +143,29 @@ class Sizes:
     random: torch.Generator
     regime: str
     layout: str
+    profile: str
+
+    def query(self) -> Tensor:
+        """Queries [B, H, N, D]; unless the scores are drawn plain, their first feature is 1."""
+        x = self.tensor(self.b, self.h, self.n, self.d)
+        if self.profile != "plain":
+            x[..., 0] = 1
+        return x
+
+    def key(self) -> Tensor:
+        """Keys [B, H, M, D] whose first feature gives the scores of dot products their profile: far from 0 all alike, or rising."""
+        x = self.tensor(self.b, self.h, self.m, self.d)
+        if self.profile == "rising":
+            x[..., 0] = 4 * torch.arange(self.m, dtype=self.dtype)
+        elif self.profile != "plain":
+            x[..., 0] = {"shifted up": 1, "shifted down": -1}[self.profile] * (2000 if self.dtype == torch.float64 else 250)
+        return x
+
+    def value(self) -> Tensor:
+        """Values [B, H, M, E]: of the drawn regime, or one-hot in half of the other profiles."""
+        if self.profile in ("rising", "shifted down"):
+            return value_numbers((self.b, self.h, self.m, self.e), "one-hot", self.random).to(self.dtype)
+        return self.tensor(self.b, self.h, self.m, self.e)
 
     def tensor(self, *shape: int, regime: str | None = None, times: float = 1.0) -> Tensor:
         """Numbers of the drawn regime (or another) in the dtype."""
@@ -145,17 +173,20 @@ class Sizes:
 
     @property
     def regimes(self) -> tuple[str, ...]:
-        return (f"numbers: {self.regime}", f"dtype: {str(self.dtype).removeprefix('torch.')}", f"layout: {self.layout}")
+        return (f"scores: {self.profile}", f"numbers: {self.regime}", f"dtype: {str(self.dtype).removeprefix('torch.')}", f"layout: {self.layout}")
 
 
 REGIMES = ("small integers", "normal", "tiny", "wide")
+PROFILES = ("plain", "plain", "plain", "shifted up", "shifted down", "rising")
 SHORT, PAIRS = 17, 600  # where a subject wants long axes too: short ones mostly, and as many pairs of query and key as the true values can afford
 
 
-def sizes(draw: st.DrawFn, subject: Implementation, *, widths: tuple[int, ...] = (1, 2, 3, 5), square: bool = False) -> Sizes:
-    """Sizes inside the limits, all distinct where they may be; lengths also at each tile edge and one either side of it."""
+def sizes(
+    draw: st.DrawFn, subject: Implementation, *, lengths: tuple[int, ...] = (), widths: tuple[int, ...] = (1, 2, 3, 5), square: bool = False
+) -> Sizes:
+    """Sizes inside the limits, all distinct where they may be; lengths also at each tile edge and one either side of it, or those given that the limits allow."""
     limits = subject.limits
-    allowed = draw_lengths(limits)
+    allowed = [x for x in draw_lengths(limits) if not lengths or x in lengths] or draw_lengths(limits)[:1]
     if limits.long:
         short = [x for x in allowed if x < SHORT] or allowed[:1]
         allowed = draw(st.sampled_from((short, short, short, [x for x in allowed if x <= PAIRS] or short)), label="lengths")
@@ -176,22 +207,32 @@ def sizes(draw: st.DrawFn, subject: Implementation, *, widths: tuple[int, ...] =
         dtype=getattr(torch, draw(st.sampled_from(limits.dtypes), label="dtype")),
         random=torch.Generator().manual_seed(draw(st.integers(0, 2**16), label="seed")),
         regime=draw(st.sampled_from(REGIMES), label="numbers"),
-        layout=draw(st.sampled_from(LAYOUTS[limits.strides]), label="layout"),
+        layout=draw(st.sampled_from([x for x in LAYOUTS[limits.strides] if x != "expanded"]), label="layout"),
+        profile=draw(st.sampled_from(PROFILES), label="scores"),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Masking:
-    """What a call hides: its keywords, the visible pairs [B, H, N, M], and what an additive mask adds to the scores (0 where hidden)."""
+    """What a call hides: its keywords, the visible pairs [B, H, N, M], and whether the subject has gradients of an additive mask."""
 
     keywords: dict[str, Any]
     visible: npt.NDArray[np.bool_]
-    added: npt.NDArray[np.float64]
+    graded: bool
     regime: str
 
-    def __call__(self, scores: Tracked) -> Tracked:
-        """The scores with the additive mask added."""
-        return scores + constant(self.added, scores.rounding) if self.added.any() else scores
+    def __call__(self, scores: Tracked, t: Mapping[Place, Tracked]) -> Tracked:
+        """The scores with the additive mask added, which is a leaf of its own; hidden pairs keep theirs."""
+        return scores + t["attn_mask"].where(np.isfinite(t["attn_mask"].middle)) if self.additive else scores
+
+    @property
+    def additive(self) -> bool:
+        return "attn_mask" in self.keywords and self.keywords["attn_mask"].is_floating_point()
+
+    @property
+    def wanted(self) -> tuple[Place, ...]:
+        """The mask, where it has a gradient."""
+        return ("attn_mask",) if self.additive and self.graded else ()
 
     @property
     def batched(self) -> tuple[Place, ...]:
@@ -226,7 +267,6 @@ def masking(draw: st.DrawFn, subject: Implementation, s: Sizes) -> Masking:
     shape = s.b, s.h, s.n, s.m
     keep: Tensor | None = None
     keywords: dict[str, Any] = {}
-    added = np.zeros(shape)
     if regime in ("boolean", "causal and boolean"):
         keep = torch.rand((s.n, s.m), generator=s.random) < 0.6
     elif regime == "dead row":
@@ -249,26 +289,26 @@ def masking(draw: st.DrawFn, subject: Implementation, s: Sizes) -> Masking:
             hidden[..., :1] &= zero
             bias = bias.masked_fill(hidden, -np.inf)
         keywords["attn_mask"] = bias.to(s.dtype)
-        raw = np.broadcast_to(plain(keywords["attn_mask"]), shape)
-        visible = np.isfinite(raw)
-        added = np.where(visible, raw, 0.0)
+        visible = np.isfinite(np.broadcast_to(plain(keywords["attn_mask"]), shape))
     if regime.startswith("causal"):
         keywords["is_causal"] = True
         visible = visible & np.tril(np.ones((s.n, s.m), dtype=np.bool_))
-    return Masking(keywords=keywords, visible=visible, added=added, regime=f"mask: {regime}")
+    return Masking(keywords=keywords, visible=visible, graded=limits.mask_gradient, regime=f"mask: {regime}")
 
 
 MIXED = ("contiguous", "sliced", "by columns", "contiguous", "sliced")
 
 
 def laid_out(x: Posed, layout: str) -> Posed:
-    """The call with its tensors of four axes and its cotangent in another memory layout, the values kept."""
+    """The call with its tensors of two axes and more, masks and cotangent among them, in another memory layout; the values are kept."""
 
     def turned(t: Tensor, place: int) -> Tensor:
         chosen = MIXED[place % len(MIXED)] if layout == "mixed" else layout
-        return relaid(t, chosen) if t.dim() == 4 and chosen != "expanded" else t
+        if t.dim() != 4 and chosen == "transposed":
+            chosen = "by columns"
+        return relaid(t, chosen) if t.dim() >= 2 else t
 
-    changed = {place: turned(x[place], number) for number, place in enumerate(x.places)}
+    changed = {place: turned(x[place], number) for number, place in enumerate(x.tensors)}
     return x.with_tensors(changed, cotangent=turned(x.cotangent, len(changed)))
 
 

@@ -13,7 +13,7 @@ from impl.variant import Implementation, Trait
 from properties import oracle, tolerance
 from properties.inputs import Inputs, dense, draw_lengths, problem
 from properties.subject import Subject, require, same
-from properties.verifies import law, needs, needs_the_maximum
+from properties.verifies import law, needs, needs_repeats, needs_the_maximum
 
 PLAIN: dict[str, Any] = {"mask": ("none",), "values": ("small integers",), "scores": ("small integers",)}
 
@@ -92,10 +92,6 @@ def test_a_call_changes_nothing_and_owns_what_it_returns(subject: Subject, x: In
     given = {t.untyped_storage().data_ptr() for t in tensors}
     shares = bool(reply.shares) or (first.numel() > 0 and first.untyped_storage().data_ptr() in given)
     require(not shares, f"the output shares memory with an argument {reply.shares} on {x}")
-
-
-def needs_repeats(implementation: Implementation) -> str | None:
-    return None if implementation.conventions.repeats == "bitwise" else f"declares repeats={implementation.conventions.repeats}"
 
 
 @law("softmax.weighted-average", on=Trait.DOT_PRODUCT, draw=dense, off=needs_repeats)

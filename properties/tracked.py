@@ -25,7 +25,7 @@ Flags = npt.NDArray[np.bool_]
 
 _lift = np.frompyfunc(lambda x: arb(x), 1, 1)
 _middle = np.frompyfunc(lambda x: float(x.mid()), 1, 1)
-_of = {name: np.frompyfunc(lambda x, name=name: getattr(x, name)(), 1, 1) for name in ("exp", "log", "tanh", "cos", "sin", "sqrt", "log1p")}
+_of = {name: np.frompyfunc(lambda x, name=name: getattr(x, name)(), 1, 1) for name in ("exp", "log", "tanh", "cos", "sin", "sqrt", "log1p", "expm1")}
 _sigmoid = np.frompyfunc(lambda x: 1 / (1 + (-x).exp()), 1, 1)
 
 
@@ -39,13 +39,16 @@ def exact(x: Array) -> Objects:
 class Tracked:
     """An array: `true` values (balls), `off` ≥ |computed − true| per element, and, for gradients, what each `parent` gets of this array's cotangent.
 
-    `rounding` is the arithmetic of the computation. Operators and the functions of this module round each result once; what is exact says so.
+    `rounding` is the arithmetic of the computation. Operators and the functions of this module round each result once; what is exact says so. An element that
+    is a sum knows how many `terms` it has at most, and their `mass`, the sum of their sizes: further terms may join the same sum, in any order.
     """
 
     true: Objects
     off: Array
     rounding: Rounding
     parents: tuple[tuple[Tracked, Pull], ...] = ()
+    terms: int = 1
+    mass: Array | None = None
     _size: Array | None = field(default=None)
 
     @property
@@ -70,6 +73,11 @@ class Tracked:
         """The largest |computed value|."""
         return self.size + self.off
 
+    @property
+    def summed(self) -> Array:
+        """The sizes of what was added up to this, in all."""
+        return self.reach if self.mass is None else self.mass
+
     def __add__(self, other: Tracked | float) -> Tracked:
         right = self.like(other)
         return rounded(
@@ -83,7 +91,7 @@ class Tracked:
         return self.like(other) - self
 
     def __neg__(self) -> Tracked:
-        return Tracked(true=-self.true, off=self.off, rounding=self.rounding, parents=((self, lambda g: -g),))
+        return Tracked(true=-self.true, off=self.off, rounding=self.rounding, parents=((self, lambda g: -g),), terms=self.terms, mass=self.mass)
 
     def __mul__(self, other: Tracked | float) -> Tracked:
         right = self.like(other)
@@ -112,23 +120,26 @@ class Tracked:
         return other if isinstance(other, Tracked) else constant(np.asarray(other, dtype=np.float64), self.rounding)
 
     def reshape(self, *shape: int) -> Tracked:
-        return Tracked(true=self.true.reshape(shape), off=self.off.reshape(shape), rounding=self.rounding, parents=((self, lambda g: g.reshape(*self.shape)),))
+        mass = None if self.mass is None else self.mass.reshape(shape)
+        parents: Any = ((self, lambda g: g.reshape(*self.shape)),)
+        return Tracked(true=self.true.reshape(shape), off=self.off.reshape(shape), rounding=self.rounding, parents=parents, terms=self.terms, mass=mass)
 
     def swapaxes(self, one: int, other: int) -> Tracked:
         parents: Any = ((self, lambda g: g.swapaxes(one, other)),)
-        return Tracked(true=self.true.swapaxes(one, other), off=self.off.swapaxes(one, other), rounding=self.rounding, parents=parents)
+        mass = None if self.mass is None else self.mass.swapaxes(one, other)
+        true, off = self.true.swapaxes(one, other), self.off.swapaxes(one, other)
+        return Tracked(true=true, off=off, rounding=self.rounding, parents=parents, terms=self.terms, mass=mass)
 
     def sum(self, axis: int, *, keepdims: bool = False) -> Tracked:
         """The sum along an axis in any order."""
-        count = self.shape[axis]
-        off = self.off.sum(axis, keepdims=keepdims) + self.rounding.gamma(max(count - 1, 0)) * self.reach.sum(axis, keepdims=keepdims)
 
         def pull(g: Tracked) -> Tracked:
             back = g if keepdims else g.reshape(*np.expand_dims(g.off, axis).shape)
             return back.broadcast(self.shape)
 
-        true = self.true.sum(axis=axis, keepdims=keepdims) if count else exact(np.zeros(off.shape))
-        return Tracked(true=_array(true), off=capped(np.asarray(off), true, self.rounding), rounding=self.rounding, parents=((self, pull),))
+        total = added_up(self, (axis,), keepdims=keepdims)
+        total.parents = ((self, pull),)
+        return total
 
     def broadcast(self, shape: tuple[int, ...]) -> Tracked:
         """Repeated to a shape: exact."""
@@ -187,26 +198,39 @@ def times_infinity(off: Array) -> Array:
     return np.where(np.isnan(off), np.inf, off)
 
 
+def added_up(x: Tracked, axes: tuple[int, ...], *, keepdims: bool = False) -> Tracked:
+    """The sum along several axes at once, in any order of all its terms."""
+    a, count = x.rounding, math.prod(x.shape[axis] for axis in axes)
+    mass = x.reach.sum(axes, keepdims=keepdims)
+    off = x.off.sum(axes, keepdims=keepdims) + a.gamma(max(count + a.declared.detours - 2, 0)) * mass
+    true = _array(x.true.sum(axis=axes, keepdims=keepdims)) if count else exact(np.zeros(off.shape))
+    off = np.where(mass < a.largest, times_infinity(np.asarray(off)), np.inf)
+    return Tracked(true=true, off=off, rounding=a, terms=max(count, 1) * x.terms, mass=x.summed.sum(axes, keepdims=keepdims))
+
+
 def fold(g: Tracked, shape: tuple[int, ...]) -> Tracked:
     """Sum the axes along which an operand was broadcast."""
-    while len(g.shape) > len(shape):
-        g = g.sum(0)
-    for axis, length in enumerate(shape):
-        if length == 1 and g.shape[axis] != 1:
-            g = g.sum(axis, keepdims=True)
-    return g
+    beyond = len(g.shape) - len(shape)
+    axes = tuple(range(beyond)) + tuple(beyond + axis for axis, length in enumerate(shape) if length == 1 and g.shape[beyond + axis] != 1)
+    if not axes:
+        return g
+    total = added_up(g, axes)
+    assert total.mass is not None
+    return Tracked(
+        true=total.true.reshape(shape), off=total.off.reshape(shape), rounding=g.rounding, terms=total.terms, mass=total.mass.reshape(shape)
+    )  # fmt: skip
 
 
 def scattered(g: Tracked, at: Any, shape: tuple[int, ...]) -> Tracked:
-    """The cotangent of a slice, or of gathered elements, as one of the whole."""
-    true, off, many = exact(np.zeros(shape)), np.zeros(shape), np.zeros(shape)
+    """The cotangent of a slice, or of gathered elements, as one of the whole: what falls on one element is added in any order."""
+    true, off, many, mass = exact(np.zeros(shape)), np.zeros(shape), np.zeros(shape), np.zeros(shape)
     np.add.at(off, at, g.off)
     np.add.at(many, at, 1.0)
-    reach = np.zeros(shape)
-    np.add.at(reach, at, g.reach)
+    np.add.at(mass, at, g.summed)
     np.add.at(true, at, g.true)
-    off = off + g.rounding.gamma(np.maximum(many - 1, 0)) * reach
-    return Tracked(true=true, off=off, rounding=g.rounding)
+    terms = max(int(many.max(initial=0)), 1) * g.terms
+    off = off + g.rounding.gamma(np.where(many > 1, many * g.terms - 1, 0)) * mass
+    return Tracked(true=true, off=times_infinity(off), rounding=g.rounding, terms=terms, mass=mass)
 
 
 def contract(subscripts: str, *operands: Tracked) -> Tracked:
@@ -217,17 +241,19 @@ def contract(subscripts: str, *operands: Tracked) -> Tracked:
     labels = inputs.split(",")
     lengths = {label: length for names, x in zip(labels, operands, strict=True) for label, length in zip(names, x.shape, strict=True)}
     summed = [length for label, length in lengths.items() if label not in output]
-    roundings = rounding.declared.detours + len(operands) - 1 + sum(max(length - 1, 0) for length in summed)
+    roundings = rounding.declared.detours + len(operands) - 1 + max(math.prod(summed) - 1, 0)
     sizes, offs, reaches = [x.size for x in operands], [x.off for x in operands], [x.reach for x in operands]
     with np.errstate(invalid="ignore", over="ignore"):
         off = sum(  # Π reach − Π size, telescoped: nothing cancels
             (times_infinity(np.einsum(subscripts, *sizes[:i], offs[i], *reaches[i + 1 :])) for i in range(len(operands)) if offs[i].any()),
             np.zeros(tuple(lengths[label] for label in output)),
         )
-        off = off + times_infinity(rounding.gamma(roundings) * np.einsum(subscripts, *reaches))
+        mass = times_infinity(np.einsum(subscripts, *reaches))
+        off = off + times_infinity(rounding.gamma(roundings) * mass)
         off = off + math.prod(summed) * len(operands) * rounding.tiny * largest_factor(operands)
+        off = np.where((mass < rounding.largest) & (largest_factor(operands) < rounding.largest), off, np.inf)  # some association may overflow on the way
     true = np.einsum(subscripts, *(x.true for x in operands)) if all(lengths.values()) else exact(np.zeros(off.shape))
-    result = Tracked(true=_array(true), off=capped(np.asarray(off), _array(true), rounding), rounding=rounding)
+    result = Tracked(true=_array(true), off=times_infinity(np.asarray(off)), rounding=rounding, terms=max(math.prod(summed), 1), mass=np.asarray(mass))
 
     def pull(place: int) -> Pull:
         others = [(labels[i], x) for i, x in enumerate(operands) if i != place]
@@ -270,6 +296,11 @@ def exp(x: Tracked) -> Tracked:
     return steep(x, "exp", lambda lo, hi: np.exp(hi), lambda _, y: y)
 
 
+def expm1(x: Tracked) -> Tracked:
+    """e^x − 1, with an error relative to that difference."""
+    return steep(x, "expm1", lambda lo, hi: np.exp(hi), lambda _, y: y + 1)
+
+
 def log(x: Tracked) -> Tracked:
     """Nothing is promised where x may reach 0. The error of the logarithm is relative to its argument's too: near 1 an absolute one of ε is allowed."""
     y = steep(x, "log", lambda lo, hi: np.where(lo > 0, 1 / np.maximum(lo, 1e-300), np.inf), lambda x, _: constant(np.ones(()), x.rounding) / x)
@@ -310,7 +341,7 @@ def sqrt(x: Tracked) -> Tracked:
 def relu(x: Tracked) -> Tracked:
     """max(x, 0). Where the sign is in doubt, so is the gradient: either of 0 and g is within the bound."""
     positive = x.middle > 0
-    doubtful = (np.abs(x.middle) <= x.off) & (x.off > 0)
+    doubtful = np.abs(x.middle) <= x.off  # at 0 itself any subgradient will do
 
     def pull(g: Tracked) -> Tracked:
         passed = g.where(positive)
@@ -324,7 +355,8 @@ def softmax(scores: Tracked, visible: Flags | None = None) -> Tracked:
     """Weights along the last axis, 0 where not `visible` (and in a row that sees nothing), by any stabiliser within `declared.stabiliser` of the maximum.
 
     With errors a_j of the exponents, the relative error of p_j is at most (1 + θ_j) / (1 − Σ p θ) − 1 with θ_j = e^{a_j} − 1, but for the roundings of the
-    sum and the quotient; p_j never leaves [0, 1]. a_j: the score's own error, its difference to the stabiliser, the exponential.
+    sum and the quotient; p_j never leaves [0, 1]. a_j: the score's own error, its difference to the stabiliser, the exponentials of its own and of each
+    merge; and the logarithm's, where weights are rebuilt from one.
     """
     a = scores.rounding
     seen = np.ones(scores.shape, dtype=np.bool_) if visible is None else np.broadcast_to(visible, scores.shape)
@@ -333,15 +365,23 @@ def softmax(scores: Tracked, visible: Flags | None = None) -> Tracked:
     depth = np.where(seen, np.where(np.isfinite(top), top, 0) - np.where(seen, middle, 0), 0)
     off = np.where(seen, scores.off, 0.0)
     rise = np.where(seen, off - depth, 0).max(-1, keepdims=True, initial=0)
+    steps = a.merges(scores.shape[-1]) + 1  # exponentials that a weight meets: its own, and one a merge
     with np.errstate(invalid="ignore", over="ignore"):
         distance = depth + off + rise + 3 * a.declared.stabiliser
-        theta = np.where(seen, np.expm1(off + a.gamma(a.declared.exponent_roundings) * distance + np.log1p(2 * a.exp)), 0)
+        exponent = off + a.gamma(a.declared.exponent_roundings) * distance + steps * (np.log1p(2 * a.exp) + a.declared.exponent_roundings * a.tiny)
+        if "log-sum-exp" in (a.declared.normalise, a.declared.recompute):  # p = exp(s − log Σ): what is off in the logarithm is off in every weight
+            size = np.abs(np.where(np.isfinite(top), top, 0)) + np.log(max(scores.shape[-1], 1)) + a.declared.stabiliser
+            shared = np.where(seen, exponent, 0).max(-1, keepdims=True, initial=0) + a.exp * size + a.gamma(4) * (size + distance)
+            exponent = exponent + shared
+        theta = np.where(seen, np.expm1(exponent), 0)
         true = _normalised(scores.true, seen, top)
         p = np.asarray(_middle(true), dtype=np.float64)
         lost = (p * np.where(p > 0, theta, 0)).sum(-1, keepdims=True)
         relative = np.where(lost < 1, (1 + theta) / np.maximum(1 - lost, 1e-300) - 1, np.inf)
-        relative = relative + (1 + relative) * a.gamma(scores.shape[-1] + 2)
-        own = times_infinity(p * relative) + a.tiny * (scores.shape[-1] + 2)
+        relative = relative + (1 + relative) * a.gamma(scores.shape[-1] + 1 + a.declared.detours + 3 * steps)
+        lift = np.exp((2 + 3 * a.gamma(1)) * a.declared.stabiliser + steps * np.log1p(2 * a.exp))
+        own = times_infinity(p * relative) + a.tiny * (scores.shape[-1] + 2) * lift
+        own = own + a.u_weights * (p + own) + a.least_weights
     own = np.where(np.isfinite(scores.off).all(-1, keepdims=True, where=seen), np.minimum(own, 1.0), np.inf)
     result = Tracked(true=true, off=np.where(seen, own, 0.0), rounding=a)
 
@@ -413,17 +453,34 @@ def gradients(output: Tracked, cotangent: Tracked, leaves: Sequence[Tracked]) ->
             if id(parent) in needed:
                 arrived.setdefault(id(parent), []).append(bare(pull(total)))
     zero = {id(leaf): constant(np.zeros(leaf.shape), leaf.rounding) for leaf in leaves}
-    return [arrived[id(leaf)][0] if id(leaf) in arrived else zero[id(leaf)] for leaf in leaves]
+    return [cast(arrived[id(leaf)][0]) if id(leaf) in arrived else zero[id(leaf)] for leaf in leaves]
 
 
 def together(parts: list[Tracked]) -> Tracked:
-    """The sum of several cotangents in any order."""
-    return parts[0] if len(parts) == 1 else bare(stack(parts, 0).sum(0))
+    """The sum of several cotangents, and of what each of them is a sum of, in any order."""
+    if len(parts) == 1:
+        return parts[0]
+    a, terms = parts[0].rounding, sum(x.terms for x in parts)
+    mass = np.sum([x.summed for x in parts], axis=0)
+    off = np.sum([x.off for x in parts], axis=0) + a.gamma(terms - 1) * mass
+    true = np.add.reduce([x.true for x in parts])
+    return Tracked(true=_array(true), off=capped(times_infinity(off), _array(true), a), rounding=a, terms=terms, mass=mass)
+
+
+def cast(x: Tracked) -> Tracked:
+    """The gradient of an input of a half precision: where each use of it is converted by itself, what comes back from each is rounded to that precision, and
+    added in it."""
+    a = x.rounding
+    if a.declared.casts == "once" or a.u_out <= a.u:
+        return x
+    k = x.terms * a.u_out
+    off = x.off + (k / (1 - k) if k < 0.5 else np.inf) * x.summed + x.terms * a.least_out
+    return Tracked(true=x.true, off=times_infinity(off), rounding=a)
 
 
 def bare(x: Tracked) -> Tracked:
     """Without a history: gradients of gradients are not asked for."""
-    return Tracked(true=x.true, off=x.off, rounding=x.rounding)
+    return Tracked(true=x.true, off=x.off, rounding=x.rounding, terms=x.terms, mass=x.mass)
 
 
 def _array(x: Any) -> Objects:

@@ -233,3 +233,13 @@ def needs(*capabilities: str) -> Needed:
 def needs_the_maximum(implementation: Implementation) -> str | None:
     """A factor of 2 passes exactly only through weights that are far from underflow."""
     return "declares a stabiliser other than the row's maximum" if implementation.arithmetic.stabiliser else None
+
+
+def needs_repeats(implementation: Implementation) -> str | None:
+    """Bit equality between calls is for those that repeat themselves."""
+    return None if implementation.conventions.repeats == "bitwise" else f"declares repeats={implementation.conventions.repeats}"
+
+
+def needs_all(*reasons: Needed) -> Needed:
+    """Switched off by the first reason that applies."""
+    return lambda implementation: next((why for reason in reasons if (why := reason(implementation))), None)

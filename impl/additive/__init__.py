@@ -3,7 +3,7 @@
 from functools import partial
 
 from impl.additive import reference, tiled
-from impl.variant import Arithmetic, Implementation, Limits, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Trait, Variant
 
 variant = Variant(
     name="additive",
@@ -13,14 +13,14 @@ variant = Variant(
 )
 SHARE = 0.4  # of a profile's examples: the true values cost some 10 ms an example
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=SHARE),
-    Implementation(variant=variant, name="tiled", call=tiled.attention, arithmetic=Arithmetic(detours=1), share=SHARE),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=SHARE),
+    Implementation(variant=variant, name="tiled", call=tiled.attention, arithmetic=STRAIGHTFORWARD, share=SHARE),
     Implementation(
         variant=variant,
         name="tiled-by-2",
         call=partial(tiled.attention, keys=2),
         limits=Limits(edges=(2, 4)),
-        arithmetic=Arithmetic(detours=1),
+        arithmetic=STRAIGHTFORWARD,
         share=SHARE,
     ),
 )

@@ -1,7 +1,7 @@
 """Attention with linear biases (ALiBi): scores fall with the distance, by a slope for each head."""
 
 from impl.alibi import reference
-from impl.variant import Arithmetic, Implementation, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
 
 variant = Variant(
     name="alibi",
@@ -9,4 +9,4 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED, Trait.RELATIVE, Trait.LINEAR_BIAS}),
     source="Press, Smith and Lewis 2022, section 3, https://arxiv.org/abs/2108.12409",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=0.4),)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),)

@@ -1,7 +1,7 @@
 """Bilinear attention, with or without biases: `reference` adds every term, `folded` only those that act."""
 
 from impl.bilinear import folded, reference
-from impl.variant import Arithmetic, Implementation, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
 
 variant = Variant(
     name="bilinear",
@@ -10,6 +10,6 @@ variant = Variant(
     source="Luong, Pham and Manning 2015, section 3.1, https://arxiv.org/abs/1508.04025",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=0.4),
-    Implementation(variant=variant, name="folded", call=folded.attention, arithmetic=Arithmetic(detours=1), share=0.4),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),
+    Implementation(variant=variant, name="folded", call=folded.attention, arithmetic=STRAIGHTFORWARD, share=0.4),
 )

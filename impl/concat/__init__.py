@@ -1,7 +1,7 @@
 """Concat (Luong) attention: `reference` joins every pair, `split` projects queries and keys apart, as additive attention does."""
 
 from impl.concat import reference, split
-from impl.variant import Arithmetic, Implementation, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
 
 variant = Variant(
     name="concat",
@@ -10,6 +10,6 @@ variant = Variant(
     source="Luong, Pham and Manning 2015, section 3.1, https://arxiv.org/abs/1508.04025",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=0.4),
-    Implementation(variant=variant, name="split", call=split.attention, arithmetic=Arithmetic(detours=1), share=0.4),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),
+    Implementation(variant=variant, name="split", call=split.attention, arithmetic=STRAIGHTFORWARD, share=0.4),
 )

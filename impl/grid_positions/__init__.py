@@ -1,7 +1,9 @@
 """Two-dimensional sinusoidal positions of image patches."""
 
+from dataclasses import replace
+
 from impl.grid_positions import reference
-from impl.variant import Arithmetic, Implementation, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
 
 variant = Variant(
     name="grid-positions",
@@ -9,4 +11,6 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED}),
     source="Dosovitskiy et al. 2021, appendix D.4, https://arxiv.org/abs/2010.11929",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1, angles="float64"), share=0.4),)
+implementations = (
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.4),
+)

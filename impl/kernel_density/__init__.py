@@ -1,7 +1,7 @@
 """Attention as kernel regression (Nadaraya and Watson): `reference` by distances, `as_attention` by dot products and a bias for each key."""
 
 from impl.kernel_density import as_attention, reference
-from impl.variant import Arithmetic, Implementation, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
 
 variant = Variant(
     name="kernel-density",
@@ -10,6 +10,6 @@ variant = Variant(
     source="Nadaraya 1964, https://doi.org/10.1137/1109020; Watson 1964, https://www.jstor.org/stable/25049340",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=0.4),
-    Implementation(variant=variant, name="as-attention", call=as_attention.attention, arithmetic=Arithmetic(detours=1), share=0.4),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),
+    Implementation(variant=variant, name="as-attention", call=as_attention.attention, arithmetic=STRAIGHTFORWARD, share=0.4),
 )

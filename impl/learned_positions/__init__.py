@@ -1,7 +1,7 @@
 """Learned absolute positions: a table's rows are added to queries and keys."""
 
 from impl.learned_positions import reference
-from impl.variant import Arithmetic, Implementation, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
 
 variant = Variant(
     name="learned-positions",
@@ -9,4 +9,4 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED}),
     source="Gehring et al. 2017, section 3.1, https://arxiv.org/abs/1705.03122",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=0.4),)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),)

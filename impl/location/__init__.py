@@ -1,7 +1,7 @@
 """Location-based attention: weights over positions that depend on the query alone."""
 
 from impl.location import reference
-from impl.variant import Arithmetic, Implementation, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
 
 variant = Variant(
     name="location",
@@ -9,4 +9,4 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED}),
     source="Luong, Pham and Manning 2015, Eq. 8, https://arxiv.org/abs/1508.04025",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=0.4),)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),)

@@ -1,7 +1,7 @@
 """Attention with a learned bias for each relative offset and head."""
 
 from impl.relative_bias import reference
-from impl.variant import Arithmetic, Implementation, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
 
 variant = Variant(
     name="relative-bias",
@@ -9,4 +9,4 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED, Trait.RELATIVE}),
     source="Raffel et al. 2020, section 2.1, https://arxiv.org/abs/1910.10683",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1), share=0.4),)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),)

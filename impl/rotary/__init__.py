@@ -1,7 +1,9 @@
 """Rotary positions (RoPE): `reference` turns pairs as complex numbers, `by_halves` in real ones."""
 
+from dataclasses import replace
+
 from impl.rotary import by_halves, reference
-from impl.variant import Arithmetic, Implementation, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
 
 variant = Variant(
     name="rotary",
@@ -10,6 +12,6 @@ variant = Variant(
     source="Su et al. 2021, section 3.2, https://arxiv.org/abs/2104.09864",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1, angles="float64"), share=0.4),
-    Implementation(variant=variant, name="by-halves", call=by_halves.attention, arithmetic=Arithmetic(detours=1, angles="float64"), share=0.4),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.4),
+    Implementation(variant=variant, name="by-halves", call=by_halves.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.4),
 )

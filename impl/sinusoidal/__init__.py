@@ -1,7 +1,9 @@
 """Sinusoidal absolute positions, added to queries and keys."""
 
+from dataclasses import replace
+
 from impl.sinusoidal import reference
-from impl.variant import Arithmetic, Implementation, Trait, Variant
+from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
 
 variant = Variant(
     name="sinusoidal",
@@ -9,4 +11,6 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED}),
     source="Vaswani et al. 2017, section 3.5, https://arxiv.org/abs/1706.03762",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=Arithmetic(detours=1, angles="float64"), share=0.4),)
+implementations = (
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.4),
+)

@@ -19,7 +19,7 @@ def additive(draw: st.DrawFn, subject: Implementation) -> Posed:
     of_keys, hidden = draw(st.sampled_from((1, 2, 4)), label="d_k"), draw(st.sampled_from((1, 3, 6)), label="d_a")
     energy = draw(st.sampled_from((1.0, 30.0)), label="energies times")
     mask = masking(draw, subject, s)
-    tensors = s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, of_keys), s.tensor(s.b, s.h, s.m, s.e)
+    tensors = s.query(), s.tensor(s.b, s.h, s.m, of_keys), s.value()
     weights = s.tensor(s.d, hidden), s.tensor(of_keys, hidden), s.tensor(hidden, times=energy)
     bias = {"bias": s.tensor(hidden)} if draw(st.booleans(), label="bias") else {}
 
@@ -27,7 +27,7 @@ def additive(draw: st.DrawFn, subject: Implementation) -> Posed:
         rows = contract("bhnd,da->bhna", t[0], t[3]).reshape(s.b, s.h, s.n, 1, hidden)
         columns = contract("bhmd,da->bhma", t[1], t[4]).reshape(s.b, s.h, 1, s.m, hidden)
         energies = rows + columns + t["bias"] if bias else rows + columns
-        weighted = softmax(mask(contract("bhnma,a->bhnm", tanh(energies), t[5])), mask.visible)
+        weighted = softmax(mask(contract("bhnma,a->bhnm", tanh(energies), t[5]), t), mask.visible)
         return contract("bhnm,bhme->bhne", weighted, t[2])
 
     x = Posed(
@@ -35,7 +35,7 @@ def additive(draw: st.DrawFn, subject: Implementation) -> Posed:
         keywords=bias | mask.keywords,
         define=define,
         cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, 3, 4, 5, *bias),
+        wanted=(0, 1, 2, 3, 4, 5, *bias, *mask.wanted),
         batched=(0, 1, 2, *mask.batched),
         by_key={1: 2, 2: 2, **mask.by_key},
         by_query={0: 2, **mask.by_query},

@@ -1,5 +1,17 @@
 """Importing this registers how the calls of every variant are drawn: one name here for each file of this folder."""
 
-from properties.cases import additive, positions, scores
+from properties.cases import additive, dropout, entmax, linear_attention, linformer, positions, random_features, scores, sigmoid, softmax_one, sparsemax
 
-__all__ = ["additive", "positions", "scores"]
+__all__ = [
+    "additive",
+    "dropout",
+    "entmax",
+    "linear_attention",
+    "linformer",
+    "positions",
+    "random_features",
+    "scores",
+    "sigmoid",
+    "softmax_one",
+    "sparsemax",
+]

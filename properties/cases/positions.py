@@ -15,7 +15,7 @@ from impl.variant import Implementation
 from properties.oracle import true_scale
 from properties.posed import Masking, Place, Posed, Sizes, case, laid_out, masking, sizes
 from properties.tolerance import Rounding, rounding
-from properties.tracked import Tracked, constant, contract, cos, irrational, recast, sin, softmax, stack
+from properties.tracked import Tracked, constant, contract, cos, exp, irrational, recast, sin, softmax, stack
 
 STARTS = (0, 1, 6, 1000)
 Scores = Callable[[Tracked, Tracked, Mapping[Place, Tracked]], Tracked]
@@ -24,13 +24,13 @@ Scores = Callable[[Tracked, Tracked, Mapping[Place, Tracked]], Tracked]
 def attended(scores: Tracked, t: Mapping[Place, Tracked], mask: Masking, s: Sizes, scale: float | None) -> Tracked:
     """The dot products' scale, the mask, softmax, and the values at place 2. `scores` may hold what is added to them already scaled: see `with_bias`."""
     scaled = scores * irrational(true_scale(s.d, scale), scores.rounding)
-    return contract("bhnm,bhme->bhne", softmax(mask(scaled), mask.visible), t[2])
+    return contract("bhnm,bhme->bhne", softmax(mask(scaled, t), mask.visible), t[2])
 
 
 def with_bias(bias: Tracked, t: Mapping[Place, Tracked], mask: Masking, s: Sizes, scale: float | None) -> Tracked:
     """Attention with something added to the scaled scores."""
     products = contract("bhnd,bhmd->bhnm", t[0], t[1]) * irrational(true_scale(s.d, scale), t[0].rounding)
-    return contract("bhnm,bhme->bhne", softmax(mask(products + bias), mask.visible), t[2])
+    return contract("bhnm,bhme->bhne", softmax(mask(products + bias, t), mask.visible), t[2])
 
 
 def drawn(
@@ -49,14 +49,14 @@ def drawn(
 
 def posed(s: Sizes, mask: Masking, keywords: dict[str, Any], extra: dict[Place, Tensor], define: Callable[[Mapping[Place, Tracked]], Tracked]) -> Posed:
     """A call of query, key, value and further arguments; positions order keys and queries."""
-    rows = s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, s.d), s.tensor(s.b, s.h, s.m, s.e)
+    rows = s.query(), s.key(), s.value()
     further = tuple(x for place, x in extra.items() if isinstance(place, int))
     x = Posed(
         arguments=(*rows, *further),
         keywords=keywords | {str(place): x for place, x in extra.items() if isinstance(place, str)},
         define=define,
         cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, *extra),
+        wanted=(0, 1, 2, *extra, *mask.wanted),
         batched=(0, 1, 2, *mask.batched),
         by_key={1: 2, 2: 2, **mask.by_key},
         by_query={0: 2, **mask.by_query},
@@ -71,8 +71,8 @@ def angles(positions: Any, width: int, base: float, a: Rounding) -> Tracked:
     """position · base^(−2p/width) for each position and pair p, in the arithmetic that the subject declares for angles."""
     if a.declared.angles == "float64":
         a = rounding(torch.float64, a.declared)
-    frequencies = np.array([(-arb(base).log() * 2 * p / width).exp() for p in range(width // 2)], dtype=object)
-    return irrational(frequencies, a) * constant(np.asarray(positions, dtype=np.float64)[:, None], a)
+    exponents = np.array([-arb(base).log() * 2 * p / width for p in range(width // 2)], dtype=object)
+    return exp(recast(irrational(exponents, a), a)) * constant(np.asarray(positions, dtype=np.float64)[:, None], a)  # a logarithm, a product, a quotient; exp
 
 
 def encoding(positions: Any, width: int, base: float, a: Rounding) -> Tracked:

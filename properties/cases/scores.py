@@ -20,7 +20,7 @@ def bilinear(draw: st.DrawFn, subject: Implementation) -> Posed:
     s = sizes(draw, subject)
     of_keys = draw(st.sampled_from((1, 2, 4)), label="d_k")
     mask = masking(draw, subject, s)
-    tensors = s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, of_keys), s.tensor(s.b, s.h, s.m, s.e), s.tensor(s.d, of_keys)
+    tensors = s.query(), s.tensor(s.b, s.h, s.m, of_keys), s.value(), s.tensor(s.d, of_keys)
     given = draw(st.sampled_from(((), ("key_bias",), ("query_bias",), ("query_bias", "key_bias"))), label="biases")
     biases = {name: s.tensor(s.d if name == "query_bias" else of_keys) for name in given}
 
@@ -30,14 +30,14 @@ def bilinear(draw: st.DrawFn, subject: Implementation) -> Posed:
             scores = scores + contract("bhnd,d->bhn", t[0], t["query_bias"]).reshape(s.b, s.h, s.n, 1)
         if "key_bias" in t:
             scores = scores + contract("bhme,e->bhm", t[1], t["key_bias"]).reshape(s.b, s.h, 1, s.m)
-        return contract("bhnm,bhme->bhne", softmax(mask(scores), mask.visible), t[2])
+        return contract("bhnm,bhme->bhne", softmax(mask(scores, t), mask.visible), t[2])
 
     x = Posed(
         arguments=tensors,
         keywords=biases | mask.keywords,
         define=define,
         cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, 3, *given),
+        wanted=(0, 1, 2, 3, *given, *mask.wanted),
         batched=(0, 1, 2, *mask.batched),
         by_key={1: 2, 2: 2, **mask.by_key},
         by_query={0: 2, **mask.by_query},
@@ -54,14 +54,14 @@ def concat(draw: st.DrawFn, subject: Implementation) -> Posed:
     s = sizes(draw, subject)
     of_keys, hidden = draw(st.sampled_from((1, 2, 4)), label="d_k"), draw(st.sampled_from((1, 3, 6)), label="d_a")
     mask = masking(draw, subject, s)
-    tensors = s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, of_keys), s.tensor(s.b, s.h, s.m, s.e)
+    tensors = s.query(), s.tensor(s.b, s.h, s.m, of_keys), s.value()
     weights = s.tensor(s.d + of_keys, hidden), s.tensor(hidden, times=draw(st.sampled_from((1.0, 30.0)), label="energies times"))
 
     def define(t: Mapping[Place, Tracked]) -> Tracked:
         of_query, of_key = t[3][: s.d], t[3][s.d :]
         rows = contract("bhnd,da->bhna", t[0], of_query).reshape(s.b, s.h, s.n, 1, hidden)
         columns = contract("bhmd,da->bhma", t[1], of_key).reshape(s.b, s.h, 1, s.m, hidden)
-        weighted = softmax(mask(contract("bhnma,a->bhnm", tanh(rows + columns), t[4])), mask.visible)
+        weighted = softmax(mask(contract("bhnma,a->bhnm", tanh(rows + columns), t[4]), t), mask.visible)
         return contract("bhnm,bhme->bhne", weighted, t[2])
 
     x = Posed(
@@ -69,7 +69,7 @@ def concat(draw: st.DrawFn, subject: Implementation) -> Posed:
         keywords=mask.keywords,
         define=define,
         cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, 3, 4),
+        wanted=(0, 1, 2, 3, 4, *mask.wanted),
         batched=(0, 1, 2, *mask.batched),
         by_key={1: 2, 2: 2, **mask.by_key},
         by_query={0: 2, **mask.by_query},
@@ -90,14 +90,14 @@ def location(draw: st.DrawFn, subject: Implementation) -> Posed:
 
     def define(t: Mapping[Place, Tracked]) -> Tracked:
         scores = contract("bhnd,dm->bhnm", t[0], t[2][:, : s.m])
-        return contract("bhnm,bhme->bhne", softmax(mask(scores), mask.visible), t[1])
+        return contract("bhnm,bhme->bhne", softmax(mask(scores, t), mask.visible), t[1])
 
     x = Posed(
-        arguments=(s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, s.e), s.tensor(s.d, known)),
+        arguments=(s.query(), s.value(), s.tensor(s.d, known)),
         keywords=mask.keywords,
         define=define,
         cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2),
+        wanted=(0, 1, 2, *mask.wanted),
         value=1,
         batched=(0, 1, *mask.batched),
         by_key={1: 2, **({2: 1} if known == s.m else {}), **mask.by_key},
@@ -117,18 +117,18 @@ def hybrid(draw: st.DrawFn, subject: Implementation) -> Posed:
     scale = draw(st.sampled_from((None, 0.5, -1.0)), label="scale")
     mask = masking(draw, subject, s)
     shares = [torch.tensor(draw(st.sampled_from((1.0, 0.0, 0.5, -2.0)), label=name), dtype=s.dtype) for name in ("content", "location")]
-    tensors = s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, s.d), s.tensor(s.b, s.h, s.m, s.e), s.tensor(s.n, s.m)
+    tensors = s.query(), s.key(), s.value(), s.tensor(s.n, s.m)
 
     def define(t: Mapping[Place, Tracked]) -> Tracked:
         scaled = contract("bhnd,bhmd->bhnm", t[0], t[1]) * irrational(true_scale(s.d, scale), t[0].rounding)
-        return contract("bhnm,bhme->bhne", softmax(mask(scaled * t[4] + t[3] * t[5]), mask.visible), t[2])
+        return contract("bhnm,bhme->bhne", softmax(mask(scaled * t[4] + t[3] * t[5], t), mask.visible), t[2])
 
     x = Posed(
         arguments=(*tensors, *shares),
         keywords=({} if scale is None else {"scale": scale}) | mask.keywords,
         define=define,
         cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, 3, 4, 5),
+        wanted=(0, 1, 2, 3, 4, 5, *mask.wanted),
         batched=(0, 1, 2, *mask.batched),
         by_key={1: 2, 2: 2, 3: 1, **mask.by_key},
         by_query={0: 2, 3: 0, **mask.by_query},
@@ -151,15 +151,15 @@ def kernel_density(draw: st.DrawFn, subject: Implementation) -> Posed:
         of_queries = contract("bhnd,bhnd->bhn", t[0], t[0]).reshape(s.b, s.h, s.n, 1)
         of_keys = contract("bhmd,bhmd->bhm", t[1], t[1]).reshape(s.b, s.h, 1, s.m)
         halves = (contract("bhnd,bhmd->bhnm", t[0], t[1]) - of_queries * 0.5) - of_keys * 0.5
-        weighted = softmax(mask(halves / (halves.like(bandwidth) * bandwidth)), mask.visible)
+        weighted = softmax(mask(halves / (halves.like(bandwidth) * bandwidth), t), mask.visible)
         return contract("bhnm,bhme->bhne", weighted, t[2])
 
     x = Posed(
-        arguments=(s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, s.d), s.tensor(s.b, s.h, s.m, s.e)),
+        arguments=(s.query(), s.key(), s.value()),
         keywords={"bandwidth": bandwidth} | mask.keywords,
         define=define,
         cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2),
+        wanted=(0, 1, 2, *mask.wanted),
         batched=(0, 1, 2, *mask.batched),
         by_key={1: 2, 2: 2, **mask.by_key},
         by_query={0: 2, **mask.by_query},

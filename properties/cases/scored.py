@@ -1,0 +1,72 @@
+"""Calls of the variants with scores scale · q kᵀ + mask and a normaliser of their own: how they are drawn, whatever makes weights of the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+from torch import Tensor
+
+from impl.variant import Implementation
+from properties.posed import Masking, Place, Posed, Sizes, laid_out, masking, sizes
+from properties.simplex import factor
+from properties.tracked import Flags, Tracked, contract
+
+Normalise = Callable[[Mapping[Place, Tracked], Tracked, Flags], Tracked]  # leaves, scores, visible → output
+SCALES = (None, 1.0, 0.3, -0.5, 0.0, 8.0)  # 8 saturates; integer scores at 1 tie, also at the threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scored:
+    """Sizes, mask, scale and the three tensors of a call."""
+
+    sizes: Sizes
+    mask: Masking
+    scale: float | None
+    tensors: tuple[Tensor, Tensor, Tensor]
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        return self.mask.keywords | ({} if self.scale is None else {"scale": self.scale})
+
+    def scores(self, t: Mapping[Place, Tracked]) -> Tracked:
+        """scale · q kᵀ + mask [B, H, N, M]; hidden pairs have theirs without the mask."""
+        return self.mask(contract("bhnd,bhmd->bhnm", t[0], t[1]) * factor(self.scale, self.sizes.d, t[0].rounding), t)
+
+    def posed(self, normalise: Normalise, *beside: Any, keywords: Mapping[str, Any] | None = None, regimes: tuple[str, ...] = (), **fields: Any) -> Posed:
+        """The call, with further arguments after the value and further keywords."""
+        s = self.sizes
+        wanted: tuple[Place, ...] = (0, 1, 2, *self.mask.wanted, *(name for name, x in (keywords or {}).items() if isinstance(x, Tensor)))
+        about: dict[str, Any] = {
+            "batched": (0, 1, 2, *self.mask.batched),
+            "by_key": {1: 2, 2: 2, **self.mask.by_key},
+            "by_query": {0: 2, **self.mask.by_query},
+            "ordered": self.mask.ordered,
+        }
+        x = Posed(
+            arguments=(*self.tensors, *beside),
+            keywords=self.keywords | dict(keywords or {}),
+            define=lambda t: normalise(t, self.scores(t), self.mask.visible),
+            cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
+            wanted=wanted,
+            visible=self.mask.visible,
+            regimes=(*s.regimes, self.mask.regime, f"scale: {self.scale}", *regimes),
+            **(about | fields),
+        )
+        return laid_out(x, s.layout)
+
+
+def draw_scored(draw: st.DrawFn, subject: Implementation, **fixed: Any) -> Scored:
+    """Inside the limits; `fixed` narrows the sizes."""
+    s = sizes(draw, subject, **fixed)
+    mask = masking(draw, subject, s)
+    scale = draw(st.sampled_from(SCALES), label="scale") if subject.limits.scale else None
+    return Scored(sizes=s, mask=mask, scale=scale, tensors=(s.query(), s.key(), s.value()))
+
+
+def weighted(weights: Callable[[Tracked, Flags], Tracked]) -> Normalise:
+    """The output of weights that depend on the scores alone."""
+    return lambda t, scores, visible: contract("bhnm,bhme->bhne", weights(scores, np.broadcast_to(visible, scores.shape)), t[2])
