@@ -23,6 +23,9 @@ class Trait(Enum):
     SINK = auto()  # the denominator has one more term, exp of a logit a head
     SIGMOID = auto()  # each weight is the logistic function of its own score
     DROPOUT = auto()  # called with the mask of weights that are kept, and the probability of a weight to be dropped
+    MONOTONIC = auto()  # expected alignment of scans that stop with probability sigmoid(energy)
+    HARD_MONOTONIC = auto()  # each row attends the first key whose energy is above 0, from where the last row stopped
+    CHUNKWISE_MONOTONIC = auto()  # soft attention over a window that ends where a monotonic scan stops
     RELATIVE = auto()  # positions count from `start`, and only their differences act
     LINEAR_BIAS = auto()  # scores fall with the distance by a slope for each head
     ADDITIVE = auto()  # scores vᵀ tanh(…), where v is the last positional argument

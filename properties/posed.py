@@ -181,10 +181,8 @@ PROFILES = ("plain", "plain", "plain", "shifted up", "shifted down", "rising")
 SHORT, PAIRS = 17, 600  # where a subject wants long axes too: short ones mostly, and as many pairs of query and key as the true values can afford
 
 
-def sizes(
-    draw: st.DrawFn, subject: Implementation, *, lengths: tuple[int, ...] = (), widths: tuple[int, ...] = (1, 2, 3, 5), square: bool = False
-) -> Sizes:
-    """Sizes inside the limits, all distinct where they may be; lengths also at each tile edge and one either side of it, or those given that the limits allow."""
+def sizes(draw: st.DrawFn, subject: Implementation, *, lengths: tuple[int, ...] = (), widths: tuple[int, ...] = (1, 2, 3, 5), square: bool = False) -> Sizes:
+    """Sizes inside the limits, all distinct where they may be; lengths also at each tile edge and one either side of it, or those given."""
     limits = subject.limits
     allowed = [x for x in draw_lengths(limits) if not lengths or x in lengths] or draw_lengths(limits)[:1]
     if limits.long:

@@ -25,8 +25,8 @@ small = st.sampled_from([Fraction(1, 100), Fraction(1, 10), Fraction(1, 4)])
 levels = st.sampled_from([Fraction(9, 10), Fraction(99, 100)])
 peaks = {"peaks": st.lists(st.integers(0, 4), min_size=1, max_size=4).map(tuple), "length": st.integers(2, 5), "small": small}
 heated = {"scores": row, "temperature": st.integers(2, 10), "level": levels}
-draws = st.lists(st.sampled_from([Fraction(e, 1000) for e in range(1, 100, 7)]), min_size=2, max_size=6).map(tuple)
-learned = {"scores": scores, "alpha": st.sampled_from([Fraction(2), Fraction(3, 2)])}
+draws = st.lists(st.sampled_from([Fraction(e, 12) for e in range(1, 12)]), min_size=2, max_size=6).map(tuple)  # rows that sum to one among them
+learned = {"attended": visible, "drop": st.integers(0, 3), "level": whole, "alpha": st.sampled_from([Fraction(2), Fraction(3, 2)])}
 crowd = {"lead_by": st.integers(1, 6), "count": st.integers(1, 150), "tolerance": levels.map(lambda e: 1 - e)}
 sizes = st.shared(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3)), key="gated heads, rows, outputs")
 heads = sizes.flatmap(lambda s: st.tuples(*[st.tuples(*[whole] * s[1])] * s[0]))
@@ -48,9 +48,11 @@ test_a_vanished_row_returns_the_mean = searched(collapse.near_the_mean, parts=pa
 test_sharpening_fixes_uniform_attention = searched(collapse.sharpening, scores=sharpened, factor=st.integers(2, 5))
 test_sharpening_raises_odds_to_a_power = searched(collapse.sharpened_odds, scores=sharpened, factor=st.integers(2, 5))
 test_attention_weights_can_be_initialised = searched(collapse.initial_weights, weights=draws)
+test_small_projections_give_weights_near_uniform = searched(collapse.small_projections, query=feature, keys=keys, small=small)
 test_weights_follow_scores = searched(collapse.weights_follow_scores, weights=draws)
-test_projections_of_zero_give_uniform_weights = searched(collapse.zero_projections, inputs=feature, projection=projection, keys=keys)
-test_softmax_leaves_positions_out = searched(collapse.learned_sparsity, **learned)
+test_projections_of_zero_get_no_gradient = searched(collapse.zero_projections, inputs=feature, projection=projection, keys=keys)
+test_positions_can_be_left_out_by_scores = searched(collapse.learned_sparsity, **learned)
+test_softmax_leaves_none_out = searched(collapse.softmax_leaves_none_out, scores=scores)
 test_patterns_depend_on_the_query = searched(collapse.conditional_patterns, query=feature, other=feature, keys=keys)
 test_gates_switch_heads_off = searched(collapse.gated_heads, heads=heads, projection=blocks, active=gates)
 test_distractors_are_ignored = searched(collapse.ignores, **crowd)

@@ -44,6 +44,7 @@ test_projections_limit_the_rank = searched(energies.low_rank, query_projection=m
 test_the_bilinear_energy_is_bilinear = searched(energies.bilinear_with_bias, query=QUERY, key=KEY, matrix=FORM, query_bias=QUERY, key_bias=KEY)
 test_the_bilinear_energy_is_biaffine = searched(energies.biaffine, query=QUERY, key=KEY, matrix=FORM, query_bias=QUERY, key_bias=KEY)
 test_the_scalar_output_is_a_row = searched(energies.scalar_output, query=QUERY, key=KEY, **ADDITIVE)
+test_the_last_stage_is_a_scalar = searched(energies.last_stage_is_a_scalar, query=QUERY, key=KEY, **ADDITIVE)
 test_the_combination_is_not_linear = searched(energies.nonlinear_combination, query=QUERY, key=KEY, **ADDITIVE)
 test_additive_weights_are_bounded = searched(energies.additive_weights_are_bounded, query=QUERY, keys=KEYS, **ADDITIVE)
 test_additive_scores_approximate_dot_products = searched(energies.additive_approximates_dot, query=QUERY, key=QUERY, fineness=st.integers(1, 1000))

@@ -46,7 +46,7 @@ def reading(x: Posed) -> Posed:
     return x.with_tensors({2: identity}, cotangent=torch.zeros(*x.cotangent.shape[:-1], wide, dtype=x[2].dtype))
 
 
-@law("rounding.gamma", on=Trait.KERNELISED, draw=positive)
+@law("linear.weights-are-a-distribution", on=Trait.KERNELISED, draw=positive)
 def test_weights_of_features_that_are_not_negative_are_not_negative(subject: Subject, x: Posed) -> None:
     """No rounding makes a sum of products of numbers ≥ 0 negative, and what is hidden has no weight at all, not even by rounding."""
     subject.saw(x.regimes)
@@ -80,7 +80,7 @@ def offers_parts(implementation: Implementation) -> str | None:
     return None if "parts" in implementation.offers and implementation.limits.causal else "offers no sequence in parts"
 
 
-@law("masks.causal-stack", on=Trait.KERNELISED, draw=in_parts, lacking=offers_parts)
+@law("linear.chunks-are-exact", on=Trait.KERNELISED, draw=in_parts, lacking=offers_parts)
 def test_any_split_of_the_sequence_is_one_shot(subject: Subject, case: InParts) -> None:
     """Each part starts from the state that the one before leaves: together they are the definition of the whole."""
     subject.saw((*case.x.regimes, f"parts: {len(case.parts)}"))
@@ -95,7 +95,7 @@ def causal(subject: Implementation) -> st.SearchStrategy[Posed]:
     return random_features(subject, causal=(True,)) if subject.variant.name == "random-features" else linear_attention(subject, causal=(True,))
 
 
-@law("masks.causal-stack", on=Trait.KERNELISED, draw=causal, lacking=needs("causal option"))
+@law("linear.causal-is-recurrent", on=Trait.KERNELISED, draw=causal, lacking=needs("causal option"))
 def test_a_causal_row_is_a_whole_call_on_the_keys_up_to_its_own(subject: Subject, x: Posed) -> None:
     """The last row of a causal call, by a call that is not causal and is given no more than the keys it sees."""
     n, m = x[0].shape[2], x[1].shape[2]
@@ -120,7 +120,7 @@ def far_down(subject: Implementation) -> st.SearchStrategy[Posed]:
     return random_features(subject, kinds=("positive",), scales=(1.0, 4.0)).map(lambda x: x.with_tensors({1: 8 * x[1]}))
 
 
-@law("symmetry.query-equivariance", on=Trait.KERNELISED, draw=far_down)
+@law("linear.as-kernel-attention", "symmetry.query-equivariance", on=Trait.KERNELISED, draw=far_down)
 def test_each_head_is_computed_alone_beside_a_silent_one(subject: Subject, x: Posed) -> None:
     """With the keys of the first head of the first sequence set to 0, where positive features are largest, all others have the same true output."""
     if x[0].shape[0] * x[0].shape[1] < 2:
@@ -145,7 +145,7 @@ def near_softmax(subject: Implementation) -> st.SearchStrategy[Posed]:
     return random_features(subject, kinds=("positive",), features=(1, 8), scales=(None, 0.01))
 
 
-@law("rounding.gamma", on=Trait.KERNELISED, draw=near_softmax, lacking=only_random_features)
+@law("linear.weights-from-kernel-error", on=Trait.KERNELISED, draw=near_softmax, lacking=only_random_features)
 def test_the_distance_to_softmax_attention_is_that_of_the_estimated_kernel(subject: Subject, x: Posed) -> None:
     """With κ̂_ij = κ_ij (1 + ε_ij), κ the exponential kernel and p softmax attention's weights, the output is no farther from softmax attention's o than
     Σ_j p_j |ε_j| |v_j − o| / (1 − Σ_j p_j |ε_j|): Σ_j p_j (1 + ε_j)(v_j − o) = Σ_j p_j ε_j (v_j − o), over Σ_j p_j (1 + ε_j)."""
@@ -230,7 +230,7 @@ def massart(count: int, tests: int) -> float:
     return math.sqrt(math.log(2 * tests / LEVEL) / (2 * count))
 
 
-@law("rounding.gamma", on=Trait.PROJECTION, draw=drawn)
+@law("random_features.positive-unbiased", on=Trait.PROJECTION, draw=drawn)
 def test_each_row_is_standard_normal_along_every_direction(subject: Subject, x: Draw) -> None:
     """Row r of independent blocks: w·u has the normal distribution for a unit vector u. What makes E exp(w·z) = exp(|z|²/2), and so the estimate unbiased."""
     rows = blocks_of(subject, x) @ x.unit  # [blocks, d]
@@ -241,7 +241,7 @@ def test_each_row_is_standard_normal_along_every_direction(subject: Subject, x: 
         subject.within(f"distance of row {r} from the normal distribution", np.asarray([distance]), np.asarray([limit]), x)
 
 
-@law("rounding.gamma", on=Trait.PROJECTION, draw=drawn)
+@law("random_features.orthogonal-unbiased", on=Trait.PROJECTION, draw=drawn)
 def test_squared_norms_of_rows_are_chi_squared(subject: Subject, x: Draw) -> None:
     norms = (blocks_of(subject, x) ** 2).sum(-1)
     limit = massart(x.blocks, x.d)
@@ -259,7 +259,7 @@ def for_means(subject: Implementation) -> st.SearchStrategy[Draw]:
     return drawn(subject, widths=(1, 2, 3), blocks=GROUPS * GROUP)
 
 
-@law("rounding.gamma", on=Trait.PROJECTION, draw=for_means)
+@law("random_features.positive-unbiased", "random_features.positive-variance", on=Trait.PROJECTION, draw=for_means)
 def test_the_estimate_of_the_exponential_kernel_is_unbiased(subject: Subject, x: Draw) -> None:
     """The median of group means lies within 2 σ/√g of e^(x·y): Chebyshev gives each of the k means a chance of 1/4 to lie beyond, and Hoeffding the median
     one of e^(−k/8). σ² = e^(2x·y)(e^(|x + y|²) − 1) is the variance of one row's estimate; that of a block's mean is no larger, however its rows depend."""
@@ -271,7 +271,7 @@ def test_the_estimate_of_the_exponential_kernel_is_unbiased(subject: Subject, x:
     subject.within("bias of the estimate", np.asarray([abs(median - kernel)]), np.asarray([2 * sigma / math.sqrt(GROUP)]), x)
 
 
-@law("rounding.gamma", on=Trait.PROJECTION, draw=drawn)
+@law("random_features.positive-unbiased", on=Trait.PROJECTION, draw=drawn)
 def test_a_projection_is_its_seed_s_and_a_longer_one_is_another_draw(subject: Subject, x: Draw) -> None:
     """Any number of rows, whole blocks or not; the same for the same seed, bit by bit, and different for another."""
     count = 2 * x.d + 1
@@ -285,7 +285,7 @@ def orthogonal(implementation: Implementation) -> str | None:
     return None if "orthogonal rows" in implementation.offers else "offers no orthogonal rows"
 
 
-@law("rounding.gamma", on=Trait.PROJECTION, draw=drawn, lacking=orthogonal)
+@law("random_features.orthogonal-unbiased", on=Trait.PROJECTION, draw=drawn, lacking=orthogonal)
 def test_rows_of_a_block_are_orthogonal(subject: Subject, x: Draw) -> None:
     """To what Householder's method leaves of it, by the count of Higham 2002, lemma 19.3: a reflection I − τ v vᵀ, τ|v|² = 2, τ and v with relative errors
     γ_{d+4}, moves a unit vector by 6 γ_{d+4} + 2 γ_{d+2} + 3u ≤ 8 (d + 5) u too far; d of them do so for each of two rows, and their product rounds."""

@@ -80,7 +80,7 @@ def shifted(call: Scored, by: Array) -> Scored:
 # ------------------------------------------------------------------------------------------------------------------------ weights on the simplex
 
 
-@law("softmax.row-sum", on=Trait.SPARSE, draw=calls)
+@law("normalisers.sparsemax-threshold", "normalisers.entmax-form", on=Trait.SPARSE, draw=calls)
 def test_weights_are_no_less_than_zero_and_sum_to_one(subject: Subject, call: Scored) -> None:
     x = of(subject, call)
     subject.saw(x.regimes)
@@ -91,7 +91,7 @@ def test_weights_are_no_less_than_zero_and_sum_to_one(subject: Subject, call: Sc
     subject.judge("the sum of the weights", posed.output(subject, ones), numbers(expected), posed.truth(subject, ones).bound(), ones)
 
 
-@law("rounding.gamma", on=Trait.SPARSE, draw=calls)
+@law("normalisers.entmax-cut-off", on=Trait.SPARSE, draw=calls)
 def test_a_key_outside_the_support_has_no_influence_bit_by_bit(subject: Subject, call: Scored) -> None:
     """Its weight is 0 and not merely small: where the threshold lies above its score by more than every error, no value of its own reaches the row."""
     x = of(subject, call)
@@ -108,7 +108,7 @@ def test_a_key_outside_the_support_has_no_influence_bit_by_bit(subject: Subject,
     require(same(before[untouched], after[untouched]), f"rows outside whose support key {key} lies move with its value: {moved}, on {x}")
 
 
-@law("rounding.gamma", on=Trait.SPARSE, draw=calls)
+@law("normalisers.nested-supports", on=Trait.SPARSE, draw=calls)
 def test_the_support_of_entmax_contains_that_of_sparsemax(subject: Subject, call: Scored) -> None:
     """With p = (s − τ)₊ of sum 1, Σ ((s − τ)₊ / 2)² = Σ p² / 4 ≤ 1/4 < 1: 1.5-entmax's threshold on s, which makes that sum 1, lies below τ."""
     x = of(subject, call)
@@ -122,7 +122,7 @@ def test_the_support_of_entmax_contains_that_of_sparsemax(subject: Subject, call
         require(bool((weights[~wide.possible] == 0).all()), f"a key outside 1.5-entmax's support has weight: {weights.tolist()} on {x}")
 
 
-@law("rounding.gamma", on=Trait.SPARSE, draw=calls)
+@law("normalisers.sparsemax-threshold", "normalisers.entmax-form", on=Trait.SPARSE, draw=calls)
 def test_the_entropy_of_the_weights_is_at_most_the_logarithm_of_the_support(subject: Subject, call: Scored) -> None:
     """For k numbers p ≥ 0 of sum m, −Σ p log p ≤ m log(k / m), by concavity: weights outside the support break it. Below, −p log p ≥ p (1 − p)."""
     x = of(subject, call)
@@ -162,7 +162,7 @@ def of_the_better(variant: str, gap: float) -> arb:
     return (1 + arb(gap)) / 2 if variant == "sparsemax" else root * root
 
 
-@law("rounding.gamma", on=Trait.SPARSE, draw=two_keys, lacking=needs("scale", "free number of keys"))
+@law("normalisers.sparsemax-threshold", "normalisers.entmax-form", on=Trait.SPARSE, draw=two_keys, lacking=needs("scale", "free number of keys"))
 def test_two_keys_share_as_their_lead_says(subject: Subject, drawn: tuple[Scored, float]) -> None:
     """In closed form; from a lead of 1 (sparsemax) or 2 (1.5-entmax) on, the better takes all: a limit that softmax reaches at no finite scale."""
     call, gap = drawn
@@ -175,7 +175,7 @@ def test_two_keys_share_as_their_lead_says(subject: Subject, drawn: tuple[Scored
     subject.judge("weights", posed.output(subject, x), expected, posed.truth(subject, x).bound(), x)
 
 
-@law("softmax.low-temperature", on=Trait.SPARSE, draw=unbiased, lacking=needs("scale"))
+@law("normalisers.entmax-cut-off", on=Trait.SPARSE, draw=unbiased, lacking=needs("scale"))
 def test_a_finite_scale_makes_the_best_key_take_all(subject: Subject, call: Scored) -> None:
     """Scores are one integer a key, the last the best by 1: at a scale above the threshold its value comes back, and no other value can be told."""
     s = call.sizes
@@ -207,7 +207,14 @@ def rows_moved(draw: st.DrawFn, subject: Implementation) -> tuple[Scored, Array,
     return call, by * (1 + np.arange(call.sizes.n) % 2)[:, None] / 2, whole
 
 
-@law("softmax.shift", on=Trait.SHIFT_INVARIANT, draw=rows_moved, lacking=needs("additive mask", "scale"))
+@law(
+    "normalisers.sparsemax-shift",
+    "normalisers.entmax-shift",
+    "softmax.shift",
+    on=Trait.SHIFT_INVARIANT,
+    draw=rows_moved,
+    lacking=needs("additive mask", "scale"),
+)
 def test_a_shift_of_a_row_s_scores_changes_nothing(subject: Subject, drawn: tuple[Scored, Array, bool]) -> None:
     """Each row by a number of its own. Where shifted scores are exact, so are their differences to the largest: the bound is then that of no shift."""
     call, by, whole = drawn
@@ -229,7 +236,7 @@ def moved_sinks(draw: st.DrawFn, subject: Implementation) -> tuple[Scored, Tenso
     return call, sinks, draw(st.sampled_from((1.5, -4.0, 16.0, -32.0)), label="shift")
 
 
-@law("softmax.shift", on=Trait.SINK, draw=moved_sinks, lacking=needs("additive mask"))
+@law("normalisers.sink-shift", on=Trait.SINK, draw=moved_sinks, lacking=needs("additive mask"))
 def test_a_shift_of_the_scores_moves_the_sink_the_other_way(subject: Subject, drawn: tuple[Scored, Tensor, float]) -> None:
     """softmax-one is not shift-invariant: exp(s + c) / (exp z + Σ exp(s + c)) = exp s / (exp(z − c) + Σ exp s), and with the sink at 0 that is no longer 1."""
     call, sinks, by = drawn
@@ -245,7 +252,7 @@ def test_a_shift_of_the_scores_moves_the_sink_the_other_way(subject: Subject, dr
         )
 
 
-@law("softmax.row-sum", on=Trait.SINK, draw=moved_sinks, lacking=needs("additive mask", "free number of keys"))
+@law("normalisers.sink-is-a-key", "normalisers.sink-mass", on=Trait.SINK, draw=moved_sinks, lacking=needs("additive mask", "free number of keys"))
 def test_a_sink_is_a_key_of_value_zero_that_every_row_sees(subject: Subject, drawn: tuple[Scored, Tensor, float]) -> None:
     """Softmax (a sink of −∞) over the keys and one more, of score z and value 0; with values 1 the sum is mass / (exp z + mass)."""
     call, sinks, _ = drawn
@@ -267,7 +274,7 @@ def moved_bias(draw: st.DrawFn, subject: Implementation) -> tuple[Scored, float,
     return draw(unbiased(subject)), draw(st.sampled_from((0.0, 2.0, -1.5)), label="bias"), draw(st.sampled_from((1.5, -4.0, 16.0, -32.0)), label="shift")
 
 
-@law("softmax.shift", on=Trait.SIGMOID, draw=moved_bias, lacking=needs("additive mask"))
+@law("normalisers.sigmoid-no-competition", on=Trait.SIGMOID, draw=moved_bias, lacking=needs("additive mask"))
 def test_a_shift_of_the_scores_is_a_bias(subject: Subject, drawn: tuple[Scored, float, float]) -> None:
     """A sigmoid sees a constant that is added to every score of its row."""
     call, bias, by = drawn
@@ -277,7 +284,13 @@ def test_a_shift_of_the_scores_is_a_bias(subject: Subject, drawn: tuple[Scored, 
     subject.judge("output of shifted scores", posed.output(subject, x), true.balls(), posed.truth(subject, x).bound(), x)
 
 
-@law("softmax.row-sum", on=Trait.SIGMOID, draw=moved_bias, lacking=needs("additive mask", "free number of keys"))
+@law(
+    "normalisers.sigmoid-row-sum",
+    "normalisers.sigmoid-no-competition",
+    on=Trait.SIGMOID,
+    draw=moved_bias,
+    lacking=needs("additive mask", "free number of keys"),
+)
 def test_each_key_adds_what_it_would_alone(subject: Subject, drawn: tuple[Scored, float, float]) -> None:
     """Nothing is normalised: the output over all keys is the sum of those over each key by itself, and a row's weights sum to Σ σ."""
     call, bias, _ = drawn
@@ -303,7 +316,7 @@ SHARES: dict[str, Callable[[int], Fraction]] = {
 }
 
 
-@law("softmax.high-temperature", on=Trait.NORMALISER, draw=unbiased)
+@law("normalisers.sparsemax-threshold", "normalisers.entmax-form", "normalisers.sink-mass", "normalisers.sigmoid-row-sum", on=Trait.NORMALISER, draw=unbiased)
 def test_equal_scores_share_equally(subject: Subject, call: Scored) -> None:
     """k keys of score 0 have 1/k each; 1/(k + 1) beside the literal 1; 1/2 where each is alone."""
     level = replace(call, tensors=(torch.zeros_like(call.tensors[0]), *call.tensors[1:]))
@@ -337,7 +350,7 @@ def every_mask(draw: st.DrawFn, subject: Implementation) -> tuple[Scored, Tensor
     return whole, masks, draw(st.sampled_from((0.5, 0.25, 0.75, 0.0)), label="dropout_p")
 
 
-@law("rounding.gamma", on=Trait.DROPOUT, draw=every_mask)
+@law("dropout.unbiased", on=Trait.DROPOUT, draw=every_mask)
 def test_the_mean_over_all_masks_is_attention_without_dropout(subject: Subject, drawn: tuple[Scored, Tensor, float]) -> None:
     """All 2^M masks, each with the probability that it is drawn with: an expectation, taken exactly."""
     call, masks, rate = drawn
@@ -362,7 +375,7 @@ def some_mask(draw: st.DrawFn, subject: Implementation) -> tuple[Scored, Tensor]
     return call, torch.rand((s.b, s.h, s.n, s.m), generator=s.random) < draw(st.sampled_from((0.5, 0.8, 0.2)), label="kept")
 
 
-@law("rounding.gamma", on=Trait.DROPOUT, draw=some_mask)
+@law("dropout.all-dropped", on=Trait.DROPOUT, draw=some_mask)
 def test_nothing_is_left_where_everything_is_dropped(subject: Subject, drawn: tuple[Scored, Tensor]) -> None:
     """dropout_p = 1 gives 0 and gradients of 0, whatever the mask says; so does a mask that keeps nothing. Neither divides by 0."""
     call, kept = drawn
@@ -376,7 +389,7 @@ def test_nothing_is_left_where_everything_is_dropped(subject: Subject, drawn: tu
             require(all(bool((g == 0).all()) for g in gradients), f"gradients {[g.tolist() for g in gradients]} on {x}")
 
 
-@law("rounding.gamma", on=Trait.DROPOUT, draw=some_mask)
+@law("dropout.unbiased", on=Trait.DROPOUT, draw=some_mask)
 def test_what_is_kept_is_scaled_by_one_over_its_probability(subject: Subject, drawn: tuple[Scored, Tensor]) -> None:
     """1 − dropout_p a power of 2, which passes through every rounding but those of subnormal numbers: the output is that of dropout_p = 0 times its inverse."""
     call, kept = drawn
@@ -388,7 +401,7 @@ def test_what_is_kept_is_scaled_by_one_over_its_probability(subject: Subject, dr
         require(same(torch.where(far, times * once, many), many), f"output {many.tolist()}, {times} times {once.tolist()} was expected on {other}")
 
 
-@law("rounding.gamma", on=Trait.DROPOUT, draw=some_mask)
+@law("dropout.row-sum", on=Trait.DROPOUT, draw=some_mask)
 def test_the_value_of_a_dropped_weight_is_not_seen_bit_by_bit(subject: Subject, drawn: tuple[Scored, Tensor]) -> None:
     call, kept = drawn
     if not kept.numel():

@@ -26,7 +26,7 @@ test_a_sink_shortens_the_output = searched(normalisers.sink_shrinks, scores=scor
 test_a_shift_matters_beside_a_sink = searched(normalisers.sink_shift, scores=scores, shift=score, sink_score=score)
 test_sigmoid_rows_sum_to_anything = searched(normalisers.sigmoid_row_sum, scores=scores, target=shares)
 test_under_a_sigmoid_keys_do_not_compete = searched(normalisers.sigmoid_no_competition, scores=scores, key=st.integers(0, 5), change=st.integers(-3, 3))
-test_softmax_of_two_keys_is_a_sigmoid = searched(normalisers.two_keys, first=score, second=score)
+test_softmax_of_two_keys_is_a_sigmoid = searched(normalisers.two_keys, own=score, others=scores)
 test_the_bias_of_sigmoid_attention = searched(normalisers.sigmoid_bias, scores=scores)
 test_the_threshold_of_sparsemax = searched(normalisers.sparsemax_threshold, scores=scores)
 test_sparsemax_is_the_nearest_distribution = searched(normalisers.sparsemax_projection, scores=scores, parts=parts)

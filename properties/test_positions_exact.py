@@ -44,7 +44,11 @@ layers = one_of_the_shapes(
     {
         "tokens": lambda n, d, m, e: matrices(n, d),
         "first": lambda n, d, m, e: matrices(d, e),
-        "second": lambda n, d, m, e: matrices(e, m),
+        "second": lambda n, d, m, e: matrices(e, d),
+        "value": lambda n, d, m, e: matrices(d, d),
+        "gain": lambda n, d, m, e: st.tuples(*[small] * d),
+        "lift": lambda n, d, m, e: st.tuples(*[small] * d),
+        "biases": lambda n, d, m, e: st.tuples(*[small] * e),
         "place": lambda n, d, m, e: st.integers(0, n - 1),
         "change": lambda n, d, m, e: st.tuples(*[small] * d),
     }

@@ -23,7 +23,6 @@ def matrices(rows: st.SearchStrategy[int], columns: st.SearchStrategy[int]) -> s
 VECTOR, ROW = WIDTH.flatmap(vectors), LENGTH.flatmap(vectors)  # one number for each feature; for each key
 KEYS = matrices(LENGTH, WIDTH)
 POSITIVE = st.integers(1, 5)
-PLACES = {"places": ROW, "further": ENTRIES, "values": ROW, "others": ROW}
 
 test_query_and_key_share_a_space = searched(similarity.shared_space, query=VECTOR, key=KEY_WIDTH.flatmap(vectors), matrix=matrices(WIDTH, KEY_WIDTH))
 test_scores_do_not_determine_distances = searched(
@@ -40,6 +39,6 @@ test_the_exponential_kernel_is_positive_definite = searched(similarity.positive_
 test_the_heaviest_key_is_at_a_peak = searched(similarity.heaviest_at_a_peak, query=VECTOR, keys=KEYS)
 test_the_landscape_has_no_peak = searched(similarity.no_peak, query=VECTOR, key=VECTOR, step=POSITIVE)
 test_the_landscape_on_a_sphere_has_one = searched(similarity.peak_on_a_sphere, query=VECTOR, keys=KEYS)
-test_location_weights_depend_on_position_only = searched(similarity.location_weights_depend_on_position_only, **PLACES)
-test_location_based_attention_is_linear = searched(similarity.location_is_linear_in_values, **PLACES)
+test_one_more_position_scales_all_other_weights = searched(similarity.one_more_position, places=ROW, further=ENTRIES)
+test_location_based_attention_is_linear = searched(similarity.location_is_linear_in_values, places=ROW, values=ROW, others=ROW)
 test_hybrid_weights_are_a_product = searched(similarity.hybrid_is_a_product, content=ROW, places=ROW, content_weight=ENTRIES, place_weight=ENTRIES)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import product
 
 import sympy as sp
 from flint import arb
@@ -17,7 +18,7 @@ from theorems.exact import ball
 from theorems.outcome import Outcome
 from theorems.sources import S0, S1, S4, VASWANI, Source
 from theorems.step import Step
-from theorems.symbols import K, Q, S, T, a, c, g, head, i, j, k, l, m, n, r, s, softmax, t, total, v
+from theorems.symbols import K, Q, S, T, a, b, c, g, head, i, j, k, l, m, n, r, s, softmax, t, total, v
 
 Exact = int | Fraction
 Row = Sequence[Exact]
@@ -39,6 +40,8 @@ lead = sp.Symbol("h", positive=True)
 power = sp.Symbol("beta", positive=True)
 odds = sp.Symbol("y", positive=True)
 epsilon = sp.Symbol("epsilon", positive=True)
+query_input, key_input = sp.IndexedBase("x", real=True), sp.IndexedBase("y", real=True)  # the inputs of one query and one key
+query_part, key_part = sp.IndexedBase("A", real=True), sp.IndexedBase("B", real=True)  # their projections, A[r, a] and B[r, a]
 
 
 def _distribution(parts: Sequence[int]) -> list[Fraction]:
@@ -305,7 +308,8 @@ def _score_penalty_holds(scores: Row) -> Outcome:
         states="Regularisation against attention collapse.",
         precise=r"$(s_i - s_j)^2 \le 2\sum_l s_l^2$. If a loss $L \ge 0$ plus $\lambda\sum_l s_l^2$ is minimal, then $\lambda\sum_l s_l^2 \le L(0)$, as "
         r"scores 0 are among the choices: so $R \le \sqrt{2L(0)/\lambda}$, and "
-        r"$\max_j p_j \le 1/\big(1 + (n-1)e^{-R}\big)$. In the formula $x$ and $y$ are the two scores and $s_l$ the others.",
+        r"$\max_j p_j \le 1/\big(1 + (n-1)e^{-R}\big)$. In the formula $x$ and $y$ are the two scores, $s_l$ the others, and $L(0) = L + "
+        r"\lambda\sum_l s_l^2 + g$ with $g \ge 0$.",
         sources=(S4.at("Attention Collapse"),),
         scope="two keys and any number n ≥ 1 of others, all finite real scores, every loss L ≥ 0 and λ > 0",
         inventory=("C302",),
@@ -315,12 +319,24 @@ def _score_penalty_holds(scores: Row) -> Outcome:
 )
 def score_penalty() -> Iterator[Step]:
     first, second = sp.symbols("x y", real=True)
+    squares = first**2 + second**2 + total(s[l] ** 2, l)
     yield Step(
         (first - second) ** 2,
         "<=",
         2 * (first**2 + second**2 + total(s[l] ** 2, l)),
         "the difference is (x + y)² and twice the other squares",
         certificate=(first + second) ** 2 + 2 * total(s[l] ** 2, l),
+    )
+    loss, worse = sp.symbols("L g", nonnegative=True)
+    rate = sp.Symbol("lambda", positive=True)
+    at_zero = loss + rate * squares + worse
+    yield Step(rate * squares, "<=", at_zero, "at scores 0 the penalty is 0, and what is minimised is no smaller there", certificate=loss + worse)
+    yield Step(
+        (first - second) ** 2,
+        "<=",
+        2 * at_zero / rate,
+        "both together, for any two scores, those that lie R apart among them",
+        certificate=(first + second) ** 2 + 2 * total(s[l] ** 2, l) + 2 * (loss + worse) / rate,
     )
 
 
@@ -416,29 +432,23 @@ def _absolute_worked(parts: Sequence[int]) -> str:
     )
 
 
-def _half_of_the_keys() -> Iterator[Step]:
-    apart = 1 / n - 1 / (2 * n)
-    yield Step(
-        total(apart, j) / 2 + total(1 / (2 * n), k) / 2,
-        "=",
-        sp.Rational(1, 2),
-        "of 2n keys n share the weight: each weight is 1/(2n) away from 1/(2n), up or down, and half of the mass is out of place",
-    )
-    fewer = sp.Symbol("n_1", integer=True, positive=True)  # n − 1
-    yield Step(1 / (2 * (fewer + 1)), "<", sp.Rational(1, 2), "which is more than 1/(2n) for n > 1", certificate=fewer / (2 * (fewer + 1)))
+def _relatively_near() -> Iterator[Step]:
+    yield Step(total((epsilon - gap[j]) / n, j) / 2, "<=", epsilon / 2, "n terms of at most ε/n", certificate=total(gap[j], j) / (2 * n))
 
 
 absolute_closeness = Claim(
     id="collapse.absolute-closeness",
     title="A row whose weights are all close to 1/n is close to uniform",
     states="All weights ≈ 1/sequence_length is the symptom of attention that has become uniform.",
-    reading="≈ as a difference, as a test with an absolute tolerance takes it: if no weight is further than δ from 1/n, no more than δ of the row's mass is "
-    "out of place.",
-    precise=r"$\tfrac12\sum_j|p_j - \tfrac1n| \le \max_j|p_j - \tfrac1n|$.",
+    reading="The symptom shows the problem, with ≈ tested as a difference, by an absolute tolerance: if no weight is further than δ from 1/n, no more than δ "
+    "of the row's mass is out of place.",
+    precise=r"If $|n p_j - 1| \le \varepsilon$ for every key, then $\tfrac12\sum_j|p_j - \tfrac1n| \le \varepsilon/2$. In the formula $|p_j - \tfrac1n| "
+    r"= (\varepsilon - g_j)/n$.",
     sources=(S4.at("Vanishing Attention"),),
     scope="all n ≥ 1, every distribution",
     inventory=("C303",),
-    derive=_half_of_the_keys,
+    unsaid="≈ is meant relative to 1/n: |n p_j − 1| ≤ ε with a small ε",
+    derive=_relatively_near,
     holds=_absolute_holds,
     worked=_absolute_worked,
     corrected_by="collapse.relative-closeness",
@@ -457,7 +467,8 @@ def _relative_holds(parts: Sequence[int]) -> Outcome:
         title="Close to 1/n has to be measured relative to 1/n",
         states="What weights near 1/n say about the row.",
         precise=r"If $|n p_j - 1| \le \varepsilon$ for every key, then $\tfrac12\sum_j|p_j - \tfrac1n| \le \varepsilon/2$. In the formula $|p_j - \tfrac1n| "
-        r"= (\varepsilon - g_j)/n$.",
+        r"= (\varepsilon - g_j)/n$. A difference alone shows little: of $2n$ keys let $n$ share the weight; no weight is further than $\tfrac1{2n}$ from "
+        r"$\tfrac1{2n}$, and half of the mass is out of place.",
         sources=(S4.at("Vanishing Attention"),),
         scope="all n ≥ 1, every distribution",
         inventory=("C303",),
@@ -465,7 +476,10 @@ def _relative_holds(parts: Sequence[int]) -> Outcome:
     )
 )
 def relative_closeness() -> Iterator[Step]:
-    yield Step(total((epsilon - gap[j]) / n, j) / 2, "<=", epsilon / 2, "n terms of at most ε/n", certificate=total(gap[j], j) / (2 * n))
+    apart = 1 / n - 1 / (2 * n)
+    yield Step(apart, "=", 1 / (2 * n), "of 2n keys n share the weight: theirs are 1/(2n) too large, and those of the others, which are 0, 1/(2n) too small")
+    yield Step(total(apart, j) / 2 + total(1 / (2 * n), k) / 2, "=", sp.Rational(1, 2), "so half of the mass is out of place, however large n is")
+    yield from _relatively_near()
 
 
 def _from_mean_holds(parts: Sequence[int], values: Row) -> Outcome:
@@ -504,9 +518,10 @@ def near_the_mean() -> Iterator[Step]:
 
 
 def _sharpens_holds(scores: Row, factor: int) -> Outcome:
-    """The row with its scores times the factor has less entropy."""
-    before, after = exact.entropy(exact.softmax(scores)), exact.entropy(exact.softmax([factor * e for e in scores]))
-    return Outcome.HELD if after < before else exact.decided(False) if len(set(scores)) == 1 or after > before else Outcome.UNDECIDED
+    """The row's largest weight is larger once its scores are multiplied by the factor."""
+    best = list(scores).index(max(scores))
+    before, after = exact.softmax(scores)[best], exact.softmax([factor * e for e in scores])[best]
+    return Outcome.HELD if after > before else exact.decided(False) if len(set(scores)) == 1 or after < before else Outcome.UNDECIDED
 
 
 def _sharpens_worked(scores: Row, factor: int) -> str:
@@ -519,6 +534,14 @@ def _sharpens_worked(scores: Row, factor: int) -> str:
 
 def _leader_gains() -> Iterator[Step]:
     more = sp.Symbol("x", positive=True)  # β = 1 + x
+    one, sharper = sp.exp(-lead), sp.exp(-(1 + more) * lead)
+    yield Step(
+        1 / (1 + one),
+        "<",
+        1 / (1 + sharper),
+        "two keys: the gap h grows by the factor β",
+        certificate=sp.exp(-lead) * (1 - sp.exp(-more * lead)) / ((1 + one) * (1 + sharper)),
+    )
     before = 1 + sp.exp(-lead) + total(sp.exp(-gap[l]), l)
     after = 1 + sp.exp(-(1 + more) * lead) + total(sp.exp(-(1 + more) * gap[l]), l)
     lost = sp.exp(-lead) * (1 - sp.exp(-more * lead)) + total(sp.exp(-gap[l]) * (1 - sp.exp(-more * gap[l])), l)
@@ -526,7 +549,7 @@ def _leader_gains() -> Iterator[Step]:
         1 / before,
         "<",
         1 / after,
-        "gaps to the best score grow by the factor β, and one of them is positive: the best key gains",
+        "more keys: gaps to the best score grow by the factor β, and one of them is positive: the best key gains",
         certificate=lost / (before * after),
     )
 
@@ -535,8 +558,8 @@ sharpening = Claim(
     id="collapse.sharpening",
     title="Sharpening fixes uniform attention",
     states="Attention sharpening is a solution where attention has become uniform.",
-    reading="Sharpening: scores times β > 1 (a temperature below one; or weights to the power β, divided by their sum). It lowers the entropy of a uniform "
-    "row over two or more keys, as of any other.",
+    reading="Sharpening: scores times β > 1 (a temperature below one; or weights to the power β, divided by their sum). It raises the largest weight of a "
+    "uniform row over two or more keys, as of any other.",
     precise=r"$p_{\max}(s) < p_{\max}(\beta s)$ for $\beta > 1$, if some score lies below the best. In the formula gaps to the best are $h > 0$ and $g_l "
     r"\ge 0$, and $\beta = 1 + x$.",
     sources=(S4.at("Vanishing Attention"),),
@@ -604,32 +627,12 @@ def _initial_worked(weights: Sequence[Fraction]) -> str:
     )
 
 
-def _near_uniform() -> Iterator[Step]:
-    small = sp.Symbol("epsilon", positive=True)
+def _small_parameters() -> Iterator[Step]:
     yield Step(
-        total(small * Q[r, a] * (small * K[j, a]), a),
+        total(epsilon * Q[r, a] * (epsilon * K[j, a]), a),
         "=",
-        small**2 * total(Q[r, a] * K[j, a], a),
+        epsilon**2 * total(Q[r, a] * K[j, a], a),
         "projections of queries and keys that are ε times as large make scores ε² times as large",
-    )
-    rest = sp.Symbol("h", nonnegative=True)
-    below = total(sp.exp(-(small**2) * gap[l]), l)
-    yield Step(
-        sp.exp(-(small**2) * (gap[i] + rest)),
-        "<=",
-        n * sp.exp(-(small**2) * gap[i]) / below,
-        "no term of the divisor exceeds one, measured from the best score; the spread is R = g_i + h",
-        certificate=sp.exp(-(small**2) * gap[i])
-        * (n * (1 - sp.exp(-(small**2) * rest)) + sp.exp(-(small**2) * rest) * total(1 - sp.exp(-(small**2) * gap[l]), l))
-        / below,
-    )
-    above = total(sp.exp(small**2 * x[l]), l)
-    yield Step(
-        n * sp.exp(small**2 * x[i]) / above,
-        "<=",
-        sp.exp(small**2 * (x[i] + rest)),
-        "every term of the divisor is at least one, measured from the smallest score; the spread is R = x_i + h",
-        certificate=sp.exp(small**2 * x[i]) * (n * (sp.exp(small**2 * rest) - 1) + sp.exp(small**2 * rest) * total(sp.exp(small**2 * x[l]) - 1, l)) / above,
     )
 
 
@@ -638,19 +641,65 @@ initial_weights = Claim(
     title="Attention weights are initialised to small random values",
     states="Initialisation: Xavier for linear layers, small random values for attention weights.",
     reading="Attention weights are what the same text computes by the softmax and calls so; initialising them small and random gives numbers drawn "
-    "beforehand to a row of keys.",
-    precise=r"If the projections of queries and keys are $\varepsilon$ times as large, then $e^{-\varepsilon^2R} \le n\,p_i \le e^{\varepsilon^2R}$ with "
-    r"$R$ the spread of the scores before: parameters can be initialised small, and "
-    "then the attention weights are near 1/n: neither small in themselves nor random.",
+    "beforehand to a row of keys. Of two readings this is the weaker one: what is initialised are parameters, and the text may mean those of the projections.",
+    precise=r"$\sum_a (\varepsilon q_a)(\varepsilon k_a) = \varepsilon^2\sum_a q_a k_a$: the parameters of the projections can be drawn as one likes, and "
+    r"drawn $\varepsilon$ times as large they make scores $\varepsilon^2$ times as large.",
     sources=(S4.at("Initialization"),),
-    scope="rows of any length, positive draws below 1/n each in the search; all ε > 0, all queries and keys for the projections",
+    scope="rows of two or more keys, positive draws below one in the search; all ε > 0, all queries and keys for the projections",
     inventory=("C305",),
     unsaid="'attention weights' means the parameters of the projections, and not the output of softmax",
     corrected_by="collapse.weights-follow-scores",
-    derive=_near_uniform,
+    derive=_small_parameters,
     holds=_initial_holds,
     worked=_initial_worked,
 )
+
+
+def _small_projections_hold(query: Row, keys: Rows, small: Fraction) -> Outcome:
+    """e^(−ε²R) ≤ n p ≤ e^(ε²R), with R the spread of the scores that query and keys have before both are multiplied by ε."""
+    plain = [_dot(query, key) for key in keys]
+    far = ball(small**2 * (max(plain) - min(plain))).exp()
+    (scores,) = exact.scores([[small * e for e in query]], [[small * o for o in key] for key in keys])
+    scaled = [len(keys) * e for e in exact.softmax(scores)]
+    return Outcome.worst([exact.at_most([1 / far] * len(keys), scaled), exact.at_most(scaled, [far] * len(keys))])
+
+
+@derived(
+    Claim(
+        id="collapse.small-projections",
+        title="Small projections of queries and keys give attention weights near one over the number of keys",
+        states="What small initial parameters do to the attention weights.",
+        precise=r"If queries and keys are $\varepsilon$ times as large, then $e^{-\varepsilon^2R} \le n\,p_i \le e^{\varepsilon^2R}$ with $R$ the spread of "
+        r"the scores before: near $1/n$, which is small only in long rows. In the formulas a score lies $g_l$ below the largest or $x_l$ above the "
+        r"smallest, and $R = g_i + h$ or $x_i + h$.",
+        sources=(S4.at("Initialization"),),
+        scope="all n ≥ 1, all finite queries and keys, all ε > 0",
+        inventory=("C305",),
+        holds=_small_projections_hold,
+    )
+)
+def small_projections() -> Iterator[Step]:
+    yield from _small_parameters()
+    rest = sp.Symbol("h", nonnegative=True)
+    below = total(sp.exp(-(epsilon**2) * gap[l]), l)
+    yield Step(
+        sp.exp(-(epsilon**2) * (gap[i] + rest)),
+        "<=",
+        n * sp.exp(-(epsilon**2) * gap[i]) / below,
+        "no term of the divisor exceeds one, measured from the best score; the spread is R = g_i + h",
+        certificate=sp.exp(-(epsilon**2) * gap[i])
+        * (n * (1 - sp.exp(-(epsilon**2) * rest)) + sp.exp(-(epsilon**2) * rest) * total(1 - sp.exp(-(epsilon**2) * gap[l]), l))
+        / below,
+    )
+    above = total(sp.exp(epsilon**2 * x[l]), l)
+    stretched = sp.exp(epsilon**2 * rest)
+    yield Step(
+        n * sp.exp(epsilon**2 * x[i]) / above,
+        "<=",
+        sp.exp(epsilon**2 * (x[i] + rest)),
+        "every term of the divisor is at least one, measured from the smallest score; the spread is R = x_i + h",
+        certificate=sp.exp(epsilon**2 * x[i]) * (n * (stretched - 1) + stretched * total(sp.exp(epsilon**2 * x[l]) - 1, l)) / above,
+    )
 
 
 def _follow_holds(weights: Sequence[Fraction]) -> Outcome:
@@ -677,13 +726,27 @@ def weights_follow_scores() -> Iterator[Step]:
     yield Step(weight, "=", w[j] / total(w[l], l), "the exponential undoes the logarithm, and the factor e^c cancels")
 
 
+def _projected(row: Row, projection: Rows) -> list[Fraction]:
+    """Row times matrix. Shapes: row [m], projection [m, d] → [d]."""
+    return [_dot(row, column) for column in zip(*projection, strict=True)]
+
+
+def _score(inputs: Row, query_projection: Rows, key: Row, key_projection: Rows) -> Fraction:
+    return _dot(_projected(inputs, query_projection), _projected(key, key_projection))
+
+
 def _stuck_holds(inputs: Row, projection: Rows, keys: Rows) -> Outcome:
-    """With key projection 0 all scores are 0, whatever the query projection: the weights are 1/n."""
-    width = len(projection[0])
-    query = [sum(e * row[o] for e, row in zip(inputs, projection, strict=True)) for o in range(width)]
-    nothing = [[0 * e for e in row] for row in keys]
-    scores = [sum(e * o for e, o in zip(query, key, strict=True)) for key in nothing]
-    return exact.equal(exact.softmax(scores), [Fraction(1, len(keys))] * len(keys))
+    """A score is linear in either projection, so a unit step in an entry shows the derivative: 0 by both at zero, else the input times the other's feature."""
+    rows, columns = range(len(projection)), range(len(projection[0]))
+    nothing = [[0 for _ in columns] for _ in rows]
+    for key, row, column in product(keys, rows, columns):
+        unit = [[int((e, o) == (row, column)) for o in columns] for e in rows]
+        at_zero = _score(inputs, nothing, key, nothing)
+        by_query, by_key = _score(inputs, unit, key, nothing) - at_zero, _score(inputs, nothing, key, unit) - at_zero
+        beside = _score(inputs, unit, key, projection) - _score(inputs, nothing, key, projection)
+        if any((at_zero, by_query, by_key)) or beside != inputs[row] * _projected(key, projection)[column]:
+            return Outcome.REFUTED
+    return Outcome.HELD
 
 
 @derived(
@@ -691,69 +754,108 @@ def _stuck_holds(inputs: Row, projection: Rows, keys: Rows) -> Outcome:
         id="collapse.zero-projections",
         title="Query and key projections that both start at zero get no gradient",
         states="Zero initialisation, next to small random values.",
-        precise=r"$\partial s/\partial W^Q_{b} = x\,z$ with $z$ the projected key of that feature: with $W^K = 0$ it is 0, and with $W^Q = 0$ so is the "
-        r"derivative by $W^K$. Started at zero together, the scores stay 0 and attention stays "
-        "uniform. (If only one of them is 0, the derivative by it is the input times the other's feature, and need not vanish.)",
+        precise=r"$\partial s/\partial A_{tb} = x_t\sum_r y_r B_{rb}$ for the score $s = \sum_a\big(\sum_r x_r A_{ra}\big)\big(\sum_r y_r B_{ra}\big)$ of "
+        r"inputs $x$ and $y$, $A$ and $B$ the projections of queries and keys: with $B = 0$ it is 0, and with $A = 0$ so is the derivative by $B$. Started at zero "
+        r"together, the scores stay 0 and attention stays uniform. (If only one of them is 0, the derivative by it is the input times the other's feature, "
+        r"and need not vanish.) In the formula the other projection is $z$ times a matrix, and $z = 0$.",
         sources=(S4.at("Initialization"),),
-        scope="one feature of query and key (a score is a sum of such terms), all inputs, projections without biases",
+        scope="all widths of inputs and features, all inputs, projections without biases",
         holds=_stuck_holds,
     )
 )
 def zero_projections() -> Iterator[Step]:
-    first, second, query_weight, key_weight = sp.symbols("x_q x_k W^Q W^K", real=True)
-    score = (first * query_weight) * (second * key_weight)
-    yield Step(sp.Derivative(score, query_weight), "=", first * (second * key_weight), "the gradient of the query's parameter passes through the projected key")
-    yield Step(sp.Subs(sp.Derivative(score, query_weight), key_weight, 0), "=", sp.Integer(0), "which is 0 where the key's parameter is")
-    yield Step(sp.Subs(sp.Derivative(score, key_weight), query_weight, 0), "=", sp.Integer(0), "and the other way round")
+    size = sp.Symbol("z", real=True)
+
+    def feature(inputs: sp.IndexedBase, projection: sp.IndexedBase, place: sp.Symbol) -> sp.Expr:
+        return total(inputs[r] * projection[r, place], r)
+
+    score = total(feature(query_input, query_part, a) * feature(key_input, key_part, a), a)
+    by_query, by_key = query_part[t, b], key_part[t, b]
+    yield Step(
+        sp.Derivative(score, by_query),
+        "=",
+        query_input[t] * feature(key_input, key_part, b),
+        "the gradient of the query's entry passes through the projected key",
+    )
+    yield Step(sp.Subs(sp.Derivative(size * score, by_key), size, 0), "=", sp.Integer(0), "with z A for A, the key's entries get none where z is 0")
+    yield Step(sp.Subs(sp.Derivative(size * score, by_query), size, 0), "=", sp.Integer(0), "and with z B for B the query's get none")
 
 
 # --- adaptive attention (C298, C299) ----------------------------------------------------------------------------------------------------
 
 
-def _learned_sparsity_holds(scores: Row, alpha: Fraction) -> Outcome:
-    """Softmax gives weight 0 to every key that scores 1/(α − 1) or more below the best."""
-    weights, distance = exact.softmax(scores), 1 / (alpha - 1)
-    return exact.decided(not any(bool(w > 0) for w, e in zip(weights, scores, strict=True) if e <= max(scores) - distance))
+def _learned_sparsity_holds(attended: Sequence[bool], drop: int, level: int, alpha: Fraction) -> Outcome:
+    """Equal scores on the chosen keys, and scores 1/(α − 1) + drop lower off them: weights 1/k on them and exactly 0 off them."""
+    if not any(attended):
+        return Outcome.HELD
+    scores = [level - (0 if on else 1 / (alpha - 1) + drop) for on in attended]
+    weights = normalisers.sparse_weights(scores, alpha)
+    on = [w for w, chosen in zip(weights, attended, strict=True) if chosen]
+    off = [w for w, chosen in zip(weights, attended, strict=True) if not chosen]
+    return Outcome.worst([exact.equal(on, [Fraction(1, len(on))] * len(on)), exact.decided(all(w == 0 for w in off))])
 
 
-def _learned_sparsity_worked(scores: Row, alpha: Fraction) -> str:
-    dense, sparse = exact.softmax(scores), normalisers.sparse_weights(scores, alpha)
-    return (
-        f"Learned scores ({', '.join(map(str, scores))}) have the softmax ({', '.join(exact.show(e) for e in dense)}): no weight is 0, and none would be "
-        f"for lower scores, as long as they are finite. "
-        f"Entmax with α = {alpha} gives ({', '.join(exact.show(e) for e in sparse)})."
+@derived(
+    Claim(
+        id="collapse.learned-sparsity",
+        title="There is attention whose scores decide which positions are left out",
+        states="Learned sparsity: learn which positions to attend to.",
+        reading="The text lists a method of its own, and does not say that its weights are softmax's. So existence is asked: is there attention whose learned "
+        "scores decide which positions have a weight, and leave the others out? α-entmax, and with it sparsemax (α = 2), is such attention.",
+        precise=r"Scores $c$ on any set of $n \ge 1$ keys, and $c - \frac1{\alpha-1} - g_r$ with $g_r \ge 0$ on the others: $\alpha$-entmax gives the keys of "
+        r"the set $\frac1n$ each, and every other key exactly 0. In the formulas $a = \alpha - 1$, and the weights are $[a s - \tau]_+^{1/a}$ with "
+        r"$\tau = ac - e^{-ax}$, $e^{-x} = \frac1n$.",
+        sources=(S1.at("Adaptive Attention"), normalisers.MARTINS, normalisers.PETERS),
+        scope="every non-empty set of keys, every α > 1, all real c (examples: α = 3/2 and 2)",
+        inventory=("C298",),
+        uses=("normalisers.entmax-cut-off",),
+        holds=_learned_sparsity_holds,
     )
-
-
-def _far_below() -> Iterator[Step]:
-    threshold, further = sp.Symbol("tau", real=True), sp.Symbol("h", nonnegative=True)
-    weight = w[i] / total(w[l], l)
+)
+def learned_sparsity() -> Iterator[Step]:
+    less, level = sp.Symbol("x", nonnegative=True), sp.Symbol("c", real=True)
+    above = sp.Symbol("a", positive=True)  # α − 1
+    yield Step(total((above * level - (above * level - n ** (-above))) ** (1 / above), j), "=", sp.Integer(1), "the n keys of the set, 1/n each, sum to one")
+    threshold = above * level - sp.exp(-above * less)
     yield Step(
-        (threshold + weight) - 1 - further,
+        above * (level - 1 / above - gap[r]),
         "<=",
         threshold,
-        "sparsemax: the best score exceeds the threshold by its weight, which is at most one; a score 1 + h below it does not exceed the threshold",
-        certificate=further + total((1 - D(i, l)) * w[l], l) / total(w[l], l),
+        "one weight of the set is e^(−x), at most one; a key off the set does not exceed the threshold",
+        certificate=(1 - sp.exp(-above * less)) + above * gap[r],
     )
 
 
-learned_sparsity = Claim(
-    id="collapse.learned-sparsity",
-    title="By learning its scores attention learns which positions to attend to, and leaves the others out",
-    states="Learned sparsity: learn which positions to attend to.",
-    reading="What is learned are scores, and sparse means that positions are left out: a key whose learned score is far enough below the best has the "
-    "weight 0. Weights are softmax's, as everywhere in the text.",
-    precise=r"$\alpha$-entmax gives the weight 0 to every key with $s_k \le \max s - \frac1{\alpha-1}$ (distance 1 for sparsemax).",
-    sources=(S1.at("Adaptive Attention"), normalisers.MARTINS, normalisers.PETERS),
-    scope="all n ≥ 1, all finite real scores",
-    inventory=("C298",),
-    uses=("normalisers.entmax-cut-off",),
-    unsaid="the weights come from a normaliser that can return zeros, such as sparsemax or entmax, or the left-out keys are masked",
-    corrected_by="normalisers.entmax-cut-off",
-    derive=_far_below,
-    holds=_learned_sparsity_holds,
-    worked=_learned_sparsity_worked,
+def _softmax_leaves_none_holds(scores: Row) -> Outcome:
+    """Every weight is positive, and at least e^(−Δ)/n for a key that lies Δ below the best."""
+    weights = exact.softmax(scores)
+    least = [ball(e - max(scores)).exp() / len(scores) for e in scores]
+    return Outcome.worst([exact.at_most(least, weights), exact.decided(all(bool(w > 0) for w in weights))])
+
+
+@derived(
+    Claim(
+        id="collapse.softmax-leaves-none-out",
+        title="Softmax leaves no position out, however low its score",
+        states="What learning scores cannot do if the weights are softmax's.",
+        precise=r"$p_i \ge \frac1n e^{-\Delta}$ for a key that scores $\Delta$ below the best of $n$: a low score makes a weight small, and "
+        r"never 0. In the formula $\Delta = g_i$.",
+        sources=(VASWANI.at("Eq. 1"), normalisers.PETERS),
+        scope="all n ≥ 1, all finite real scores, in exact arithmetic (a float's underflow to 0 is another matter)",
+        inventory=("C298",),
+        holds=_softmax_leaves_none_holds,
+    )
 )
+def softmax_leaves_none_out() -> Iterator[Step]:
+    mass = total(sp.exp(-gap[l]), l)
+    yield Step(sp.Integer(0), "<", sp.exp(-gap[i]) / n, "the bound is positive")
+    yield Step(
+        sp.exp(-gap[i]) / n,
+        "<=",
+        sp.exp(-gap[i]) / mass,
+        "measured from the best score no term of the divisor exceeds one",
+        certificate=sp.exp(-gap[i]) * total(1 - sp.exp(-gap[l]), l) / (n * mass),
+    )
 
 
 def _patterns_hold(query: Row, other: Row, keys: Rows) -> Outcome:
@@ -869,8 +971,8 @@ ignores = Claim(
     id="collapse.ignores-distractors",
     title="Attention filters out irrelevant inputs",
     states="Attention focuses on the relevant inputs and ignores distractors, filtering out irrelevant details.",
-    reading="Ignoring up to a tolerance ε: inputs whose score lies so far below the relevant one's that a single one of them gets no more than ε of the "
-    "weight get no more than ε together.",
+    reading="Ignoring up to a tolerance ε: irrelevant inputs get no more than ε of the weight together, if their scores lie Δ below the relevant one's, with "
+    "Δ fixed by the model, whatever the context's length. So a lead that does it for one irrelevant input does it for any number.",
     precise=r"$m$ keys that score $\Delta \ge \log(m/\varepsilon)$ below a relevant key get at most $\varepsilon$ of the weight together. (Exactly nothing "
     r"they get only if they are masked.) In the formula $\Delta = \log(m/\varepsilon) + g$.",
     sources=(S0.at("Overview"), S0.at("Conclusion"), S4.at("Introduction")),

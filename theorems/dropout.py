@@ -17,7 +17,7 @@ from theorems.claim import Claim, derived
 from theorems.outcome import Outcome
 from theorems.sources import S2, S3, S4, Source
 from theorems.step import Step
-from theorems.symbols import i, j, m, n, r, s, softmax, t, total, v
+from theorems.symbols import i, j, l, m, n, r, s, softmax, t, total, v
 
 Exact = int | Fraction
 Row = Sequence[Exact]
@@ -36,6 +36,7 @@ chance = sp.IndexedBase("z", positive=True)  # probabilities of the outcomes t o
 X = sp.IndexedBase("X", real=True)  # what outcome t does to key j, X[t, j]
 bit = sp.IndexedBase("M", real=True)  # M[j], 1 where key j is kept and 0 where it is dropped
 w = sp.IndexedBase("w", positive=True)  # weights before dropout
+short = sp.IndexedBase("g", nonnegative=True)  # by how much a square falls short of the largest
 target = sp.Symbol("y", real=True)
 
 
@@ -178,10 +179,14 @@ distribution_after = Claim(
 
 
 def _variance_holds(parts: Sequence[int], values: Row, kept: Fraction) -> Outcome:
-    weights = distribution(parts)
+    """The variance is the formula's, no larger than the odds times the largest squared value, and as large if that value has all the weight."""
+    weights, sizes = distribution(parts), [abs(Fraction(e)) for e in values]
     square = mean(weights, kept, lambda row: dot(row, values) ** 2)
     spread = (1 - kept) / kept * sum(((e * o) ** 2 for e, o in zip(weights, values, strict=True)), Fraction(0))
-    return exact.decided(square - dot(weights, values) ** 2 == spread)
+    most = (1 - kept) / kept * max(sizes) ** 2
+    alone = [Fraction(place == sizes.index(max(sizes))) for place in range(len(values))]
+    reached = mean(alone, kept, lambda row: dot(row, values) ** 2) - dot(alone, values) ** 2
+    return exact.decided(square - dot(weights, values) ** 2 == spread <= most == reached)
 
 
 def _second_moment(place: sp.Symbol, other: sp.Symbol) -> sp.Expr:
@@ -200,15 +205,24 @@ def _moments() -> Iterator[Step]:
         id="dropout.variance",
         title="The variance that dropout adds to the output",
         states="How noisy dropout makes the output.",
-        precise=r"$\mathrm{Var}\big[\sum_j \tilde w_j v_j\big] = \dfrac{1-\kappa}{\kappa}\sum_j w_j^2 v_j^2$, for each coordinate of the values: largest "
-        r"for a row that puts all weight on one key, "
-        r"and by a factor $n$ less for a uniform one over equal values.",
+        precise=r"$\mathrm{Var}\big[\sum_j \tilde w_j v_j\big] = \dfrac{1-\kappa}{\kappa}\sum_j w_j^2 v_j^2$, for each coordinate of the values: at most "
+        r"$\frac{1-\kappa}\kappa\max_j v_j^2$, which a row with all weight on the key with the largest $|v|$ reaches; over equal values a uniform row has "
+        r"$\frac1n$ of it. In the formula of the bound $v_j^2 = M^2 - g_j$ with $g_j \ge 0$, and the weights are written as $w_j/\sum_l w_l$.",
         sources=(S3.at("Dropout"), SRIVASTAVA),
         scope="all n ≥ 1, every κ > 0, weights dropped independently, all real values",
         holds=_variance_holds,
     )
 )
 def variance() -> Iterator[Step]:
+    weight, most = w[j] / total(w[l], l), sp.Symbol("M", nonnegative=True)
+    yield Step(
+        total(weight**2 * (most**2 - short[j]), j),
+        "<=",
+        most**2,
+        "squares of weights sum to no more than one: what is missing are the products of different ones",
+        certificate=most**2 * total(total(w[i] * w[j] * (1 - D(i, j)), i), j) / total(w[l], l) ** 2 + total(weight**2 * short[j], j),
+    )
+    yield Step(total((1 / n) ** 2 * most**2, j), "=", most**2 / n, "a uniform row over equal values has a share of 1/n")
     yield from _moments()
     yield Step(
         total(total(_second_moment(i, j) * w[i] * v[i] * w[j] * v[j], i), j) - total(w[j] * v[j], j) ** 2,
@@ -280,12 +294,17 @@ def ratios_stay() -> Iterator[Step]:
 # --- what dropout is not unbiased for ---------------------------------------------------------------------------------------------------
 
 
-def _renormalised_holds(parts: Sequence[int], kept: Fraction) -> Outcome:
-    """Two keys: the mean of the first weight after dropout and division by the sum, given that a key is kept."""
-    first, second = weights = distribution([1 + e for e in parts])
-    some = [(bits, chance) for bits, chance in masks(2, kept) if any(bits)]
+def _renormalised(weights: Row, place: int, kept: Fraction) -> Fraction:
+    """The mean of one of the weights after dropout and division by the row's sum, given that a key is kept."""
+    some = [(bits, chance) for bits, chance in masks(len(weights), kept) if any(bits)]
     given = sum(chance for _, chance in some)
-    average = sum((chance * dropped(weights, bits, kept)[0] / sum(dropped(weights, bits, kept)) for bits, chance in some), Fraction(0)) / given
+    return sum((chance * dropped(weights, bits, kept)[place] / sum(dropped(weights, bits, kept)) for bits, chance in some), Fraction(0)) / given
+
+
+def _renormalised_holds(parts: Sequence[int], kept: Fraction) -> Outcome:
+    """Two keys: the first weight's mean is off by the formula, towards one half."""
+    first, second = weights = distribution([1 + e for e in parts])
+    average = _renormalised(weights, 0, kept)
     pulled = abs(average - Fraction(1, 2)) < abs(first - Fraction(1, 2)) if first != second else average == first
     return exact.decided(average - first == (1 - kept) * (1 - 2 * first) / (2 - kept) and pulled)
 
@@ -293,13 +312,14 @@ def _renormalised_holds(parts: Sequence[int], kept: Fraction) -> Outcome:
 @derived(
     Claim(
         id="dropout.renormalised",
-        title="Dropout followed by division by the row's sum is biased towards uniform attention",
+        title="Of two keys, dropout followed by division by the row's sum favours the smaller weight",
         states="Hiding random keys before the softmax, or dividing the row by its sum after dropout, gives rows that sum to one.",
         precise=r"For two keys and a mask that keeps one of them, $E[\bar w_1] - w_1 = \dfrac{(1-\kappa)(1 - 2w_1)}{2 - \kappa}$: positive below one half "
         r"and negative above it. The "
-        "rows sum to one, but the means are not the weights. (Hiding a key before the softmax is dividing by the sum of the kept weights.)",
+        "rows sum to one, but the means are not the weights. (Hiding a key before the softmax is dividing by the sum of the kept weights.) More keys are not "
+        r"simply pulled towards $\frac1n$: of three, a weight above $\frac13$ can grow.",
         sources=(DROPKEY,),
-        scope="two keys, positive weights, all 0 < κ < 1, given that not both are dropped",
+        scope="two keys, positive weights, all 0 < κ < 1, given that not both are dropped (and one example with three keys)",
         holds=_renormalised_holds,
     )
 )
@@ -311,6 +331,10 @@ def renormalised() -> Iterator[Step]:
     both, one = kept**2, kept * rate
     average = (both * weight + one * 1 + one * 0) / (both + 2 * one)
     yield Step(average - weight, "=", rate * (1 - 2 * weight) / (2 - kept), "both kept: the weight itself; one kept: 1 or 0", nonzero=(2 - kept,))
+    three, middle = (Fraction(1, 8), Fraction(3, 8), Fraction(1, 2)), 1
+    grown = _renormalised(three, middle, Fraction(9, 10))
+    yield Step(sp.Rational(1, 3), "<", sp.Rational(three[middle]), "of three keys with weights 1/8, 3/8 and 1/2 the second has more than a third")
+    yield Step(sp.Rational(three[middle]), "<", sp.Rational(grown), "and at κ = 9/10 it grows on average, away from uniform")
     more = sp.Symbol("h", positive=True)
     smaller = first / (2 * first + more)
     yield Step(
@@ -370,7 +394,7 @@ def _relu_holds(parts: Sequence[int], values: Row, kept: Fraction) -> Outcome:
 @derived(
     Claim(
         id="dropout.nonlinear-layers",
-        title="A non-linear layer after dropout is biased",
+        title="A non-linear layer after dropout can be biased",
         states="What the layers after a dropped attention see on average.",
         precise=r"$\kappa\,\big[\tfrac x\kappa - b\big]_+ + (1-\kappa)\,[-b]_+ - [x - b]_+ = (1-\kappa)\,x > 0$ for one key whose weighted value is $x > "
         r"0$, and a ReLU with threshold $b = x$: it gives 0 in "

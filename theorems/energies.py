@@ -26,6 +26,7 @@ Matrix = Sequence[Row]
 BAHDANAU = Source(key="bahdanau2015", title="Neural Machine Translation by Jointly Learning to Align and Translate", url="https://arxiv.org/abs/1409.0473")
 LUONG = Source(key="luong2015", title="Effective Approaches to Attention-based Neural Machine Translation", url="https://arxiv.org/abs/1508.04025")
 DOZAT = Source(key="dozat2017", title="Deep Biaffine Attention for Neural Dependency Parsing", url="https://arxiv.org/abs/1611.01734")
+DLMF = Source(key="dlmf", title="NIST Digital Library of Mathematical Functions", url="https://dlmf.nist.gov/1.4")
 HORNIK = Source(key="hornik1989", title="Multilayer feedforward networks are universal approximators", url="https://doi.org/10.1016/0893-6080(89)90020-8")
 
 d_q, d_k, d_a, d_h = sp.symbols("d_q d_k d_a d_h", integer=True, positive=True)
@@ -215,12 +216,12 @@ concat_multiplies = Claim(
     id="energies.concat-is-multiplicative",
     title="Concat is a variant of multiplicative attention",
     states="Among the variants of multiplicative attention, dot and general, stands concat: v_aᵀ tanh(W_a[q; k]).",
-    reading="A multiplicative score multiplies query and key, as qᵀk and qᵀWk do: it is linear in the query. "
-    "(That Luong et al. compare it with them is true, and another matter.)",
+    reading="A multiplicative score multiplies query and key, as qᵀk and qᵀWk do: it is linear in the query.",
     precise=r"$e(2q, k) = 2\,e(q, k)$ for the concat score $e$.",
     sources=(S0.at("Variants"), LUONG.at("Section 3.1")),
     scope="all sizes, all real parameters and inputs",
     inventory=("C059",),
+    unsaid="“multiplicative” names the scores that Luong et al. compare, not a product of query and key",
     corrected_by="energies.concat-is-additive",
     holds=_multiplicative,
     worked=_multiplicative_by_hand,
@@ -297,8 +298,8 @@ def _low_rank(query_projection: Matrix, key_projection: Matrix) -> Outcome:
         id="energies.low-rank",
         title="Projecting query and key to d_h features makes a general score of rank at most d_h",
         states="A head's score is qᵀ W_Q W_Kᵀ k: a general score whose matrix is factored.",
-        precise=r"$W_Q W_K^\top k = \sum_{t=1}^{d_h} (W_K^\top k)_t\, W_{Q,\cdot t}$ for every $k$: the image of $W = W_Q W_K^\top$ is spanned by the $d_h$ columns of $W_Q$, so "
-        r"$\mathrm{rank}\,W\le d_h$. A general score of higher rank, such as $q\cdot k$ in more than $d_h$ dimensions, is out of that head's reach.",
+        precise=r"$W_Q W_K^\top k = \sum_{t=1}^{d_h} (W_K^\top k)_t\, W_{Q,\cdot t}$ for every $k$: the image of $W = W_Q W_K^\top$ is spanned by the $d_h$ columns of $W_Q$, so, as "
+        r"the rank is the dimension of the image, $\mathrm{rank}\,W\le d_h$. A general score of higher rank, such as $q\cdot k$ in more than $d_h$ dimensions, is out of that head's reach.",
         sources=(S0.at("General Multiplicative Attention"),),
         scope="every d_q, d_k, d_h ≥ 1, all real projections",
         inventory=("C010",),
@@ -372,7 +373,9 @@ def biaffine() -> Iterator[Step]:
     def score(query: sp.Expr, key: sp.Expr) -> sp.Expr:
         return product(query, key) + queried(b_q[x] * query) + keyed(b_k[y] * key)
 
+    from_ones = queried(q[x] * (keyed(W[x, y] * k[y]) + b_q[x])) + keyed(b_k[y] * k[y])
     mixed_key = first * k[y] + (1 - first) * k2[y]
+    yield Step(from_ones, "=", score(q[x], k[y]), "the bordered matrix takes [k; 1] to Wk + b_q and b_k·k, and these meet q and 1")
     mixed_query = first * q[x] + (1 - first) * q2[x]
     yield Step(score(q[x], mixed_key), "=", first * score(q[x], k[y]) + (1 - first) * score(q[x], k2[y]), "affine in the key")
     yield Step(score(mixed_query, k[y]), "=", first * score(q[x], k[y]) + (1 - first) * score(q2[x], k[y]), "affine in the query: λ + (1 − λ) = 1 keeps b_k·k")
@@ -391,20 +394,67 @@ def _scalar_by_hand(query: Row, key: Row, query_map: Matrix, key_map: Matrix, ou
     return f"d_a = {len(output)}: v_aᵀ = {list(output)} is a row of {len(output)} numbers. The scalar is its product with the hidden layer, here {score}."
 
 
-scalar_output = Claim(
-    id="energies.scalar-output",
-    title="The scalar output of additive attention is v_aᵀ ∈ ℝ^{1×d_a}",
-    states="The architecture lists each stage with the space in which it lies; the scalar output is v_aᵀ ∈ ℝ^{1×d_a}.",
-    reading="Like the stages above it in the list (W_q q ∈ ℝ^{d_a}), the expression that is written is the stage's result.",
-    precise=r"$v_a^\top\in\mathbb R^{1\times d_a}$ is a scalar.",
-    sources=(S0.at("Architecture"),),
-    scope="every d_a ≥ 1",
-    inventory=("C050",),
-    unsaid="the row v_aᵀ is meant as the weights of the last stage, whose result is v_aᵀ tanh(…); or d_a = 1",
-    corrected_by="energies.nonlinear-combination",
-    holds=_scalar_listed,
-    worked=_scalar_by_hand,
+def _entries_of_the_row() -> Iterator[Step]:
+    one, more = sp.Integer(1), sp.Symbol("w", integer=True, positive=True)
+    yield Step(units(one), "=", d_a, "v_aᵀ has an entry for each hidden unit")
+    yield Step(one, "<", sp.Sum(one, (u, 1, 1)) + sp.Sum(one, (u, 2, 1 + more)), "with d_a = 1 + w units more than one number", certificate=more)
+    yield Step(sp.Sum(one, (u, 1, 1)), "=", one, "with d_a = 1 exactly one")
+
+
+scalar_output = derived(
+    Claim(
+        id="energies.scalar-output",
+        title="The scalar output of additive attention is v_aᵀ ∈ ℝ^{1×d_a}",
+        states="The architecture lists each stage with the space in which it lies; the scalar output is v_aᵀ ∈ ℝ^{1×d_a}.",
+        reading="Like the stages above it in the list (W_q q ∈ ℝ^{d_a}), the expression that is written is the stage's result.",
+        precise=r"$v_a^\top\in\mathbb R^{1\times d_a}$ is one number. It has $\sum_{u\le d_a}1=d_a$ entries: one for $d_a=1$, more for $d_a=1+w$.",
+        sources=(S0.at("Architecture"),),
+        scope="every d_a ≥ 1",
+        inventory=("C050",),
+        unsaid="d_a = 1",
+        corrected_by="energies.last-stage-is-a-scalar",
+        holds=_scalar_listed,
+        worked=_scalar_by_hand,
+    )
+)(_entries_of_the_row)
+
+
+def _scalar_stage(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
+    """The row v_aᵀ times the column tanh(W_q q + W_k k): a matrix of one row and one column, whose entry is the score."""
+    row = [[ball(weight) for weight in output]]
+    column = [[ball(left + right).tanh()] for left, right in zip(mapped(query_map, query), mapped(key_map, key), strict=True)]
+    result = [[sum((one * unit[at] for one, unit in zip(line, column, strict=True)), arb(0)) for at in range(len(column[0]))] for line in row]
+    return Outcome.worst([decided([len(line) for line in result] == [1]), exact.equal(result, [[additive(query, key, query_map, key_map, output)]])])
+
+
+@derived(
+    Claim(
+        id="energies.last-stage-is-a-scalar",
+        title="The last stage of additive attention, v_aᵀ tanh(W_q q + W_k k), is one number",
+        states="The correct form: the row v_aᵀ has d_a numbers, its product with the hidden layer is the scalar.",
+        precise=r"$v_a^\top\in\mathbb R^{1\times d_a}$ times $\tanh(W_qq+W_kk)\in\mathbb R^{d_a\times1}$ is a matrix of one row and one column, $\sum_{s\le1}\sum_{t\le1}1=1$ entry, "
+        "linear in the hidden layer.",
+        sources=(S0.at("Architecture"), BAHDANAU.at("Appendix A.1.2")),
+        scope="every d_q, d_k, d_a ≥ 1, all real parameters and inputs",
+        inventory=("C050",),
+        holds=_scalar_stage,
+    )
 )
+def last_stage_is_a_scalar() -> Iterator[Step]:
+    row, column, line = sp.symbols("s t' s'", integer=True, positive=True)
+    h1, h2 = sp.IndexedBase("h", real=True), sp.IndexedBase("h'", real=True)
+    weights = sp.IndexedBase("v_a", real=True)  # weights[s, u], one row
+
+    def stage(hidden: sp.Expr, at: sp.Expr) -> sp.Expr:
+        return units(weights[at, u] * hidden)
+
+    yield Step(
+        stage(first * h1[u] + second * h2[u], line),
+        "=",
+        first * stage(h1[u], line) + second * stage(h2[u], line),
+        "each entry of the product sums over the units: linear in the hidden layer, which is not linear in query and key",
+    )
+    yield Step(sp.Sum(sp.Integer(1), (row, 1, 1), (column, 1, 1)), "=", sp.Integer(1), "an entry for each row of v_aᵀ and each column of the hidden layer")
 
 
 def _combined(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
@@ -520,13 +570,23 @@ def _four_units(one: sp.Expr, other: sp.Expr) -> sp.Expr:
 
 def _products_approximated() -> Iterator[Step]:
     score = total(_four_units(q[a], k[a]), a)
+    place = sp.Symbol("beta", positive=True)
+    grown = sp.exp(2 * place)
+    yield Step(
+        sp.Derivative(quotient(place), place, 2),
+        "<",
+        sp.Integer(0),
+        "tanh″ is negative to the right of 0, so (tanh being odd) positive to the left: not 0 for β ≠ 0",
+        certificate=8 * grown * (grown - 1) / (grown + 1) ** 3,
+    )
     yield Step(sp.Subs(score, small, 0), "=", sp.Integer(0), "at ε = 0 the four units cancel")
     yield Step(sp.Subs(sp.Derivative(score, small), small, 0), "=", sp.Integer(0), "and so do their slopes, which come with both signs of ε")
     yield Step(
         sp.Subs(sp.Derivative(score, small, 2), small, 0),
         "=",
         8 * sp.Derivative(sp.tanh(centre), centre, 2) * total(q[a] * k[a], a),
-        "the second derivatives are tanh″(β) (q ± k)², twice each: by Taylor's theorem the score divided by 4ε² tanh″(β) tends to q·k, evenly on bounded sets",
+        "the second derivatives are tanh″(β) (q ± k)², twice each: so the score divided by 4ε² tanh″(β) tends to q·k, uniformly on bounded sets "
+        "(Taylor's theorem, cited; its remainder is checked in the search)",
     )
 
 
@@ -548,8 +608,8 @@ additive_approximates_dot = derived(
         states="Additive attention can do what dot-product attention does.",
         precise=r"For $F(\varepsilon)=\sum_a \tanh(\beta\pm\varepsilon(q_a+k_a)) - \tanh(\beta\pm\varepsilon(q_a-k_a))$, an additive score with $4d$ units, bias $\beta\ne0$ and weights "
         r"$\pm1$: $F(0)=F'(0)=0$ and $F''(0) = 8\tanh''(\beta)\,q\cdot k$. So $F(\varepsilon)/(4\varepsilon^2\tanh''(\beta)) \to q\cdot k$ as $\varepsilon\to0$, uniformly on bounded "
-        r"sets. (The score is a network with one hidden layer, which approximates every continuous score in this sense.)",
-        sources=(S0.at("Advantages"), HORNIK),
+        r"sets (Taylor's theorem, cited; its remainder is checked in the search). (The score is a network with one hidden layer, which approximates every continuous score in this sense.)",
+        sources=(S0.at("Advantages"), HORNIK, DLMF.at("section 1.4(vi)")),
         scope="every width d ≥ 1 of query and key, all real q, k and β; the limit needs β ≠ 0, where tanh″(β) ≠ 0",
         inventory=("C051",),
         holds=_near_product,
@@ -586,11 +646,11 @@ more_expressive = derived(
         reading="Whatever weights dot-product attention gives, as a function of query and keys, additive attention with some parameters gives too (and more).",
         precise=r"For some $W_q$, $W_k$, $v_a$, $b$ the additive weights are those of $q\cdot k_j$ for all inputs. This fails for every choice, since their log-odds never exceed "
         r"$2\|v_a\|_1$. On bounded inputs it holds up to any error, with $4d$ units, by the formulas below; and additive attention does give weights that no $q^\top Wk$ gives.",
-        sources=(S0.at("Advantages"),),
+        sources=(S0.at("Advantages"), DLMF.at("section 1.4(vi)")),
         scope="every width; real inputs without bound",
         inventory=("C051",),
         uses=("energies.additive-weights-are-bounded", "energies.beyond-bilinear"),
-        unsaid="queries and keys are bounded, an arbitrarily small error is allowed, there are enough units, and a bias",
+        unsaid="queries and keys are bounded, an arbitrarily small error is allowed, and there are enough units",
         corrected_by="energies.additive-weights-are-bounded",
         holds=_log_odds_within,
         worked=_more_expressive_by_hand,
@@ -599,11 +659,16 @@ more_expressive = derived(
 
 
 def _beyond_bilinear(query: int, key: int, matrix: int) -> Outcome:
-    """Keys k, 0, −k of width one: for q·W·k the outer weights multiply to the square of the middle one; for tanh(q + k) to less (all of q, k > 0)."""
+    """Keys k, 0, −k of width one: for q·W·k the outer weights multiply to the square of the middle one; for tanh(q + k) to less (all of q, k > 0).
+
+    And the odds between k and 0 fall from the query q to the query q + 1.
+    """
     places = (key, 0, -key)
     linear = exact.softmax([matrix * query * place for place in places])
     curved = exact.softmax([additive([query], [place], [[1]], [[1]], [1]) for place in places])
-    return Outcome.worst([exact.equal(linear[0] * linear[2], linear[1] * linear[1]), decided(bool(curved[0] * curved[2] < curved[1] * curved[1]))])
+    further = exact.softmax([additive([query + 1], [place], [[1]], [[1]], [1]) for place in places])
+    falls = decided(bool(further[0] * curved[1] < curved[0] * further[1]))
+    return Outcome.worst([exact.equal(linear[0] * linear[2], linear[1] * linear[1]), decided(bool(curved[0] * curved[2] < curved[1] * curved[1])), falls])
 
 
 @derived(
@@ -613,7 +678,8 @@ def _beyond_bilinear(query: int, key: int, matrix: int) -> Outcome:
         states="Additive attention can capture non-linear interactions of query and key.",
         reading="Some weights, as a function of query and keys, are those of an additive score and of no score that is linear in the key.",
         precise=r"On keys $k$, $0$, $-k$ every $q^\top Wk$ gives $\alpha_+\alpha_- = \alpha_0^2$, as $e(q,k)+e(q,-k) = 2e(q,0)$. The additive score $\tanh(q+k)$, with one unit and no bias, "
-        r"gives $\alpha_+\alpha_- < \alpha_0^2$ for all $q,k>0$, as $\tanh(q+k)+\tanh(q-k) < 2\tanh q$.",
+        r"gives $\alpha_+\alpha_- < \alpha_0^2$ for all $q,k>0$, as $\tanh(q+k)+\tanh(q-k) < 2\tanh q$. And query and key do interact: the log-odds between the keys $k$ and $0$, "
+        r"$\tanh(q+k)-\tanh q$, are smaller at the query $q+h$, $h>0$.",
         sources=(S0.at("Advantages"), S0.at("When to Use")),
         scope="every W and every width for the equality; width one, all q, k > 0 for the inequality",
         inventory=("C051", "C053"),
@@ -627,8 +693,20 @@ def beyond_bilinear() -> Iterator[Step]:
         2 * product(q[x], sp.Integer(0) * k[y]),
         "opposite keys have opposite scores, and the key 0 has the score 0",
     )
-    query, key = sp.symbols("q k", positive=True)
-    one, other = sp.exp(2 * query), sp.exp(2 * key)
+    query, key, more = sp.symbols("q k h", positive=True)
+    one, other, third = sp.exp(2 * query), sp.exp(2 * key), sp.exp(2 * more)
+    yield Step(
+        quotient(query + more + key) - quotient(query + more),
+        "<",
+        quotient(query + key) - quotient(query),
+        "the log-odds between k and 0 depend on the query: not the sum of a part of the query and a part of the key",
+        certificate=2
+        * one
+        * (other - 1)
+        * (third - 1)
+        * (one**2 * other * third - 1)
+        / ((one + 1) * (one * other + 1) * (one * third + 1) * (one * other * third + 1)),
+    )
     yield Step(
         quotient(query + key) + quotient(query - key),
         "<",
@@ -685,8 +763,8 @@ def _any_widths(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output
     Claim(
         id="energies.any-widths",
         title="The additive score is defined for every width of query and of key",
-        states="Additive attention works well when the dimensions of query and key differ.",
-        reading="It is well defined then, with no change to its formula, as the dot product is not. (How well a trained model works is no question for a proof.)",
+        states="Additive attention is defined when the dimensions of query and key differ.",
+        reading="It is so with no change to its formula, as the dot product is not. (That it works well then is another statement: energies.works-well-with-any-widths.)",
         precise=r"With $[q;0]$ and $[0;k]$ in $\mathbb R^{d_q+d_k}$ and one map $W_a = [W_q|W_k]$ for both, $v_a^\top\tanh(W_a[q;0] + W_a[0;k]) = v_a^\top\tanh(W_q q + W_k k)$ for all "
         r"$d_q$, $d_k$, equal or not. The general score $q^\top Wk$ does not need $d_q = d_k$ either.",
         sources=(S0.at("Advantages"), S0.at("When to Use")),
@@ -704,6 +782,18 @@ def any_widths() -> Iterator[Step]:
     parts = queried(W_a[u, x] * q[x]) + keyed(W_a[u, d_q + y] * k[y])
     yield Step(padded, "=", parts, "the zeros meet the columns of the other block")
     yield Step(units(v_a[u] * sp.tanh(padded)), "=", units(v_a[u] * sp.tanh(parts)), "and so for every unit")
+
+
+works_well_with_any_widths = Claim(
+    id="energies.works-well-with-any-widths",
+    title="Additive attention works well when the dimensions of query and key differ",
+    states="Among the advantages of additive attention: it works well when the dimensions of query and key differ.",
+    precise="A statement about trained models; no task and no measure of success is stated.",
+    sources=(S0.at("Advantages"),),
+    scope="trained models",
+    not_checkable="How well a trained model works depends on its task, its data and its training, and what would count as working well is not said. What can be checked is that the score "
+    "is defined for every pair of widths (energies.any-widths); qᵀWk is too, so that the advantage is over the plain dot product only.",
+)
 
 
 # --- matrix form -------------------------------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def _additive_time(keys: int, query_width: int, key_width: int, hidden: int, sha
     projecting, scoring = _additive_operations(keys, query_width, key_width, hidden)
     order = hidden * (query_width + keys * key_width)
     exactly = projecting == hidden * (2 * query_width - 1) + keys * hidden * (2 * key_width - 1) and scoring == keys * (4 * hidden - 1)
-    return decided(exactly and scoring <= 4 * keys * hidden and order <= projecting + scoring <= 5 * order)
+    return decided(exactly and scoring <= 4 * keys * hidden and order <= projecting + scoring <= projecting + scoring + hidden <= 5 * order)  # b: hidden more
 
 
 def _order_by_hand(keys: int, query_width: int, key_width: int, hidden: int, share: int) -> str:
@@ -113,7 +113,7 @@ additive_time_as_made = derived(
         id="energy_costs.additive-time-as-made",
         title="Additive attention takes O(n·d_a) computation",
         states="Computation: O(n·d_a) for n key-value pairs.",
-        reading="All operations from q, the n keys and the parameters to the n scores, at most a constant times n·d_a for all sizes.",
+        reading="All operations from q, the n keys and the parameters (without b) to the n scores, at most a constant times n·d_a for all sizes.",
         precise=r"Some constant $C$ has $\text{operations}\le C\,n\,d_a$. This fails: projecting the keys takes $n\,d_a(2d_k-1)$. With the projections given, "
         r"$n(4d_a-1) \le 4\,n\,d_a$ is right.",
         sources=(S0.at("Computational Complexity"),),
@@ -133,7 +133,8 @@ additive_time_as_made = derived(
         id="energy_costs.additive-time",
         title="The additive scores of one query take between d_a(d_q + n d_k) and five times as many operations",
         states="The correct order has the widths of query and key in it.",
-        precise=r"$d_a(2d_q-1) + n\,d_a(2d_k-1)$ operations project the query and the keys, $n(4d_a-1)$ score them: between $d_a(d_q+n\,d_k)$ and $5\,d_a(d_q+n\,d_k)$.",
+        precise=r"$d_a(2d_q-1) + n\,d_a(2d_k-1)$ operations project the query and the keys, $n(4d_a-1)$ score them: between $d_a(d_q+n\,d_k)$ and $5\,d_a(d_q+n\,d_k)$. "
+        r"This is without $b$; with it $d_a$ more, added once to $W_qq$: still at most five times.",
         sources=(S0.at("Computational Complexity"),),
         scope="one query, every n, d_q, d_k, d_a ≥ 1; written with d_q = 1 + x, d_k = 1 + y, d_a = 1 + w in the bounds",
         kind=Kind.COST,
@@ -155,6 +156,8 @@ def additive_time() -> Iterator[Step]:
         "at least one operation for every entry of a matrix and vector that meet",
         certificate=sp.expand(shifted - order),
     )
+    biased = sp.expand(5 * order - shifted - d_a.subs(slack))
+    yield Step(shifted + d_a.subs(slack), "<=", 5 * order, "with a bias, added to the projected query, d_a more: at most five", certificate=biased)
     yield Step(shifted, "<=", 5 * order, "and at most five", certificate=sp.expand(5 * order - shifted))
 
 
@@ -260,7 +263,7 @@ def _against_dot(queries: int, keys: int, width: int) -> Outcome:
         states="Additive attention is recommended for small to medium scale.",
         reading="What can be counted: all scores from projected queries and keys of one width d, a tanh counted as one operation.",
         precise=r"$2\,mn(2d-1) < mn(4d-1) \le 3\,mn(2d-1)$, for $mn(4d-1)$ operations of the additive and $mn(2d-1)$ of the dot product: both grow as $mn$, and no scale changes the ratio. "
-        r"(A tanh may cost more than a product; then the factor is larger, but as constant. Matrix hardware helps only the dot product.)",
+        r"(A tanh may cost more than a product; then the factor is larger, but as constant.)",
         sources=(S0.at("When to Use"),),
         scope="every m, n, d ≥ 1; the inequality on the right is written with d = 1 + x",
         kind=Kind.COST,

@@ -35,6 +35,7 @@ KATHAROPOULOS = Source(
 )
 YANG = Source(key="yang2023", title="Gated Linear Attention Transformers with Hardware-Efficient Training", url="https://arxiv.org/abs/2312.06635")
 SCHLAG = Source(key="schlag2021", title="Linear Transformers Are Secretly Fast Weight Programmers", url="https://arxiv.org/abs/2102.11174")
+HORN = Source(key="horn2012", title="Matrix Analysis, 2nd ed.", url="https://doi.org/10.1017/CBO9781139020411")
 DLMF = Source(key="dlmf", title="NIST Digital Library of Mathematical Functions", url="https://dlmf.nist.gov/1.4")
 
 phi = sp.IndexedBase("phi", positive=True)  # features of queries, phi[i, r]
@@ -173,7 +174,8 @@ positive_definite_is_not_enough = Claim(
     id="linear.positive-definite-suffices",
     title="A positive definite kernel gives weights that are a probability distribution",
     states="the kernel functions are called positive, which in kernel methods means positive definite",
-    reading="The other sense of the word in the formula of linear attention. Positive in the sense of kernel methods: κ(q, k) = φ(q)·φ(k) for some real feature map, so that every Gram matrix is positive semidefinite.",
+    reading="The other sense of the word in the formula of linear attention. Positive in the sense of kernel methods: κ(q, k) = φ(q)·φ(k) for some real feature map, so that every Gram matrix is positive semidefinite. "
+    "(Cosine features, for one, are positive in this sense: random_features.cosine-positive. Judged here is what follows from it for the weights.)",
     precise=r"Wherever $\sum_l\kappa_{il} > 0$, so that the weights exist and add up to 1: $\kappa_{ij}/\sum_l\kappa_{il} \ge 0$.",
     sources=(S0.at("Kernel Methods for Attention"),),
     scope="any real features, every number of keys",
@@ -265,7 +267,7 @@ def exp_features_mix_softmaxes() -> Iterator[Step]:
         reading="exp is applied entry by entry, as the texts' other two maps are. To approximate is to come closer than the worst possible: some share 1/k of the mass is placed as "
         "softmax(q·k_j) places it, whatever the query and the keys.",
         precise=r"There is a $k$ such that $\tfrac12\sum_j|p_j - p'_j| \le 1 - 1/k$ for all queries and keys. False in every width $d$ and for every scale $c > 0$: at "
-        r"$q = (-t, \dots, -t)$ with keys $0$ and $(t, \dots, t)$, softmax keeps at most $e^{-t}$ for the second key, and exp gives it at least $1 - e^{-t}$.",
+        r"$q = (-t, \dots, -t)$ with keys $0$ and $(t, \dots, t)$, once $t \ge 1/(cd)$, softmax keeps at most $e^{-t}$ for the second key, and exp gives it at least $1 - e^{-t}$.",
         sources=(S0.at("Kernel Functions"), S0.at("Linear Attention Approximations")),
         scope="every real query and keys; scores c q·k (c = 1 in the search)",
         inventory=("C121",),
@@ -363,7 +365,8 @@ def _relu_scaled(query: Row, keys: Matrix, by: int) -> Outcome:
         precise=r"If the features grow with their argument, $\phi(\tau q) = \tau\phi(q)$ for $\tau > 0$, as those of ReLU do, then $\tau$ cancels from the weights; softmax, by contrast, "
         r"tends to the largest score.",
         sources=(S0.at("Kernel Functions"),),
-        scope="ε = 0, every n and m, every τ > 0 that multiplies the query or all keys; wherever the denominator is not 0",
+        scope="ε = 0, every n and m, every τ > 0 that multiplies the query or all keys; any real features that grow so, zeros included, wherever the denominator is not 0",
+        assumes=("the denominator of the row is not 0",),
         holds=_relu_scaled,
     )
 )
@@ -371,11 +374,15 @@ def relu_has_no_temperature() -> Iterator[Step]:
     entry = sp.Symbol("v", positive=True)
     yield Step(sp.Max(0, T * entry), "=", T * sp.Max(0, entry), "ReLU at x = v > 0: max(0, τx) = τ max(0, x)")
     yield Step(sp.Max(0, -T * entry), "=", T * sp.Max(0, -entry), "and at x = −v: both are 0")
-    plain = kernel(i, j) / total(kernel(i, l), l)
-    longer_query = total(T * phi[i, r] * psi[j, r], r) / total(total(T * phi[i, r] * psi[l, r], r), l)
-    longer_keys = total(phi[i, r] * (T * psi[j, r]), r) / total(total(phi[i, r] * (T * psi[l, r]), r), l)
-    yield Step(longer_query, "=", plain, "τ is a factor of the numerator and of the denominator")
-    yield Step(longer_keys, "=", plain, "the same if all keys are stretched alike")
+    mass = total(kernel(i, l, any_phi, any_psi), l)
+    plain = kernel(i, j, any_phi, any_psi) / mass
+    query_mass = total(total(T * any_phi[i, r] * any_psi[l, r], r), l)
+    longer_query = total(T * any_phi[i, r] * any_psi[j, r], r) / query_mass
+    keys_mass = total(total(any_phi[i, r] * (T * any_psi[l, r]), r), l)
+    longer_keys = total(any_phi[i, r] * (T * any_psi[j, r]), r) / keys_mass
+    yield Step(query_mass, "=", T * mass, "the denominator is not 0 after stretching if it was not before")
+    yield Step(longer_query, "=", plain, "τ is a factor of the numerator and of the denominator", nonzero=(query_mass, mass))
+    yield Step(longer_keys, "=", plain, "the same if all keys are stretched alike", nonzero=(keys_mass, mass))
 
 
 def elu_plus_one(entry: Rational) -> arb:
@@ -540,7 +547,7 @@ def sign_of_a_power() -> Iterator[Step]:
         title="φ(x) = (x + c)^d is a positive kernel function",
         states="among the positive kernel functions is the polynomial φ(x) = (x + c)^d",
         reading="c and the degree d ≥ 1 are chosen once; the entries x of queries and keys are whatever the projections give. The feature is positive, at least in the weak sense of not being negative, which is what the search looks at.",
-        precise=r"$(x + c)^d \ge 0$ for every real entry $x$. False for every odd $d$ at every $x < -c$; two keys with features $y$ and $-y$ then have the denominator 0. For even $d$ it is true in the weak sense only: 0 at $x = -c$. "
+        precise=r"$(x + c)^d \ge 0$ for every real entry $x$. False for every odd $d$ at every $x < -c$; in width 1, two keys with features $y$ and $-y$ then have the denominator 0. For even $d$ it is true in the weak sense only: 0 at $x = -c$. "
         r"With the assumption, $x + c = y > 0$, the feature is positive.",
         sources=(S0.at("Kernel Functions"),),
         scope="every real x and c, every whole d ≥ 1",
@@ -709,11 +716,11 @@ def normaliser_is_needed() -> Iterator[Step]:
         id="linear.attention-without-normaliser",
         title="Attention(Q, K, V) ≈ φ(Q)(φ(K)ᵀV)",
         states="the key idea of Performer: attention is approximately φ(Q)(φ(K)ᵀV), for a feature map φ",
-        reading="As the formula stands, without a denominator; near means within half of the largest value. The search grants it the best features: φ(q)·φ(k) = exp(q·k).",
+        reading="As the formula stands, without a denominator, φ a map of one query or key at a time (features normalised over all keys would carry the denominator inside); near means within half of the largest value. The search grants it the best features: φ(q)·φ(k) = exp(q·k).",
         precise=r"$|\sum_j\kappa_jv_j - \sum_jp_jv_j| \le \tfrac12\max_j|v_j|$. False for every feature map: $N$ copies of a key with value 1 have attention 1, the formula gives $N\kappa$, and no "
         r"$\kappa$ has an error below $(N-1)/(N+1)$ both at one copy and at $N$ copies. To answer 0 has the error 1.",
         sources=(S1.at("Performer (Linear Attention)"),),
-        scope="every feature map (whatever its kernel value κ for the copied key), every n, real queries, keys and values",
+        scope="every map of one query or key at a time (whatever its kernel value κ for the copied key), every n, real queries, keys and values",
         inventory=("C131",),
         corrected_by="linear.normaliser-is-needed",
         holds=_undivided_is_near,
@@ -1070,8 +1077,9 @@ def _powers_have_full_rank(queries: Row, keys: Row) -> Outcome:
         states="linear attention only approximates softmax attention",
         precise=r"If $e^{q\cdot k} = \sum_{r=1}^m\phi_r(q)\,\psi_r(k)$ for all $q$ and $k$, then $m + 1$ keys have coefficients $\beta$, not all 0, with $\sum_j\beta_je^{q\cdot k_j} = 0$ for every $q$ ($m$ equations "
         r"$\sum_j\beta_j\psi_{jr} = 0$). Along a direction in which the keys differ (positions $y_j$), $\mathrm d/\mathrm du - y_k$ removes one exponential and multiplies the others by $y_j - y_k \ne 0$; "
-        r"after $m$ such steps one exponential is left, with a coefficient that must be 0. So all are.",
-        sources=(S0.at("Linear Attention Approximations"), S4.at("Linear Attention")),
+        r"after $m$ such steps one exponential is left, with a coefficient that must be 0. So all are. A factor $g(q) \ne 0$ changes nothing: divide $\phi(q)$ by it. So no finite features give softmax's weights for all keys, "
+        r"since weights fix the kernel up to such a factor.",
+        sources=(S0.at("Linear Attention Approximations"), S4.at("Linear Attention"), HORN.at("Section 0.2.3")),
         scope="every m and every width d ≥ 1; any real features, of either sign",
         holds=_powers_have_full_rank,
     )
@@ -1080,7 +1088,12 @@ def no_finite_features_for_exp() -> Iterator[Step]:
     coefficient, own, at = sp.IndexedBase("beta", real=True), sp.IndexedBase("phi", real=True), sp.IndexedBase("y", real=True)
     yield Step(
         total(coefficient[j] * total(own[r] * any_psi[j, r], r), j), "=", total(own[r] * total(coefficient[j] * any_psi[j, r], j), r),
-        "a combination of kernel values vanishes for every query if its m feature sums vanish: m equations, and one coefficient more",
+        "a combination of kernel values vanishes for every query if its m feature sums vanish: m equations, and one coefficient more, so not all need be 0 (rank plus nullity)",
+    )  # fmt: skip
+    scale = sp.Symbol("g", real=True)  # g(q)
+    yield Step(
+        total(coefficient[j] * (scale * sp.exp(at[j] * u)), j) / scale, "=", total(coefficient[j] * sp.exp(at[j] * u), j),
+        "a kernel that gives softmax's weights is g(q) exp(q·k): its factor drops out", nonzero=(scale,),
     )  # fmt: skip
     combined = total(coefficient[j] * sp.exp(at[j] * u), j)
     yield Step(
@@ -1160,7 +1173,7 @@ def _near_worked(features: str, queries: Matrix, keys: Matrix) -> str:
 @derived(
     Claim(
         id="linear.own-keys-share-m",
-        title="With m non-negative features, n queries give their own keys a total weight of at most m",
+        title="With m positive features, n queries give their own keys a total weight of at most m",
         states="the correct form: what no linear attention with a fixed number of positive features can approximate",
         precise=r"$\sum_{i=1}^n p'_{ii} \le m$ for positive features, whatever they are. Softmax with $q_i = \tau k_i$ and distinct unit keys ($d \ge 2$) has $\sum_ip_{ii} \to n$ as $\tau\to\infty$; and on average over the rows at least "
         r"$\bar p - m/n$ of the mass is in the wrong place, $\bar p = \tfrac1n\sum_ip_{ii}$.",
@@ -1194,6 +1207,53 @@ def own_keys_share_m() -> Iterator[Step]:
     )  # fmt: skip
 
 
+def _many_factors() -> Iterator[Step]:
+    """T(s/N)^N against exp(s) = exp(s/N)^N: N factors, each with a relative error of at most η."""
+    yield Step(
+        total(x[a] / sp.sqrt(copies) * (y[a] / sp.sqrt(copies)), a), "=", total(x[a] * y[a], a) / copies, "features of q/√N and k/√N: their score is q·k/N"
+    )
+    others_of_query, others_of_key = sp.IndexedBase("chi", real=True), sp.IndexedBase("omega", real=True)
+    yield Step(
+        kernel(i, j, any_phi, any_psi) * total(others_of_query[i, t] * others_of_key[j, t], t), "=",
+        total(total(any_phi[i, r] * others_of_query[i, t] * (any_psi[j, r] * others_of_key[j, t]), t), r),
+        "a product of kernels has the products of their features, so N factors have (1 + d + d²)^N",
+    )  # fmt: skip
+    least, below, more, spare = sp.symbols("A P x y", nonnegative=True)
+    yield Step(
+        least * below, "<=", (least + more) * (below + spare),
+        "factors of at least 1 − η have a product of at least (1 − η)^N, and factors of at most 1 + η one of at most (1 + η)^N", certificate=least * spare + more * (below + spare),
+    )  # fmt: skip
+    left, lost, beyond = sp.symbols("g S z", nonnegative=True)
+    error, kept = 1 / (1 + left), left / (1 + left)  # η and 1 − η
+    yield Step(
+        1 - lost - error, "<=", (1 - lost + spare) * kept, "Bernoulli, η = 1/(1 + g): if (1 − η)^k is 1 − S + y with S = kη, one factor more leaves at least 1 − S − η",
+        certificate=lost * error + spare * kept,
+    )  # fmt: skip
+    yield Step(
+        (1 + error) * kept / (1 + beyond), "<=", sp.S.One, "if (1 + η)^k (1 − η)^k = 1/(1 + z), at most 1, it stays so: (1 + η)^N is at most 1/(1 − Nη)",
+        certificate=(beyond + error**2) / (1 + beyond),
+    )  # fmt: skip
+    part = sp.Symbol("s", nonnegative=True)  # B/N, with N = 1 + g
+    yield Step(
+        (1 + left) * part**3 * sp.exp(part) / 6, "<=", ((1 + left) * part) ** 3 * sp.exp((1 + left) * part) / (6 * (1 + left) ** 2),
+        "N = 1 + g factors, B = N s: Nη is at most B³e^B/(6N²)", certificate=(1 + left) * part**3 * sp.exp(part) * (sp.exp(left * part) - 1) / 6,
+    )  # fmt: skip
+    size = sp.Symbol("M", positive=True)  # B³e^B
+    yield Step(
+        size / (6 * (2 * size / 3 + spare)), "<=", sp.Rational(1, 4), "with M = B³e^B and N² = 2M/3 + y: Nη is at most 1/4",
+        certificate=6 * spare / (4 * (4 * size + 6 * spare)),
+    )  # fmt: skip
+    small = 1 / (4 + left)
+    yield Step(
+        1 - sp.Rational(1, 3),
+        "<=",
+        1 - small,
+        "Nη = 1/(4 + g): the kernel is at least 1 − 1/3 times the exponential",
+        certificate=(1 + left) / (3 * (4 + left)),
+    )
+    yield Step(1 / (1 - small), "<=", 1 + sp.Rational(1, 3), "and at most 1 + 1/3 times", certificate=left / (3 * (3 + left)))
+
+
 @derived(
     Claim(
         id="linear.approximates-attention",
@@ -1202,12 +1262,14 @@ def own_keys_share_m() -> Iterator[Step]:
         reading="Linear in n: the number m of features does not grow with the number of keys. To approximate: each row's weights place at least half of the mass as softmax does, whatever the queries and keys. "
         "The search tries the maps that texts name.",
         precise=r"For the feature map chosen, $\tfrac12\sum_j|p_{ij} - p'_{ij}| \le \tfrac12$ for all $n$, $Q$ and $K$. False for every positive map with a fixed $m$ (the corrected claim leaves on average "
-        r"$\bar p - m/n$ in the wrong place). With scores in $[-B, B]$ and $\delta = B^3e^B/6 \le \tfrac13$, the $1 + d + d^2$ second-order Taylor features are enough for every $n$: weights within a factor $(1 + \delta)/(1 - \delta)$, so the distance is at most $2\delta/(1 + \delta) \le \tfrac12$.",
+        r"$\bar p - m/n$ in the wrong place). With scores in $[-B, B]$ and a whole $N \ge 1$ with $N^2 \ge \tfrac23B^3e^B$, the $(1 + d + d^2)^N$ features of the kernel $T(q\cdot k/N)^N$, $T(s) = 1 + s + s^2/2$, are enough for every $n$: each of the $N$ factors has a relative error of at most "
+        r"$\eta = (B/N)^3e^{B/N}/6$, $N\eta \le \tfrac14$, and so the kernel is within $1 - N\eta \ge 1 - \delta$ and $1/(1 - N\eta) \le 1 + \delta$ times the exponential, $\delta = \tfrac13$; weights within a factor $(1 + \delta)/(1 - \delta)$, so the distance is at most "
+        r"$2\delta/(1 + \delta) = \tfrac12$.",
         sources=(S4.at("Linear Attention"),),
         scope="positive feature maps; all queries and keys, every n and d (that no map with a fixed m is enough needs d ≥ 2, where any number of distinct unit keys fits)",
         inventory=("C137",),
         uses=("linear.taylor-error", "linear.taylor-features-positive", "linear.weights-from-kernel-error"),
-        unsaid="the scores stay within a bound that does not grow with n, and the features are made for that bound",
+        unsaid="the scores stay within ±B for a B that does not grow with n, and the features are made for that B: the (1 + d + d²)^N features of T(q·k/N)^N, with N² ≥ 2B³e^B/3",
         corrected_by="linear.own-keys-share-m",
         holds=_near_softmax,
         worked=_near_worked,
@@ -1215,6 +1277,7 @@ def own_keys_share_m() -> Iterator[Step]:
 )
 def approximates_attention() -> Iterator[Step]:
     yield Step(1 + total(sp.S.One, a) + total(total(sp.S.One, a), b), "=", 1 + d + d**2, "the number of second-order features: it depends on d, not on n")
+    yield from _many_factors()
     yield from _two_sided()
     spare, share = sp.Symbol("g", nonnegative=True), sp.IndexedBase("p", positive=True)
     delta = 1 / (3 + spare)
@@ -1509,7 +1572,7 @@ def _constant_worked(length: int, features: int, width: int, value_width: int) -
         title="The state takes m(d_v + 1) numbers for every n; with inputs and outputs the memory grows by 2(d + d_v) a token",
         states="the correct form: what is constant is the state of the recurrence",
         precise=r"$S$ and $z$: $m d_v + m$ numbers. Token by token (a token's $q$, $k$, $v$, features, output and denominator beside the state): $m(d_v + 1) + 2(m + d + d_v) + 1$ for every $n$. All tokens at once: "
-        r"$2n(d + d_v) + m(d_v + 1)$. Keeping the state of every token for a backward pass would take $nm(d_v + 1)$ more.",
+        r"$2n(d + d_v) + m(d_v + 1)$.",
         sources=(S1.at("Performer (Linear Attention)"), KATHAROPOULOS.at("transformers are RNNs")),
         scope="every n, m, d and d_v; causal or, with the keys of the whole sequence read first, bidirectional",
         kind=Kind.COST,
@@ -1680,7 +1743,7 @@ def gradient_of_query_features() -> Iterator[Step]:
         id="linear.gradient-of-key-features",
         title="The gradient in a key's features reads two states that later queries wrote",
         states="training differentiates linear attention",
-        precise=r"$\partial L/\partial\psi_{jt} = \sum_e R_{te}V_{je} - w_t$ with $R_{te} = \sum_iA_{ij}\phi_{it}G_{ie}/D_i$ and $w_t = \sum_iA_{ij}\phi_{it}\sum_eG_{ie}Y_{ie}/D_i$: forward and backward are linear in $n$.",
+        precise=r"$\partial L/\partial\psi_{jt} = \sum_e R_{te}V_{je} - w_t$ with $R_{te} = \sum_iA_{ij}\phi_{it}G_{ie}/D_i$ and $w_t = \sum_iA_{ij}\phi_{it}\sum_eG_{ie}Y_{ie}/D_i$: without a mask the same for every key, with a causal one sums over the queries from $j$ on.",
         sources=GRADIENT_SOURCES,
         scope=GRADIENT_SCOPE,
         uses=("linear.as-kernel-attention",),

@@ -131,12 +131,15 @@ def _truncated(rows: Sequence[Sequence[arb]], rank_: int) -> list[list[Fraction]
 
 def _near_steps() -> Iterator[Step]:
     error = f[j] - h[j]
+    yield Step(
+        sp.Sum(total(sp.Integer(1), j), (c, 1, rank)), "=", n * rank, "B has k rows of n entries, one multiply-add each for a column of values; A has as many."
+    )
     approximate = sp.Sum(A[i, c] * B[c, j], (c, 1, rank))
     yield Step(
         total((approximate + error) * V[j, e], j) - sp.Sum(A[i, c] * total(B[c, j] * V[j, e], j), (c, 1, rank)),
         "=",
         total(error * V[j, e], j),
-        "AB times the values is A times (B times the values), at nk multiply-adds each a column; what remains is the error of the row times the values.",
+        "AB times the values is A times (B times the values); what remains is the error of the row times the values.",
     )
     value, size = (z[j] - y[j]) / 2, (z[j] + y[j]) / 2
     yield Step(
@@ -156,13 +159,14 @@ suffices = derived(
         reading="A rank that does not grow with n serves every input: some matrix of that rank is within a given error (below 1, in the sum of absolute "
         "errors of each row) of the attention matrix.",
         precise=r"If the weights are $P = AB + \Delta$ with $\sum_j|\Delta_{ij}| \le \varepsilon$ in every row, then $\bigl|\sum_j P_{ij}v_j - \sum_c "
-        r"A_{ic}\sum_j B_{cj}v_j\bigr| \le \varepsilon\max_j|v_j|$, at a cost linear in $n$. "
+        r"A_{ic}\sum_j B_{cj}v_j\bigr| \le \varepsilon\max_j|v_j|$, at $nk$ multiply-adds a column for $B$ and again for $A$, once $A$ and $B$ are given. "
+        r"Without the assumption it is false: low_rank.two-features. "
         r"Written with $\Delta_{ij} = f_j - h_j$, $|\Delta_{ij}| = f_j + h_j$, and $v_j = v_{\max} - y_j = z_j - v_{\max}$ (that is, $v_{\max} = (y_j + "
         r"z_j)/2$).",
         sources=(S4.at("Linear Attention"),),
         scope="every n, k; each coordinate of the values, one side (the other is its mirror image)",
         inventory=("C136",),
-        unsaid="the input's attention matrix lies near a matrix of rank k, where k does not grow with n",
+        unsaid="the input's attention matrix lies near AB of a rank k that does not grow with n, and A and B are found at linear cost, without forming the matrix",
         corrected_by="low_rank.output-error",
         holds=_serves,
         worked=_serves_worked,
@@ -185,7 +189,7 @@ output_error = derived(
         title="A low rank serves as well as it fits the input's attention matrix",
         states="The correct form: how far the output of a low-rank approximation is off.",
         precise=r"If the weights are $P = AB + \Delta$ with $\sum_j|\Delta_{ij}| \le \varepsilon$ in every row, then $\bigl|\sum_j P_{ij}v_j - \sum_c "
-        r"A_{ic}\sum_j B_{cj}v_j\bigr| \le \varepsilon\max_j|v_j|$, at a cost linear in $n$. "
+        r"A_{ic}\sum_j B_{cj}v_j\bigr| \le \varepsilon\max_j|v_j|$, at $nk$ multiply-adds a column for $B$ and again for $A$, once $A$ and $B$ are given. "
         r"Written with $\Delta_{ij} = f_j - h_j$, $|\Delta_{ij}| = f_j + h_j$, and $v_j = v_{\max} - y_j = z_j - v_{\max}$ (that is, $v_{\max} = (y_j + "
         r"z_j)/2$).",
         sources=(S4.at("Linear Attention"),),
@@ -210,13 +214,13 @@ def _lower_bound_holds(length: int, rank_: int, sharpness: int) -> Outcome:
         id="low_rank.lower-bound",
         title="Attention that keeps to one key in each row is near no matrix of smaller rank",
         states="How close a low rank can come.",
-        precise=r"For row-stochastic $P \in \mathbb R^{n\times n}$ and every $M$ of rank below $n$, some row has $\sum_j|P_{ij} - M_{ij}| \ge 2\min_i "
+        precise=r"For row-stochastic $P \in \mathbb R^{n\times n}$ with positive entries and every $M$ of rank below $n$, some row has $\sum_j|P_{ij} - M_{ij}| \ge 2\min_i "
         r"p_{ii} - 1$. Rank plus nullity is $n$, so $Mx = 0$ for "
         r"some $x \ne 0$; the row is the $i$ where $x$ is largest in size, "
         r"scaled to $x_i = 1$. Written with $P_{ij} - M_{ij} = f_j - h_j$ and $x_j = 2e^{-y_j} - 1$, $y_j \ge 0$, for $j \ne i$ ($x_j = -1$ "
         r"as a limit).",
         sources=(S4.at("Linear Attention"), HORN.at("Section 0.2.3")),
-        scope="every n ≥ 1, every row-stochastic P (weights p_j over their sum)",
+        scope="every n ≥ 1, every row-stochastic P with positive entries, as softmax's are (weights p_j over their sum)",
         inventory=("C136",),
         holds=_lower_bound_holds,
     )
@@ -310,7 +314,8 @@ def _landmarks_hold(lower: Fractions, upper: Fractions, left: Fractions, right: 
         states="A kernel matrix may be rebuilt from a few landmark rows and columns.",
         precise=r"If the landmark block $A$ is invertible and the matrix has its rank, so that it is $\begin{pmatrix}A & AX\\ YA & YAX\end{pmatrix}$, then "
         r"$\begin{pmatrix}A\\ YA\end{pmatrix}A^{-1}\begin{pmatrix}A & AX\end{pmatrix}$ "
-        r"is the matrix itself. The rest block is what has to be shown: $(YA)A^{-1}(AX) = YAX$.",
+        r"is the matrix itself. The rest block is what has to be shown: $(YA)A^{-1}(AX) = YAX$. (Nyströmformer's three factors are softmaxes, each normalised for itself, "
+        "and no blocks of the attention matrix; so this does not make it exact.)",
         sources=(S4.at("Linear Attention"), XIONG.at("Section 3")),
         scope="any number of rows and columns beside the landmarks (one entry of the rest block is shown)",
         sizes=(1, 2),
@@ -352,17 +357,18 @@ def _mixed(weights: Sequence[int], projection: Matrix, values: Sequence[int], sh
 @derived(
     Claim(
         id="low_rank.projection-is-not-causal",
-        title="A projection over positions lets every query see every value",
+        title="A positive projection over positions lets every query see every value",
         states="Attention over projected positions has no place for a causal mask.",
         precise=r"$\partial o/\partial v_i = \sum_c p_c F_{ci}$ for $o = \sum_c p_c\sum_j F_{cj}v_j$, $p$ the weights over the projected positions: the "
         r"same for early and for late positions $i$, and with positive weights and a "
         r"projection $F > 0$ never 0.",
         sources=(S4.at("Linear Attention"), WANG.at("Section 4")),
-        scope="every n, k, every weights over the projected positions",
+        scope="every n, k, all positive weights over the projected positions, as softmax's are; F > 0 for the last sentence",
         holds=_mixed,
     )
 )
 def projection_is_not_causal() -> Iterator[Step]:
-    value = sp.IndexedBase("v", real=True)
+    value, positive = sp.IndexedBase("v", real=True), sp.IndexedBase("F", positive=True)
+    yield Step(sp.Integer(0), "<", sp.Sum(p[c] * positive[c, i], (c, 1, rank)), "With positive weights and a positive projection the slope below is positive.")
     output = sp.Sum(p[c] * total(F[c, j] * value[j], j), (c, 1, rank))
     yield Step(sp.Derivative(output, value[i]), "=", sp.Sum(p[c] * F[c, i], (c, 1, rank)), "The projected values are linear in each value, masked or not.")

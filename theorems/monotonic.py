@@ -458,6 +458,7 @@ def _recurrence_holds(previous: Chances, chances: Chances) -> Outcome:
         r"before: the expectation of the hard scan that begins at $k$ with probability $\alpha'_k$. Nothing is divided by, so $p = 0$ and $p = 1$ need no care.",
         sources=(RAFFEL.at("Section 2.3"),),
         scope="every n ≥ 1, every p in [0, 1], any weights of the step before (the sum is written over n starting positions)",
+        assumes=("the draws of a step are independent of each other and of the steps before",),
         holds=_recurrence_holds,
     )
 )
@@ -545,18 +546,12 @@ def closed_form(previous: Chances, chances: Chances, at_least: Fraction = Fracti
 
 
 def _closed_form_holds(previous: Chances, chances: Chances) -> Outcome:
+    """Where a p before the last position is 1 the assumption is not met, and the formula divides by 0."""
     try:
-        return exact.decided(closed_form(previous, chances) == restarted(previous, chances))
+        found = closed_form(previous, chances)
     except ZeroDivisionError:
-        return Outcome.REFUTED
-
-
-def _closed_form_worked(previous: Chances, chances: Chances) -> str:
-    place = next(place for place, q in enumerate(chances, 1) if q == 1)
-    return (
-        f"Weights of the step before {_listed(previous)}, p = {_listed(chances)}. The product of 1 − p_l over l ≤ {place} is 0, because p_{place} = 1, and the closed form divides by it at position {place + 1}. "
-        f"The expected alignment exists: {_listed(recurrent(previous, chances))}."
-    )
+        return exact.decided(1 in chances[:-1])
+    return exact.decided(1 not in chances[:-1] and found == restarted(previous, chances))
 
 
 product_so_far, summed = sp.symbols("P X", positive=True)
@@ -576,16 +571,14 @@ def _solved(factor: sp.Expr) -> Step:
         id="monotonic.closed-form",
         title="The recurrence is a cumulative product times a cumulative sum",
         states="The expected alignment can be computed in parallel as p times the cumulative product of 1 − p, times the cumulative sum of the old weights over that product.",
-        reading="For every p in [0, 1], the saturated ones that training aims at among them.",
-        precise=r"$q_j = P_j\sum_{k\le j}\alpha'_k/P_k$ with $P_j = \prod_{l<j}(1 - p_l)$ solves $q_{j+1} = (1 - p_j)q_j + \alpha'_{j+1}$ if $p_l < 1$ for every $l < n$. With $p_l = 1$ the product is 0 from there on and the "
-        "formula is 0/0 or worse.",
+        reading="In exact arithmetic, for p as the source makes them: a sigmoid of a finite energy is below 1.",
+        precise=r"$q_j = P_j\sum_{k\le j}\alpha'_k/P_k$ with $P_j = \prod_{l<j}(1 - p_l)$ solves $q_{j+1} = (1 - p_j)q_j + \alpha'_{j+1}$ if $p_l < 1$ for every $l < n$. With $p_l = 1$ for some $l < n$ the product is 0 from there on, and the "
+        "formula divides by 0: it has no value where the recurrence has one.",
         sources=(RAFFEL.at("Equations 23 to 30"),),
         scope="every n ≥ 1, any weights of the step before",
+        assumes=("p_l < 1 for l < n, as a sigmoid of a finite energy is",),
         uses=("monotonic.recurrence",),
-        unsaid="no p_j before the last position equals 1",
-        corrected_by="monotonic.recurrence",
         holds=_closed_form_holds,
-        worked=_closed_form_worked,
     )
 )
 def closed_form_solves() -> Iterator[Step]:
@@ -593,52 +586,48 @@ def closed_form_solves() -> Iterator[Step]:
 
 
 def _clipped_holds(previous: Chances, chances: Chances) -> Outcome:
-    return exact.decided(closed_form(previous, chances, SMALLEST_DIVISOR) == restarted(previous, chances))
-
-
-def _clipped_worked(previous: Chances, chances: Chances) -> str:
-    wanted, got = recurrent(previous, chances), closed_form(previous, chances, SMALLEST_DIVISOR)
-    place = next(at for at, (x, y) in enumerate(zip(wanted, got, strict=True)) if x != y)
-    product = prod((1 - x for x in chances[:place]), start=Fraction(1))
-    return (
-        f"Weights of the step before {_listed(previous)}, p = {_listed(chances)}. The expected alignment has α_{place + 1} = {wanted[place]}. The product of the earlier 1 − p_l is {product} = "
-        f"{exact.show(exact.ball(product))}, below the clip ε = {float(SMALLEST_DIVISOR):g}; mass that begins there is multiplied by the product and divided by ε, and the closed form gives "
-        f"{exact.show(exact.ball(got[place]))}."
-    )
+    """The clipped formula against the recurrence from old weights that are scaled by min(1, P/ε)."""
+    left = [prod((1 - x for x in chances[:place]), start=Fraction(1)) for place in range(len(chances))]
+    scaled = [before * min(Fraction(1), product / SMALLEST_DIVISOR) for before, product in zip(previous, left, strict=True)]
+    return exact.decided(closed_form(previous, chances, SMALLEST_DIVISOR) == recurrent(scaled, chances))
 
 
 @derived(
     Claim(
         id="monotonic.clipped-closed-form",
-        title="Keeping the divisor away from zero makes the closed form safe",
-        states="The parallel mode of a published implementation divides by the cumulative product of 1 − p, clipped from below to avoid a division by zero.",
-        reading="In exact arithmetic the clipped formula gives the expected alignment. (The documentation says itself that its checks make the result inexact for long inputs and for p near 0 or 1; what is shown here is where and by how much, before any rounding.)",
-        precise=r"$P\cdot\alpha'/\max(P, \varepsilon) = \alpha'$ while $P \ge \varepsilon$; and $P\,\alpha'/\varepsilon < \alpha'$ as soon as $0 < P < \varepsilon$, down to 0 at $P = 0$: mass that begins after a product of less than "
-        r"$\varepsilon$ is scaled by $P/\varepsilon$ and not by 1. ($\varepsilon = 10^{-10}$ in the source.)",
+        title="Clipping the divisor scales the mass that begins after a small product, and changes nothing else",
+        states="The parallel mode of a published implementation divides by the cumulative product of 1 − p, clipped from below to avoid a division by zero; for long inputs, and for p near 0 or 1, its documentation calls the result inexact.",
+        reading="What the clipped formula computes instead, in exact arithmetic and before any rounding.",
+        precise=r"$P_j\sum_{k\le j}\alpha'_k/\max(P_k, \varepsilon) = q_j$, with $q$ the recurrence from the scaled weights $\alpha'_k\min(1, P_k/\varepsilon)$ in place of $\alpha'_k$: $q_{j+1} = (1 - p_j)q_j + \alpha'_{j+1}P_{j+1}/\max(P_{j+1}, \varepsilon)$. "
+        r"So the result is exact while $P_k \ge \varepsilon$ wherever the step before left mass; mass that begins where $P_k < \varepsilon$ is scaled by $P_k/\varepsilon$, down to 0 at $P_k = 0$. ($\varepsilon = 10^{-10}$ stands in the library's source, and not on the page cited.)",
         sources=(TENSORFLOW, RAFFEL.at("Equations 23 to 30")),
-        scope="every n ≥ 1, every p in [0, 1], ε = 1e-10 in the search and any ε > 0 in the derivation",
-        uses=("monotonic.closed-form",),
-        unsaid="the product of 1 − p_l stays at or above the clip wherever the step before left mass",
-        corrected_by="monotonic.recurrence",
+        scope="every n ≥ 1, every p in [0, 1], any non-negative weights of the step before; ε = 1e-10 in the search and any ε > 0 in the derivation",
+        uses=("monotonic.recurrence",),
         holds=_clipped_holds,
-        worked=_clipped_worked,
     )
 )
 def clipped_closed_form() -> Iterator[Step]:
     floor, above, begun = sp.symbols("varepsilon x a", positive=True)
-    slack = sp.Symbol("y", nonnegative=True)
+    slack, before, factor = sp.symbols("y P c", nonnegative=True)
     yield Step(
         _as_written(floor + slack, begun / sp.Max(floor + slack, floor)),
         "=",
         begun,
-        "a product at or above the clip, P = ε + y: what is multiplied is what is divided by",
+        "a product at or above the clip, P = ε + y: what is multiplied is what is divided by, and min(1, P/ε) = 1",
     )
     yield Step(
-        _as_written(floor / (1 + above), begun / floor),
-        "<",
-        begun,
-        "a product below the clip, P = ε/(1 + x): the mass that begins there is multiplied by P and divided by ε",
-        certificate=begun * above / (1 + above),
+        _as_written(floor / (1 + above), begun / sp.Max(floor / (1 + above), floor)),
+        "=",
+        begun / (1 + above),
+        "a product below the clip, P = ε/(1 + x): the mass a that begins there is multiplied by P and divided by ε, and so scaled by P/ε = 1/(1 + x)",
+    )
+    yield Step(_as_written(sp.Integer(0), begun / sp.Max(0, floor)), "=", sp.Integer(0), "behind a p of 1 the product is 0, and that mass is lost")
+    here = before * factor
+    yield Step(
+        here * (summed + begun / sp.Max(here, floor)),
+        "=",
+        factor * (before * summed) + begun * here / sp.Max(here, floor),
+        "one more position, for every product P ≥ 0 and c = 1 − p ≥ 0: with q = P X so far, the sum X gains a over the clipped product, and a in the recurrence becomes a times P c over it",
     )
 
 
@@ -704,22 +693,19 @@ def _begun(length: int, behind: int) -> list[Fraction]:
 
 
 def _float_closed_form_holds(p: Fraction, length: int, last: int, behind: int) -> Outcome:
-    """Finite, and nowhere off by one half or more."""
-    chances, previous = _long_row(p, length, last), _begun(length, behind)
-    pairs = zip(float_closed_form(previous, chances), recurrent(previous, chances), strict=True)
-    return exact.decided(all(not isinstance(got, str) and abs(got - wanted) < Fraction(1, 2) for got, wanted in pairs))
+    """Finite at every position."""
+    return exact.decided(not any(isinstance(got, str) for got in float_closed_form(_begun(length, behind), _long_row(p, length, last))))
 
 
 def _float_closed_form_worked(p: Fraction, length: int, last: int, behind: int) -> str:
     chances, previous = _long_row(p, length, last), _begun(length, behind)
     late = max(length - behind, 0)
     for place, (got, wanted) in enumerate(zip(float_closed_form(previous, chances), recurrent(previous, chances), strict=True), 1):
-        if isinstance(got, str) or abs(got - wanted) >= Fraction(1, 2):
-            shown = got if isinstance(got, str) else exact.show(exact.ball(got))
+        if isinstance(got, str):
             return (
                 f"p_j = {p} at {length} positions, then {chances[-1]}; the step before left half of its mass on position 1 and half on position {late + 1}, where the product of the earlier 1 − p_l is "
                 f"({1 - p})^{late} = {exact.show(exact.ball((1 - p) ** late))}. In exact arithmetic α_{place} = {exact.show(exact.ball(wanted))}. In float32 that product, or 1/2 divided by it, leaves the range, "
-                f"and the closed form gives {shown}."
+                f"and the closed form gives {got}."
             )
     return ""
 
@@ -727,11 +713,11 @@ def _float_closed_form_worked(p: Fraction, length: int, last: int, behind: int) 
 @derived(
     Claim(
         id="monotonic.closed-form-in-floats",
-        title="In float32 the closed form computes the expected alignment",
+        title="In float32 the closed form gives finite weights",
         states="The recurrence may be computed in parallel with cumulative products and sums.",
-        reading="In float32, for p that are float32 numbers below 1: the result is finite and off by less than one half at every position (a weight lies between 0 and 1).",
+        reading="The least that computing asks for: in float32, for p that are float32 numbers below 1, the result is finite at every position. (How accurate a finite result is, is not said here.)",
         precise=r"$\dfrac{\alpha'}{P} \le \Omega$ while $P \ge \alpha'/\Omega$, and $\Omega < \alpha'/P$ below that, with $\Omega$ the format's largest finite number: the closed form divides by $P_k = \prod_{l<k}(1 - p_l)$, which falls "
-        r"by orders of magnitude along a row, although $\alpha_k$ need not be small. A product that underflows to 0 gives $\infty$ or not a number.",
+        r"by orders of magnitude along a row, although $\alpha_k$ need not be small. A product that underflows to 0 gives $\infty$ or not a number. While products, quotients and sums $X$ stay in range, so does $p\,P\,X \le X \le \Omega$.",
         sources=(RAFFEL.at("Equations 23 to 30"),),
         scope="float32, round to nearest even with gradual underflow, no clipping; every operation rounded",
         uses=("monotonic.closed-form",),
@@ -745,6 +731,10 @@ def closed_form_in_floats() -> Iterator[Step]:
     largest, begun = sp.symbols("Omega a", positive=True)
     beyond, room = sp.Symbol("x", positive=True), sp.Symbol("y", nonnegative=True)
     small, enough = begun / (largest * (1 + beyond)), begun / largest + room
+    share, left = 1 / (1 + beyond), sp.Symbol("X", nonnegative=True)
+    yield Step(
+        share * left, "<=", left + room, "a sum X in range, Ω = X + y, times p P ≤ 1, written 1/(1 + x), is in range too", certificate=(1 - share) * left + room
+    )
     yield Step(largest, "<", begun / small, "a product below a/Ω, P = a/(Ω (1 + x)): the quotient overflows", certificate=largest * beyond)
     yield Step(begun / enough, "<=", largest, "a product P = a/Ω + y: the quotient fits", certificate=largest**2 * room / (begun + largest * room))
 
@@ -771,9 +761,9 @@ def _float_recurrence_holds(p: Fraction, length: int, last: int, behind: int) ->
         title="In floating point the recurrence loses three roundings a position",
         states="The sequential form of the recurrence is numerically harmless.",
         precise=r"If $\hat q \le G q + E$ at one position, then $\hat q' \le (1 + u)^3 G\,q' + (1 + u)^3 E + (1 + u)\eta$ at the next, and likewise downwards, with $q' = c q + a$, $c = 1 - p$ (written with $p + c = 1$): "
-        r"$|\hat\alpha_j - \alpha_j| \le \big((1 + u)^{3j - 2} - 1\big)\alpha_j \le \gamma_{3j-2}\,\alpha_j$ and an absolute error of the order of $j\,\eta$. All terms are non-negative, so nothing cancels; nothing is divided by, so nothing overflows.",
+        r"$|\hat\alpha_j - \alpha_j| \le \big((1 + u)^{3j - 2} - 1\big)\alpha_j \le \gamma_{3j-2}\,\alpha_j$ and an absolute error of the order of $j\,\eta$; downwards because $1 - (1 - u)^k \le (1 + u)^k - 1$. All terms are non-negative, so nothing cancels; nothing is divided by, so nothing overflows.",
         sources=(RAFFEL.at("Section 2.3"), HIGHAM.at("Section 2.2")),
-        scope="round to nearest, relative error at most u for each operation, an absolute error of at most η for a product that underflows; every n, every p in [0, 1]",
+        scope="round to nearest, relative error at most u for each operation, an absolute error of at most η for a product that underflows; every p in [0, 1], every position j with (3j − 2)u < 1",
         uses=("monotonic.recurrence", "rounding.gamma"),
         kind=Kind.APPROXIMATION,
         holds=_float_recurrence_holds,
@@ -790,18 +780,27 @@ def recurrence_in_floats() -> Iterator[Step]:
         "the product, rounded twice by a factor F of at most F + y = (1 + u)², of a computed q̂ that is at most q̂ + E",
         certificate=passing * (short * computed + (factor + short) * lost),
     )
+    down, apart = sp.symbols("D y", nonnegative=True)
+    up = down + apart
     yield Step(
-        (1 - u) * (1 + u),
+        (1 - u) * down,
         "<=",
-        sp.Integer(1),
-        "1 − u is at most 1/(1 + u), and is written 1/(1 + x) below, as G is downwards",
-        certificate=u**2,
+        (1 + u) * up,
+        "U = (1 + u)^k is at least D = (1 − u)^k: both are 1 at k = 0, and U = D + y with y ≥ 0 stays so",
+        certificate=2 * u * down + (1 + u) * apart,
+    )
+    yield Step(
+        up + down,
+        "<=",
+        (1 + u) * up + (1 - u) * down,
+        "so U + D, which is 2 at k = 0, never falls: 1 − D ≤ U − 1, and k factors of 1 − u take no more away than k factors of 1 + u add",
+        certificate=u * apart,
     )
     yield Step(
         less**3 * kept * (passing * q + arriving) - less**3 * (passing + stopping) * lost - less * eta,
         "<=",
         less * (less**2 * passing * (kept * q - lost) - eta + arriving),
-        "downwards: the sum is rounded once more, and what is added has fewer roundings than what was carried",
+        "downwards, where 1 − u is written 1/(1 + x), as G is 1/(1 + g): the sum is rounded once more, and what is added has fewer roundings than what was carried",
         certificate=arriving * less * less**2 * kept * (extra + (2 * step + step**2) * grown) + less**3 * stopping * lost,
     )
     yield Step(
@@ -1163,12 +1162,11 @@ def _later_layers_worked(chances: Chances, values: Sequence[int]) -> str:
     Claim(
         id="monotonic.later-layers",
         title="Training with soft attention sees what the hard model computes on average",
-        states="Soft monotonic attention is a differentiable approximation of hard monotonic attention.",
-        reading="What the differentiable form is for: inside a network the soft output stands in for the hard one, and what follows, here a ReLU, makes of it the mean of what it makes of the hard outputs. (The text says 'differentiable approximation' and no more.)",
+        states="Training uses the mean output in place of the drawn one.",
+        reading="What follows inside a network, here a ReLU, makes of the mean output the mean of what it makes of the drawn ones.",
         precise=r"$E[b\,o + d] = b\,\bar o + d$: true of what is affine in the output. Of a ReLU it is true only where all values that can be attended to have one sign (0 counting for both).",
-        sources=(S0.at("Soft Monotonic Attention"),),
+        sources=(RAFFEL.at("Section 2.3"),),
         scope="one coordinate of the values, every p in [0, 1], independent draws",
-        inventory=("C072",),
         uses=("monotonic.expectation",),
         unsaid="what follows is affine in the output of attention (on the values that can be attended to)",
         corrected_by="monotonic.mean-output",
@@ -1211,6 +1209,8 @@ def saturated() -> Iterator[Step]:
         "p = x/(x + y) lies strictly between 0 and 1: the error is positive",
         certificate=yes * no / (yes + no) ** 2,
     )
+    behind = _as_written(p, sp.Integer(0))
+    yield Step(_as_written(behind, 1 - behind), "=", sp.Integer(0), "behind a p of 1 the product is 0, and so is the weight, whatever p is there: no error")
     yield Step(sure * none * (1 - sure * none), "=", sp.Integer(0), "p and the product before it are bits: so is the weight, and its error is 0")
 
 
@@ -1298,6 +1298,13 @@ def linear_time() -> Iterator[Step]:
         "<=",
         length + (m + 1 + later) - 1,
         "if m steps stop, the next runs off the end through y + 1 more positions, and x ≥ 0 others look at nothing: n = t_m + y, and m + 1 + x steps",
+        certificate=later,
+    )
+    yield Step(
+        n,
+        "<=",
+        n + (1 + later) - 1,
+        "if the first scan already runs off, it looks at all n positions and the x = m − 1 steps after it at none",
         certificate=later,
     )
     yield Step(looked_at, "<=", length + m - 1, "if all m steps stop", certificate=room)

@@ -252,8 +252,11 @@ def sigmoid_no_competition() -> Iterator[Step]:
     yield Step(sp.Derivative(weight, s[k]), "=", D(i, k) * weight * (1 - weight), "the weight of key i is a function of its own score")
 
 
-def _two_keys_holds(first: Exact, second: Exact) -> Outcome:
-    return exact.equal(exact.softmax([first, second])[0], sigmoid(first - second))
+def _two_keys_holds(own: Exact, others: Row) -> Outcome:
+    """One key against the others together, and against each of them alone."""
+    mass = sum((ball(e).exp() for e in others), arb(0))
+    pairs = [exact.equal(exact.softmax([own, e])[0], sigmoid(own - e)) for e in others]
+    return Outcome.worst([*pairs, exact.equal(exact.softmax([own, *others])[0], sigmoid(ball(own) - mass.log()))])
 
 
 @derived(
@@ -271,7 +274,7 @@ def _two_keys_holds(first: Exact, second: Exact) -> Outcome:
 )
 def two_keys() -> Iterator[Step]:
     own, others = sp.Symbol("s_i", real=True), total(sp.exp(s[l]), l)
-    yield Step(sp.exp(own) / (sp.exp(own) + others), "=", 1 / (1 + sp.exp(-own) * others), "against n others: divide by the key's own exponential")
+    yield Step(sp.exp(own) / (sp.exp(own) + others), "=", _sigma(own - sp.log(others)), "against n others: divide by the key's own exponential")
     first, second = sp.symbols("s_1 s_2", real=True)
     yield Step(sp.exp(first) / (sp.exp(first) + sp.exp(second)), "=", _sigma(first - second), "against one other: the same")
 
@@ -288,7 +291,7 @@ def _sigmoid_bias_holds(scores: Row) -> Outcome:
 @derived(
     Claim(
         id="normalisers.sigmoid-bias",
-        title="The bias −log n keeps a sigmoid row of the order of one",
+        title="At scores near 0 the bias −log n keeps a sigmoid row of the order of one",
         states="Sigmoid attention takes the bias b = −log n.",
         precise=r"$\sum_j \sigma(s_j - \log n) < \tfrac1n\sum_j e^{s_j}$ for all scores, and at scores 0 the sum is $n/(n+1)$; without the bias it is $n/2$.",
         sources=(RAMAPURAM,),
@@ -799,9 +802,14 @@ def nested_supports() -> Iterator[Step]:
 
 
 def _shortfall_holds(scores: Row, alpha: Fraction) -> Outcome:
-    """max s − Σ p s ≤ 1/(α(α − 1))."""
-    mean = sum((e * ball(o) for e, o in zip(sparse_weights(scores, alpha), scores, strict=True)), arb(0))
-    return exact.at_most(ball(max(scores)) - mean, 1 / (alpha * (alpha - 1)))
+    """max s − Σ p s ≤ 1/(α(α − 1)), and the same over Δ bounds what the others weigh beside a key that leads by Δ."""
+    weights, most = sparse_weights(scores, alpha), 1 / (alpha * (alpha - 1))
+    mean = sum((e * ball(o) for e, o in zip(weights, scores, strict=True)), arb(0))
+    short = exact.at_most(ball(max(scores)) - mean, most)
+    best, *others = sorted(zip(scores, weights, strict=True), key=lambda pair: -pair[0])
+    if not others or others[0][0] == best[0]:
+        return short
+    return Outcome.worst([short, exact.at_most(sum((weight for _, weight in others), arb(0)), most / (best[0] - others[0][0]))])
 
 
 @derived(
@@ -809,11 +817,11 @@ def _shortfall_holds(scores: Row, alpha: Fraction) -> Outcome:
         id="normalisers.entmax-shortfall",
         title="As α grows, entmax becomes a hard maximum",
         states="The limit of α-entmax for α → ∞ is the arg max.",
-        precise=r"$H_\alpha(p) = \dfrac{\sum_j (p_j - p_j^\alpha)}{\alpha(\alpha - 1)} \le \dfrac1{\alpha(\alpha - 1)}$. Entmax maximises $\langle p, "
-        r"s\rangle + H_\alpha(p)$, and the one-hot row of "
+        precise=r"$H_\alpha(p) = \dfrac{\sum_j (p_j - p_j^\alpha)}{\alpha(\alpha - 1)} \le \dfrac1{\alpha(\alpha - 1)}$. By definition $\alpha$-entmax is the "
+        r"maximiser of $\langle p, s\rangle + H_\alpha(p)$, and the one-hot row of "
         r"the best key reaches $\max s + 0$; hence $\max s - \langle p, s\rangle \le H_\alpha(p) \le \frac1{\alpha(\alpha - 1)}$, and if one key leads by "
-        r"$\Delta$, the others together "
-        r"weigh at most $\frac1{\alpha(\alpha - 1)\Delta}$. In the formula $a = \alpha - 1$.",
+        r"$\Delta$, the others together weigh at most $\frac1{\alpha(\alpha - 1)\Delta}$. In the formulas $a = \alpha - 1$, the maximum exceeds $\max s$ by $h "
+        r"\ge 0$, and the others have the weights $q_r$ and lie $\Delta + g_r$ behind.",
         sources=(PETERS,),
         scope="all α > 1, all n ≥ 1, all rows of positive weights (zeros by continuity; examples: α = 3/2 and 2)",
         holds=_shortfall_holds,
@@ -822,6 +830,20 @@ def _shortfall_holds(scores: Row, alpha: Fraction) -> Outcome:
 def entmax_shortfall() -> Iterator[Step]:
     weight = p[j] / total(p[l], l)
     alpha = a + 1
+    one = sp.Integer(1)
+    yield Step((one - one**alpha) / (alpha * a), "=", sp.Integer(0), "a one-hot row has the entropy 0, so its objective is the best score")
+    best, spread = sp.Symbol("s_max", real=True), sp.Symbol("H", nonnegative=True)
+    gain = best + h - spread
+    yield Step(best - gain, "<=", spread, "the maximiser's objective, ⟨p, s⟩ + H, is no smaller than that: max s + h", certificate=h)
+    ahead = sp.Symbol("Delta", positive=True)
+    behind = total(q[r] * (ahead + g[r]), r)  # max s − ⟨p, s⟩
+    yield Step(
+        total(q[r], r),
+        "<=",
+        (behind + h) / ahead,
+        "H = (max s − ⟨p, s⟩) + h, and to this every other key adds its weight times Δ or more",
+        certificate=(total(q[r] * g[r], r) + h) / ahead,
+    )
     yield Step(
         total(weight - weight**alpha, j) / (alpha * a),
         "<=",
@@ -834,7 +856,9 @@ def entmax_shortfall() -> Iterator[Step]:
 def _regret_holds(scores: Row, temperature: Fraction) -> Outcome:
     weights = exact.softmax([Fraction(e) / temperature for e in scores])
     mean = sum((e * ball(o) for e, o in zip(weights, scores, strict=True)), arb(0))
-    return exact.at_most(ball(max(scores)) - mean, ball(temperature) * exact.entropy(weights))
+    most = ball(temperature) * ball(len(scores)).log()
+    short = exact.at_most(ball(max(scores)) - mean, ball(temperature) * exact.entropy(weights))
+    return Outcome.worst([short, exact.at_most(ball(max(scores)) - mean, most)])
 
 
 @derived(
@@ -842,10 +866,11 @@ def _regret_holds(scores: Row, temperature: Fraction) -> Outcome:
         id="normalisers.softmax-shortfall",
         title="Softmax's mean score falls short of the best by at most T times its entropy",
         states="At a low temperature softmax is almost a hard maximum.",
-        precise=r"$\max s - \sum_j p_j s_j \le T\,H(p) \;(\le T\log n)$ with $p = \mathrm{softmax}(s/T)$. In the formula the scores are those over "
-        r"$T$, $L = -\log p_{\max}$, and the right-hand side is $H(p)$.",
+        precise=r"$\max s - \sum_j p_j s_j \le T\,H(p) \;(\le T\log(n+1))$ with $p = \mathrm{softmax}(s/T)$ over the best key and $n$ others. In the "
+        r"formula the scores are those over $T$, $L = -\log p_{\max}$, and the right-hand side is $H(p)$.",
         sources=(VASWANI.at("Eq. 1"), PETERS),
         scope="one best key and any number n ≥ 1 of others, all finite real scores, all T > 0",
+        uses=("entropy.range",),
         holds=_regret_holds,
     )
 )

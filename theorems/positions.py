@@ -47,6 +47,7 @@ KAZEMNEJAD = Source(
     title="Transformer Architecture: The Positional Encoding",
     url="https://kazemnejad.com/blog/transformer_architecture_positional_encoding/",
 )
+PENG = Source(key="peng2023", title="YaRN: Efficient Context Window Extension of Large Language Models", url="https://arxiv.org/abs/2309.00071")
 NIVEN = Source(key="niven1956", title="Irrational Numbers (Carus Mathematical Monographs 11)")
 HALVES = Source(key="neox-834", title="rotary embedding confused", url="https://github.com/EleutherAI/gpt-neox/issues/834")
 
@@ -220,22 +221,30 @@ def core_formula() -> Iterator[Step]:
 # --- what attention alone does --------------------------------------------------------------------------------------------------------
 
 
-def _layer(tokens: Matrix, first: Matrix, second: Matrix) -> list[list[arb]]:
-    """A layer whose every token attends to itself alone: residual, layer normalisation, two matrices with a rectifier between."""
+def _normed(row: Balls, gain: Row, lift: Row) -> list[arb]:
+    """Layer normalisation with ε = 1."""
+    mean = sum(row, arb(0)) / len(row)
+    root = (sum(((x - mean) * (x - mean) for x in row), arb(0)) / len(row) + 1).sqrt()
+    return [factor * (x - mean) / root + more for x, factor, more in zip(row, gain, lift, strict=True)]
+
+
+def _layer(tokens: Matrix, value: Matrix, first: Matrix, second: Matrix, gain: Row, lift: Row, biases: Row) -> list[list[arb]]:
+    """A layer whose every token attends to itself alone: its value, residual and norm; two matrices with biases and a rectifier between, residual and norm.
+
+    Shapes: tokens [n, d], value [d, d] (W_V and W_O in one), first [d, h], second [h, d], gain and lift (of both norms) [d], biases [h]; the outer bias is `lift`.
+    """
     rows = []
     for token in tokens:
-        mixed = [exact.ball(2 * x) for x in token]
-        mean = sum(mixed, arb(0)) / len(mixed)
-        root = (sum(((x - mean) * (x - mean) for x in mixed), arb(0)) / len(mixed) + 1).sqrt()
-        normed = [(x - mean) / root for x in mixed]
-        hidden = [inner(normed, column) for column in zip(*first, strict=True)]
-        rows.append([inner([max(x, arb(0)) for x in hidden], column) for column in zip(*second, strict=True)])
+        attended = _normed([exact.ball(x) + inner(token, column) for x, column in zip(token, zip(*value, strict=True), strict=True)], gain, lift)
+        hidden = [max(inner(attended, column) + more, arb(0)) for column, more in zip(zip(*first, strict=True), biases, strict=True)]
+        fed = [inner(hidden, column) + more for column, more in zip(zip(*second, strict=True), lift, strict=True)]
+        rows.append(_normed([x + y for x, y in zip(attended, fed, strict=True)], gain, lift))
     return rows
 
 
-def _position_by_position(tokens: Matrix, first: Matrix, second: Matrix, place: int, change: Row) -> Outcome:
+def _position_by_position(tokens: Matrix, value: Matrix, first: Matrix, second: Matrix, gain: Row, lift: Row, biases: Row, place: int, change: Row) -> Outcome:
     changed = [change if at == place else token for at, token in enumerate(tokens)]
-    before, after = _layer(tokens, first, second), _layer(changed, first, second)
+    before, after = (_layer(rows, value, first, second, gain, lift, biases) for rows in (tokens, changed))
     return exact.equal([row for at, row in enumerate(before) if at != place], [row for at, row in enumerate(after) if at != place])
 
 
@@ -246,40 +255,56 @@ def _position_by_position(tokens: Matrix, first: Matrix, second: Matrix, place: 
         states="The Transformer is self-attention only: no recurrence or convolution.",
         reading="Of the parts that the text lists (positional encoding, attention, feed-forward, layer normalisation, residual connections), attention is the only one "
         "through which one position can see another. (A Transformer with a decoder has cross-attention too, which is attention.)",
-        precise=r"Let each position attend to itself alone ($P=I$) and let $z_i$ be row $i$ after residual connection, layer normalisation and feed-forward network. "
-        r"Adding $t$ to token $k$ changes $z_i$ by $\delta_{ik}(z_i(X+t)-z_i(X))$: nothing for $i\ne k$. (With its own weights attention does carry the change over: "
-        "masks.unmasked-sees-the-future.)",
+        precise=r"Let each position attend to itself alone ($P=I$) and let $z_i$ be row $i$ after attention, residual connection and layer normalisation, or after the feed-forward "
+        r"network, residual connection and layer normalisation. Adding $t$ to row $k$ before it changes $z_i$ by $\delta_{ik}(z_i(X+t)-z_i(X))$: nothing for $i\ne k$, and so through "
+        r"both. In the formulas $A=W_VW_O$, summed over the heads. (With its own weights attention does carry the change over: masks.unmasked-sees-the-future.)",
         sources=(S4.at("The Transformer Architecture"), VASWANI.at("section 3")),
-        scope="every number of tokens and features, every real weights and encodings, layer normalisation with any ε > 0, a feed-forward network with tanh "
-        "(derivation) or a rectifier (exact evaluation)",
+        scope="every number of tokens and features, every real weights, biases, gains and encodings, layer normalisation after each half with any ε > 0, a feed-forward network with "
+        "tanh (derivation) or a rectifier (exact evaluation)",
         inventory=("C210",),
         holds=_position_by_position,
     )
 )
 def attention_mixes_alone() -> Iterator[Step]:
     epsilon = sp.Symbol("epsilon", positive=True)
-    W, U = sp.IndexedBase("W", real=True), sp.IndexedBase("U", real=True)
+    A, W, U, Y = (sp.IndexedBase(letter, real=True) for letter in ("A", "W", "U", "Y"))
+    gain, lift, inside, outside = (sp.IndexedBase(letter, real=True) for letter in ("gamma", "beta", "b", "b'"))
     change = sp.IndexedBase("t", real=True)
+    into = sp.Symbol("f", integer=True, positive=True)  # a feature of a value
     Token = Callable[[sp.Expr, sp.Expr], sp.Expr]
 
-    def layer(token: Token, out: sp.Expr) -> sp.Expr:
-        def mixed(feature: sp.Expr) -> sp.Expr:
-            return token(i, feature) + E[i, feature] + total(sp.KroneckerDelta(i, j) * (token(j, feature) + E[j, feature]), j)
+    def normed(row: Callable[[sp.Expr], sp.Expr], out: sp.Expr) -> sp.Expr:
+        mean = total(row(a), a) / d
+        spread = total((row(b) - mean) ** 2, b) / d + epsilon
+        return gain[out] * (row(out) - mean) / sp.sqrt(spread) + lift[out]
 
-        mean = total(mixed(a), a) / d
-        spread = total((mixed(b) - mean) ** 2, b) / d + epsilon
-        hidden = sp.Sum((mixed(a) - mean) * W[a, y], (a, 1, d)) / sp.sqrt(spread)
-        return sp.Sum(sp.tanh(hidden) * U[y, out], (y, 1, d_v))
+    def attending(token: Token, out: sp.Expr) -> sp.Expr:
+        def mixed(feature: sp.Expr) -> sp.Expr:
+            value = sp.Sum((token(j, into) + E[j, into]) * A[into, feature], (into, 1, d))
+            return token(i, feature) + E[i, feature] + total(sp.KroneckerDelta(i, j) * value, j)
+
+        return normed(mixed, out)
+
+    def feeding(token: Token, out: sp.Expr) -> sp.Expr:
+        def fed(feature: sp.Expr) -> sp.Expr:
+            hidden = sp.Sum(token(i, into) * W[into, y], (into, 1, d)) + inside[y]
+            return token(i, feature) + sp.Sum(sp.tanh(hidden) * U[y, feature], (y, 1, d_v)) + outside[feature]
+
+        return normed(fed, out)
 
     here = sp.KroneckerDelta(i, k)
-    still = layer(lambda row, feature: X[row, feature], e)
-    everywhere = layer(lambda row, feature: X[row, feature] + change[feature], e)
-    yield Step(
-        layer(lambda row, feature: X[row, feature] + sp.KroneckerDelta(row, k) * change[feature], e),
-        "=",
-        still + here * (everywhere - still),
-        "every part but attention acts on each row by itself; with weights δ_ij attention does so too",
-    )
+    for part, rows, because in (
+        (attending, X, "the first half: attention to oneself with the values, residual connection, layer normalisation act on each row by itself"),
+        (
+            feeding,
+            Y,
+            "the second half, on the rows Y that the first one gives, of which only row k has changed: feed-forward network, residual connection, normalisation",
+        ),
+    ):
+        still = part(lambda row, feature, rows=rows: rows[row, feature], e)  # type: ignore[misc]
+        everywhere = part(lambda row, feature, rows=rows: rows[row, feature] + change[feature], e)  # type: ignore[misc]
+        changed = part(lambda row, feature, rows=rows: rows[row, feature] + sp.KroneckerDelta(row, k) * change[feature], e)  # type: ignore[misc]
+        yield Step(changed, "=", still + here * (everywhere - still), because)
 
 
 def _aligned(partners: Row, sources: int, gain: int) -> Outcome:
@@ -297,7 +322,7 @@ def _aligned(partners: Row, sources: int, gain: int) -> Outcome:
         title="Cross-attention can follow any alignment, as closely as is wanted",
         states="Cross-attention aligns the elements of two sequences.",
         reading="There are queries and keys such that each target position attends to the source position that it belongs to, whichever it is: a possibility, since "
-        "what a trained model aligns is not a matter of proof.",
+        "what a trained model aligns is not a matter of proof. (Source elements must differ, by content or position: equal ones share their weight evenly.)",
         precise=r"With orthonormal keys $k_1,\dots,k_n$ and the query $q=c\,k_a$, the partner $a$ gets the weight $\dfrac{e^c}{e^c+n-1}\ge 1-(n-1)e^{-c}$. An alignment "
         "need not be one to one: each target's weights sum to 1, a source may be the partner of several targets or of none.",
         sources=(S1.at("Cross-Attention (Inter-Attention)"), S4.at("Machine Translation")),
@@ -416,13 +441,12 @@ learned_table = derived(
     Claim(
         id="positions.learned-table",
         title="With learned positions a Transformer takes sequences of any length",
-        states="No fixed window size, for a model that adds an encoding to each position.",
+        states="One way to do it: to each position a learned vector is added.",
         reading="The positions are learned, a vector for each (as in many Transformers); the model is defined on sequences of every length.",
         precise=r"Every position of the sequence has a row in the table. It is so for $n\le n_{\max}$; the table has $n_{\max}$ rows, $\sum_{j\le n_{\max}}\sum_{k\le n_{\max}}"
         r"\delta_{jk}=n_{\max}$ pairs of a position and its row.",
-        sources=(S4.at("Benefits"), S4.at("The Transformer Architecture"), GEHRING),
+        sources=(GEHRING,),
         scope="tables and sequences of any length; no interpolation of the table",
-        inventory=("C215",),
         unsaid="the sequence is no longer than the table of positions (or positions come from a formula)",
         corrected_by="positions.learned-parameters",
         holds=_within_the_table,
@@ -446,7 +470,6 @@ learned_parameters = derived(
         scope="every n_max and d; lengths as searched for the formula (all lengths: positions.sinusoidal-distinct)",
         uses=("positions.sinusoidal-distinct",),
         kind=Kind.COST,
-        inventory=("C215",),
         holds=_counted,
     )
 )(_table_count)
@@ -561,6 +584,9 @@ def _rises() -> Iterator[Step]:
 
     yield Step(sp.Integer(0), "<", alike(5), "d = 8 has the frequencies 1, 1/10, 1/100 and 1/1000; at distance 5 the dot product is positive")
     yield Step(alike(5), "<", alike(6), "from 5 to 6 the cosine of the distance rises by more than the three others fall: further apart and more alike")
+    yield Step(
+        alike(3) + 1, "<", alike(6283), "nor does it fall in the long run: the sum is almost periodic, and 6283 is close to a thousand turns of the frequency 1"
+    )
 
 
 sinusoidal_decay = derived(
@@ -568,8 +594,10 @@ sinusoidal_decay = derived(
         id="positions.sinusoidal-decay",
         title="The dot product of sinusoidal encodings falls with the distance",
         states="Sinusoidal encodings of positions further apart are less alike.",
-        reading="Of two positions the further one has no larger dot product with the given one, or at least none of larger magnitude.",
-        precise=r"$\langle PE(0),PE(t')\rangle\le\langle PE(0),PE(t)\rangle$, or the same of their magnitudes, for whole numbers $t'\ge t\ge 0$.",
+        reading="Of two positions the further one has no larger dot product with the given one, or at least none of larger magnitude; or, in the long run, no much larger one. "
+        "(At d = 512 and distances up to 1000 it does fall on the whole.)",
+        precise=r"$\langle PE(0),PE(t')\rangle\le\langle PE(0),PE(t)\rangle$, or the same of their magnitudes, for whole numbers $t'\ge t\ge 0$. Nor "
+        r"is there a trend at all distances: again and again the cosines come back to nearly 1 together.",
         sources=(KAZEMNEJAD,),
         scope="the usual frequencies, any number of them; the derivation, of the opposite, at d = 8",
         sizes=(8,),
@@ -674,11 +702,12 @@ added_is_relative = derived(
     Claim(
         id="positions.added-is-relative",
         title="With sinusoidal encodings added to the tokens, scores depend on relative positions",
-        states="Adding sinusoidal encodings lets attention go by relative position.",
-        reading="The score of two tokens with their encodings added depends on the tokens and on how far apart they are, not on where they are.",
+        states="Scores of tokens with sinusoidal encodings added are a function of relative position.",
+        reading="The score of two tokens with their encodings added depends on the tokens and on how far apart they are, not on where they are: a stronger statement than the "
+        "paper's, which is that relative attention can be learned: see positions.offset-by-rotation.",
         precise=r"$\langle x+PE(p+t),\,y+PE(q+t)\rangle-\langle x+PE(p),\,y+PE(q)\rangle=\langle x,PE(q+t)-PE(q)\rangle+\langle y,PE(p+t)-PE(p)\rangle$, which is 0 "
         "for every $t$ where tokens and encodings are orthogonal.",
-        sources=(VASWANI.at("section 3.5"), S1.at("Building on Yesterday's Foundation")),
+        sources=(VASWANI.at("section 3.5"),),
         scope="every number of frequencies, every real token, frequency and position; projections the identity",
         unsaid="the terms that pair a token with a position vanish (content and position lie in separate features)",
         corrected_by="positions.concatenated-is-relative",
@@ -769,6 +798,7 @@ def _keeps_length(vector: Row, position: int) -> Outcome:
 def rotary_norm() -> Iterator[Step]:
     there_and_back = turned(turned(_token(Q), w[z] * p), -w[z] * p)
     yield Step(there_and_back[0], "=", Q[z, 1], "turning back undoes the turn")
+    yield Step(there_and_back[1], "=", Q[z, 2], "in both features of a pair")
     once = turned(_token(Q), w[z] * p)
     yield Step(per_frequency(dot(once, once)), "=", per_frequency(dot(_token(Q), _token(Q))), "a rotation of each pair of features keeps its length")
 
@@ -925,6 +955,7 @@ def _rotary_rises() -> Iterator[Step]:
     )
     yield Step(sp.Integer(0), "<", sp.cos(5), "at distance 5 the score is positive, so that magnitudes say the same")
     yield Step(sp.cos(5), "<", sp.cos(6), "one further apart the score is larger")
+    yield Step(sp.cos(5), "<", sp.cos(710), "nor does it fall in the long run: at distance 710, close to 113 turns, it is nearly 1 again")
 
 
 rotary_decay = derived(
@@ -933,7 +964,7 @@ rotary_decay = derived(
         title="Rotary scores fall with the distance",
         states="With rotary encoding the inner product decays as the relative position grows.",
         reading="For a query and a key of the same content, the score at a larger distance is no larger, or at least not of larger magnitude. (For other contents all the "
-        "less: orthogonal ones start at 0.)",
+        "less: orthogonal ones start at 0.) In the long run it falls no more than step by step.",
         precise=r"$\langle x,R_{t'}x\rangle\le\langle x,R_tx\rangle$, or the same of their magnitudes, for whole numbers $t'\ge t\ge 0$. (The paper argues with an upper "
         "bound that falls on the whole; that a bound falls does not make the score fall.)",
         sources=(SU.at("section 3.3"),),
@@ -1122,7 +1153,7 @@ any_slopes = derived(
         precise=r"With $m_g=2^{-8g/H}$: $m_{g+1}/m_g=2^{-8/H}$ and $m_H=2^{-8}$. The published code gives these for $H$ a power of two; for another count, with $P$ the power "
         r"of two below $H$, the slopes $2^{-8g/P}$, $g\le P$, and then $2^{-4(2g-1)/P}$, $g\le H-P$.",
         sources=(PRESS.at("section 3"), ALIBI),
-        scope="every number of heads for the ratio and the last slope; the code's function for each of 1 to 64 heads",
+        scope="every number of heads for the ratio and the last slope; the code's function for powers of two P and 2P in the derivation, from 1 to 64 heads in the search",
         holds=_two_sequences,
     )
 )
@@ -1130,6 +1161,11 @@ def linear_bias_slopes() -> Iterator[Step]:
     def slope(head: sp.Expr) -> sp.Expr:
         return sp.Integer(2) ** (-8 * head / h)
 
+    power = sp.Symbol("P", integer=True, positive=True)
+    start = 2 ** (3 - sp.log(power, 2))
+    yield Step(-start * g, "=", -8 * g / power, "P heads, a power of two: the code takes the multiples of −2^(3 − log₂ P) as exponents of 2")
+    start = 2 ** (3 - sp.log(2 * power, 2))
+    yield Step(-start * (2 * g - 1), "=", -4 * (2 * g - 1) / power, "every other slope of 2P heads, which the code adds for the heads beyond P")
     yield Step(slope(h), "=", sp.Rational(1, 256), "the last head, whatever the number of heads")
     yield Step(slope(g + 1) / slope(g), "=", sp.Integer(2) ** (-8 / h), "the exponents rise by 8/H")
 
@@ -1225,7 +1261,8 @@ diagonal_attention = derived(
         sources=(S4.at("Diagonal Attention"), SHAW),
         scope="unmasked self-attention, every length and width, every real token and projection",
         inventory=("C213",),
-        unsaid="the scores depend on positions (through encodings or a relative bias)",
+        unsaid="the scores have a part that knows the offset and outweighs the content: content scores differ by at most B (by 0, if the head ignores content) and the wanted offset "
+        "gets B + γ more",
         corrected_by="positions.relative-bias",
         holds=_without_bias,
         worked=_worked_offset,
@@ -1291,6 +1328,12 @@ def _worked_diagonals(offsets: Row) -> str:
 
 
 def _diagonal_falls() -> Iterator[Step]:
+    width, behind = sp.symbols("w' o", integer=True, positive=True)
+
+    def weight(row: sp.Expr, key: sp.Expr) -> sp.Expr:
+        return sp.exp(bias[row - key]) / sp.Sum(sp.exp(bias[row - (row - behind)]), (behind, 1, width))
+
+    yield Step(weight(i + 1, j + 1), "=", weight(i, j), "rows that all see the same offsets, here 1 to w', have one normaliser: a diagonal holds one number")
     before, rest = sp.symbols("r n'", integer=True, positive=True)
     strength = sp.Symbol("beta", positive=True)
     yield Step(
@@ -1306,14 +1349,15 @@ toeplitz_weights = derived(
     Claim(
         id="positions.toeplitz-weights",
         title="A relative bias gives weights that are constant along diagonals",
-        states="Attention to relative positions shows as diagonals in the matrix of weights.",
+        states="With a relative bias the weights of a diagonal are one number.",
         reading="With scores that depend on i − j alone, the weights depend on i − j alone: the matrix of weights is Toeplitz.",
-        precise=r"$P_{i+1,j+1}=P_{ij}$ if $s_{ij}=b_{i-j}$.",
+        precise=r"$P_{i+1,j+1}=P_{ij}$ if $s_{ij}=b_{i-j}$. It is so for rows that see the same offsets; near the ends of a sequence they do not.",
         sources=(S4.at("Diagonal Attention"),),
         scope="equal tokens, no mask, any bias; sequences with a beginning and an end",
         inventory=("C213",),
         holds=_same_along_diagonals,
         worked=_worked_diagonals,
+        unsaid="every row sees the same offsets (rows of a sliding window away from the ends, or positions on a circle)",
         corrected_by="positions.toeplitz-odds",
     )
 )(_diagonal_falls)
@@ -1357,10 +1401,11 @@ def _largest_at_offset(count: int, position: int, key: int, offset: int) -> Outc
         title="A projection that turns the encoding makes the score largest at one offset",
         states="Sinusoidal encodings let a head attend to a relative position.",
         precise=r"With a projection that turns keys by $R_\sigma$: $\langle PE(p),R_\sigma PE(q)\rangle=\sum_z\cos\omega_z(p-q-\sigma)$, which is $F$ at $q=p-\sigma$ and "
-        r"$F-\sum_z2\sin^2\tfrac{\omega_z(p-q-\sigma)}2$ elsewhere: smaller at every other whole position if one frequency is 1. A factor on the scores makes it as sharp as is "
+        r"$F-\sum_z2\sin^2\tfrac{\omega_z(p-q-\sigma)}2$ elsewhere: for whole $\sigma$, smaller at every other whole position if one frequency is 1. A factor on the scores makes it as sharp as is "
         "wanted. So direction can be seen, through the projection.",
         sources=(VASWANI.at("section 3.5"), S4.at("Diagonal Attention")),
-        scope="every number of frequencies, every real frequency, position and offset; no content",
+        scope="every number of frequencies, every real frequency, position and offset for the formula; whole p, q, σ for “elsewhere smaller”, where G frequencies stand beside the "
+        "frequency 1 and m = |p − q − σ| ≥ 1; no content",
         inventory=("C213",),
         uses=("positions.sinusoidal-rotation", "positions.sinusoidal-distinct"),
         holds=_largest_at_offset,
@@ -1371,6 +1416,13 @@ def offset_by_rotation() -> Iterator[Step]:
     sine, cosine = waves(q)
     cosine_turned, sine_turned = turned((cosine, sine), angle)
     score = per_frequency(dot(waves(p), (sine_turned, cosine_turned)))
+    yield Step(
+        sp.cos(apart) + per_frequency(sp.cos(w[z] * apart), G),
+        "<",
+        G + 1,
+        "m whole positions from the offset, one frequency being 1: sin(m/2) is not 0, as π is irrational",
+        certificate=2 * sp.sin(apart / 2) ** 2 + per_frequency(2 * sp.sin(w[z] * apart / 2) ** 2, G),
+    )
     yield Step(score, "=", per_frequency(sp.cos(w[z] * (p - q - sigma))), "turning the encoding of q by σ gives that of q + σ")
     yield Step(score, "=", F - per_frequency(2 * sp.sin(w[z] * (p - q - sigma) / 2) ** 2), "cos α = 1 − 2 sin²(α/2): the offset σ has the largest score, F")
 
@@ -1562,14 +1614,12 @@ two_d_summed = derived(
     Claim(
         id="positions.two-d-summed",
         title="The encodings of row and column may be added to a patch",
-        states="Add 2-D positional information to the patches.",
-        reading="The sinusoidal encodings of the patch's row and of its column are both added to the patch, as position information is in the text; then each patch has "
-        "an encoding of its own.",
+        states="One way to do it: the sinusoidal encodings of the patch's row and of its column are both added to the patch.",
+        reading="Then each patch has an encoding of its own. (The paper cited puts the two side by side.)",
         precise=r"$PE(r_1)+PE(c_1)\ne PE(r_2)+PE(c_2)$ for different patches. It fails for $(r,c)$ and $(c,r)$. With rows and columns in separate features, patches $m\ge 1$ rows "
         r"and $\kappa$ columns apart have a positive distance, and those $m$ columns apart likewise.",
-        sources=(S1.at("Patch-Based Attention"),),
+        sources=(DOSOVITSKIY.at("appendix D.4"),),
         scope="the usual frequencies, the same for rows and columns, with the frequency 1 among them",
-        inventory=("C220",),
         unsaid="rows and columns are encoded in separate features",
         corrected_by="positions.two-d-distinct",
         holds=_told_apart_together,
@@ -1703,11 +1753,11 @@ rescaled_positions = derived(
     Claim(
         id="positions.causal-any-positions",
         title="The causal mask alone keeps the future out, whatever the positions",
-        states="The causal mask prevents information leakage from future positions during generation.",
-        reading="Also where positions are scaled to the length of the sequence (i/n, as some extensions to longer contexts do): earlier outputs stay as they were when tokens follow.",
+        states="One way to do it: positions are scaled to the length of the sequence, as some extensions to longer contexts do, and a causal mask keeps the future out.",
+        reading="With token i at position i/n of a sequence of n tokens, earlier outputs stay as they were when tokens follow.",
         precise=r"The outputs of the first $n$ tokens are the same with and without further tokens after them. It holds where the encoding of position $i$ does not depend on the "
         "sequence's length.",
-        sources=(S1.at("Causal (Masked) Attention"),),
+        sources=(PENG.at("section 3.3"),),
         scope="sinusoidal, rotary and linear-bias scores; any tokens",
         unsaid="the encoding of a position does not depend on the length of the sequence",
         corrected_by="positions.causal",

@@ -37,6 +37,7 @@ z, u = sp.IndexedBase("z", real=True), sp.IndexedBase("u", real=True)
 one, tau = sp.symbols("omega tau", real=True)  # one component of w; a parameter
 alpha, beta, phase = sp.symbols("alpha beta b_0", real=True)  # w·x, w·y, and the phase of a cosine
 same = sp.KroneckerDelta(r, t)
+DRAWN = "the rows of W are standard normal, and b is uniform on [0, 2π]"
 NORMAL = sp.exp(-(one**2) / 2) / sp.sqrt(2 * sp.pi)
 DISTRIBUTION = (1 + sp.erf(one / sp.sqrt(2))) / 2  # an antiderivative of NORMAL
 
@@ -294,8 +295,7 @@ def _positive_variance_holds(features: int, left: Vector, right: Vector) -> Outc
         states="Random features approximate the kernel; the size of the error is left open.",
         reading="The mean squared error of m independent features.",
         precise=r"$\mathrm{Var}[\phi(x)\cdot\phi(y)] = \frac1m\,e^{2x\cdot y}\bigl(e^{|x+y|^2} - 1\bigr)$: relative to the kernel, the standard error is "
-        r"$\sqrt{(e^{|x+y|^2} - 1)/m}$. It is 0 at $y = -x$, "
-        "and largest where weights are large.",
+        r"$\sqrt{(e^{|x+y|^2} - 1)/m}$. It is 0 at $y = -x$; for vectors of given lengths it grows with $x\cdot y$, that is, with the weight, because $|x+y|^2 = |x|^2 + |y|^2 + 2x\cdot y$.",
         sources=(S0.at("Random Feature Approximation"), CHOROMANSKI.at("Lemma 2")),
         scope="any m, d ≥ 1, every real x and y, independent features",
         inventory=("C127",),
@@ -304,6 +304,7 @@ def _positive_variance_holds(features: int, left: Vector, right: Vector) -> Outc
     )
 )
 def positive_variance() -> Iterator[Step]:
+    yield Step(square(x[a] + y[a]), "=", square(x[a]) + square(y[a]) + 2 * dot(x, y), "The square multiplied out: for given lengths it grows with x·y.")
     yield Step(
         positive_square,
         "=",
@@ -510,10 +511,11 @@ def _mean_over_the_phase() -> Iterator[Step]:
         id="random_features.cosine-mean",
         title="Cosine features estimate the Gaussian kernel, not e^(x·y)",
         states="The features √(2/m) cos(Wx + b) approximate a kernel.",
-        reading="Rows of W standard normal and b uniform on [0, 2π], which the text does not say.",
+        reading="The text does not say how W and b are drawn; judged as in the paper that these features come from.",
         precise=r"$\mathbb E[\phi(x)\cdot\phi(y)] = e^{-|x-y|^2/2} = e^{x\cdot y}e^{-|x|^2/2}e^{-|y|^2/2}$: smaller than $e^{x\cdot y}$ unless $x = y = 0$.",
         sources=(S0.at("Random Feature Approximation"), RAHIMI.at("Section 3")),
         scope="any m, d ≥ 1, every real x and y",
+        assumes=(DRAWN,),
         inventory=("C125",),
         uses=("random_features.gaussian-cosine",),
         holds=_gaussian_kernel_holds,
@@ -567,6 +569,7 @@ rho = sp.Symbol("rho", nonnegative=True)
         r"further scale).",
         sources=(S0.at("Random Feature Approximation"), S0.at("Kernel Methods for Attention")),
         scope="any n, d ≥ 1, every real query",
+        assumes=(DRAWN,),
         inventory=("C125",),
         uses=("random_features.cosine-mean",),
         unsaid="all keys have the same length (or the features are multiplied by e^(|x|²/2))",
@@ -606,6 +609,7 @@ def cosine_softmax() -> Iterator[Step]:
         precise=r"$\dfrac{e^{-|q-k_j|^2/2}}{\sum_l e^{-|q-k_l|^2/2}} = \mathrm{softmax}_j\bigl(q\cdot k_j - \tfrac12|k_j|^2\bigr)$.",
         sources=(S0.at("Random Feature Approximation"), RAHIMI.at("Section 3")),
         scope="any n, d ≥ 1, every real query and keys",
+        assumes=(DRAWN,),
         inventory=("C125",),
         uses=("random_features.cosine-mean",),
         holds=_cosine_attention_holds,
@@ -641,6 +645,7 @@ def _cosine_variance_holds(features: int, left: Vector, right: Vector) -> Outcom
         r"$e^{|x-y|^2/2}/\sqrt{2m}$: small weights drown.",
         sources=(S0.at("Random Feature Approximation"), RAHIMI.at("Section 3")),
         scope="any m, d ≥ 1, every real x and y, independent features",
+        assumes=(DRAWN,),
         inventory=("C127",),
         uses=("random_features.cosine-mean", "random_features.gaussian-cosine"),
         holds=_cosine_variance_holds,
@@ -715,19 +720,38 @@ def _cosine_positive_worked(draws: Sequence[Vector], offsets: Vector, query: Vec
     )
 
 
-cosine_positive = Claim(
-    id="random_features.cosine-positive",
-    title="Cosine features are positive kernel features",
-    states="Softmax is replaced with positive kernel functions; cosine features are one of the choices for φ.",
-    reading="What the formula divides by: for what is drawn, the kernel φ(q)·φ(k) that it computes is positive. (The mean over all draws is: e^(−|q−k|²/2).)",
-    precise=r"$\phi(q)\cdot\phi(k) > 0$ for $\phi(x) = \sqrt{2/m}\cos(Wx + b)$.",
-    sources=(S0.at("Kernel Methods for Attention"), S0.at("Random Feature Approximation")),
-    scope="any m, d ≥ 1, real W, b, q, k",
-    inventory=("C126",),
-    corrected_by="random_features.positive-positive",
-    holds=_cosine_positive_holds,
-    worked=_cosine_positive_worked,
+@derived(
+    Claim(
+        id="random_features.cosine-positive",
+        title="Cosine features are positive kernel features",
+        states="Softmax is replaced with positive kernel functions; cosine features are one of the choices for φ.",
+        reading="What the formula divides by: for what is drawn, the kernel φ(q)·φ(k) that it computes is positive. (Two other senses are true of these features: the kernel that they estimate is positive, and they are positive "
+        "definite, as every kernel of real features is. Neither makes the weights of the draw at hand positive: linear.positive-definite-suffices.)",
+        precise=r"$\phi(q)\cdot\phi(k) > 0$ for $\phi(x) = \sqrt{2/m}\cos(Wx + b)$. False for what is drawn. True of the mean over all draws, $\mathbb E[\phi(q)\cdot\phi(k)] = e^{-|q-k|^2/2} > 0$; and for what is drawn "
+        r"$\sum_{i,j}c_ic_j\,\phi(x_i)\cdot\phi(x_j) = \sum_r\bigl(\sum_ic_i\phi_r(x_i)\bigr)^2 \ge 0$.",
+        sources=(S0.at("Kernel Methods for Attention"), S0.at("Random Feature Approximation")),
+        scope="any m, d ≥ 1, real W, b, q, k (for the mean, W and b drawn as in random_features.cosine-mean)",
+        inventory=("C126",),
+        uses=("random_features.cosine-mean",),
+        unsaid="what is meant is the kernel estimated, the mean over all draws, e^(−|q−k|²/2), or positive definite; for the draw at hand the value may be negative",
+        corrected_by="random_features.positive-positive",
+        holds=_cosine_positive_holds,
+        worked=_cosine_positive_worked,
+    )
 )
+def cosine_positive() -> Iterator[Step]:
+    drawn, share = sp.IndexedBase("phi", real=True), sp.IndexedBase("c", real=True)  # φ_r(x_i), whatever W and b are; coefficients
+    mixed = sp.IndexedBase("M", real=True)  # M_r = Σ_j c_j φ_r(x_j)
+    own, other = (total(share[place] * drawn[place, r], place) for place in (i, j))
+    yield Step(
+        total(total(share[i] * share[j] * total(drawn[i, r] * drawn[j, r], r), j), i),
+        "=",
+        total(share[i] * total(drawn[i, r] * other, r), i),
+        "For what is drawn: the sum over j taken inside, where it is M_r = Σ_j c_j φ_r(x_j).",
+    )
+    yield Step(total(share[i] * total(drawn[i, r] * mixed[r], r), i), "=", total(own * mixed[r], r), "So is the sum over i, which is M_r once more.")
+    yield Step(sp.Integer(0), "<=", total(own**2, r), "A sum of squares: the features are positive definite. Single values may be negative.")
+    yield Step(sp.Integer(0), "<", cosine_mean(x[a] - y[a]), "The mean over all draws is an exponential.")
 
 
 @derived(
@@ -820,7 +844,8 @@ performer_unbiased = Claim(
     id="random_features.performer-unbiased",
     title="Performer attention is an unbiased approximation of attention",
     states="Performer's benefit: an unbiased approximation of attention.",
-    reading="The mean output over the random features is softmax attention's output.",
+    reading="'Unbiased' in its textbook sense, of the output: its mean over the random features is softmax attention's output. What stands after the colon, convergence, is another property (random_features.converges). "
+    "Of φ(Q)(φ(K)ᵀV), which is not attention (linear.attention-without-normaliser), it is true: random_features.sums-unbiased.",
     precise=r"$\mathbb E\!\left[\dfrac{\sum_j\phi(q)\cdot\phi(k_j)\,v_j}{\sum_l\phi(q)\cdot\phi(k_l)}\right] = \sum_j\mathrm{softmax}(q\cdot k)_j\,v_j$ "
     r"for positive features.",
     sources=(S1.at("Performer (Linear Attention)"),),

@@ -100,20 +100,23 @@ def _any_order(terms: list[Fraction], roundings: Iterator[Fraction], order: Sequ
     return terms[0]
 
 
-def _contraction_holds(left: Fractions, right: Fractions, third: Fractions, order: Sequence[int], places: Fractions, inverse_u: int) -> Outcome:
-    """Σ l r t with every operation rounded, in any order of the additions and with t before or after them where it is the same in all terms."""
-    u, n = Fraction(1, inverse_u), len(left)
-    count = 2 + n - 1
+def _contraction_holds(
+    left: Fractions, right: Fractions, third: Fractions, across: Fractions, order: Sequence[int], places: Fractions, inverse_u: int
+) -> Outcome:
+    """Σ_jk l_j r_j t_j x_k, every operation rounded: the terms of both axes added in one flat order, and t before or after that where it is the same in all."""
+    u, terms_in_all = Fraction(1, inverse_u), len(left) * len(across)
+    count = 3 + terms_in_all - 1
     if count * u >= 1:
         return Outcome.HELD
     roundings = iter([1 + at * u for at in places])
-    terms = [p * q * next(roundings) for p, q in zip(left, right, strict=True)]
     shared = len(set(third)) == 1
+    factors = [(p, q, Fraction(1) if shared else t, x) for x in across for p, q, t in zip(left, right, third, strict=True)]
+    terms = [p * q * next(roundings) * x * next(roundings) for p, q, _, x in factors]
     if shared:
         computed = _any_order(terms, roundings, order) * third[0] * next(roundings)
     else:
-        computed = _any_order([term * t * next(roundings) for term, t in zip(terms, third, strict=True)], roundings, order)
-    products = [p * q * t for p, q, t in zip(left, right, third, strict=True)]
+        computed = _any_order([term * t * next(roundings) for term, (_, _, t, _) in zip(terms, factors, strict=True)], roundings, order)
+    products = [p * q * t * x for x in across for p, q, t in zip(left, right, third, strict=True)]
     return exact.decided(abs(computed - sum(products)) <= count * u / (1 - count * u) * sum(map(abs, products)))
 
 
@@ -123,10 +126,11 @@ def _contraction_holds(left: Fractions, right: Fractions, third: Fractions, orde
         title="The error of a sum of products, in any order and association",
         states="Quadratic, recurrent and chunked forms of one sum of products share one error bound.",
         precise=r"Each term of $\sum_j a_j b_j c_j$ meets at most (number of factors − 1) products' roundings and (number of terms − 1) additions', whatever the order and however the sum is "
-        r"factored: $|\hat\sigma - \sigma| \le \gamma\sum_j |a_j b_j c_j|$ with γ of that count. Errors of the factors telescope: "
+        r"factored; $j$ may stand for several indices, and the number of terms is then the product of their lengths: "
+        r"$|\hat\sigma - \sigma| \le \gamma\sum_j |a_j b_j c_j|$ with γ of that count. Errors of the factors telescope: "
         r"$(a + A)(b + B)(c + C) - abc = A(b + B)(c + C) + aB(c + C) + abC$, without cancellation for sizes.",
         sources=(HIGHAM.at("Sections 3.1 and 4.2"),),
-        scope="every number of terms, all real factors; three factors are written out, further ones telescope alike",
+        scope="every number of terms, over one axis or several, all real factors; three factors are written out, further ones telescope alike",
         uses=("rounding.gamma", "running.product"),
         kind=Kind.APPROXIMATION,
         holds=_contraction_holds,
@@ -150,31 +154,39 @@ def contraction() -> Iterator[Step]:
     )
 
 
+ABOVE_ZERO = ("log", "sqrt")  # of these nothing is said where the argument may reach 0
 SLOPES: dict[str, tuple[Callable[[arb], arb], Callable[[arb, arb], arb]]] = {
     "exp": (lambda t: t.exp(), lambda lo, hi: hi.exp()),
     "tanh": (lambda t: t.tanh(), lambda lo, hi: arb(1) if lo <= 0 and hi >= 0 else 1 / min(abs(lo), abs(hi), key=float).cosh() ** 2),
     "sigmoid": (lambda t: 1 / (1 + (-t).exp()), lambda lo, hi: min(arb(1) / 4, min(hi, arb(0), key=float).exp(), key=float)),
     "cos": (lambda t: t.cos(), lambda lo, hi: arb(1)),
     "sin": (lambda t: t.sin(), lambda lo, hi: arb(1)),
+    "expm1": (lambda t: t.expm1(), lambda lo, hi: hi.exp()),
+    "log": (lambda t: t.log(), lambda lo, hi: 1 / lo),
+    "sqrt": (lambda t: t.sqrt(), lambda lo, hi: 1 / (2 * lo.sqrt())),
+    "relu": (lambda t: (t + abs(t)) / 2, lambda lo, hi: arb(1)),
 }
 
 
-def _slope_holds(function: str, at: Fraction, off: Fraction, place: Fraction) -> Outcome:
-    """|f(a + x) − f(a)| against the slope's bound over [a − A, a + A], in balls."""
-    of, slope = SLOPES[function]
-    true, moved = of(ball(at)), of(ball(at + place * off))
-    return exact.at_most([abs(moved - true)], [slope(ball(at - off), ball(at + off)) * ball(off)])
+def _slope_holds(at: Fraction, off: Fraction, place: Fraction) -> Outcome:
+    """|f(a + x) − f(a)| of every function against its slope's bound over [a − A, a + A], in balls; nothing is said outside a function's domain."""
+    defined = [name for name in SLOPES if name not in ABOVE_ZERO or at > off]
+    moved = [abs(SLOPES[name][0](ball(at + place * off)) - SLOPES[name][0](ball(at))) for name in defined]
+    return exact.at_most(moved, [SLOPES[name][1](ball(at - off), ball(at + off)) * ball(off) for name in defined])
 
 
 @derived(
     Claim(
         id="running.function",
         title="The error that a function passes on",
-        states="exp, tanh, the logistic function, cosine and sine pass an error on by at most their largest slope nearby.",
-        precise=r"$|f(a + x) - f(a)| \le A\max|f'|$ over $[a - A, a + A]$ by the mean value theorem, with $\exp' = \exp$ rising, $\tanh' = 1/\cosh^2$ falling with the distance "
-        r"from 0, $\sigma' = \sigma(1 - \sigma) \le \min(1/4, e^{t})$, and slopes of cosine and sine within $[-1, 1]$. The function's own error ε is relative to its value.",
+        states="exp, expm1, log, square root, tanh, the logistic function, cosine, sine and ReLU pass an error on by at most their largest slope nearby.",
+        precise=r"$|f(a + x) - f(a)| \le A\max|f'|$ over $[a - A, a + A]$ by the mean value theorem, with $\exp' = \mathrm{expm1}' = \exp$ "
+        r"rising (at most $e^{a+A}$), $\log' = 1/t$ and $\sqrt{t}\,' = 1/(2\sqrt t)$ falling (at most their values at $a - A > 0$), "
+        r"$\tanh' = 1/\cosh^2$ falling with the distance "
+        r"from 0, $\sigma' = \sigma(1 - \sigma) \le \min(1/4, e^{t})$, and slopes of cosine and sine within $[-1, 1]$. ReLU, "
+        r"which has a kink, is 1-Lipschitz. The function's own error ε is relative to its value.",
         sources=(HIGHAM.at("Section 3.3"),),
-        scope="all real a and x",
+        scope="all real a and x; for logarithm and square root all a > A",
         kind=Kind.APPROXIMATION,
         holds=_slope_holds,
     )
@@ -187,6 +199,19 @@ def function() -> Iterator[Step]:
     yield Step(
         sp.exp(t) / (1 + sp.exp(t)) ** 2, "<=", sp.exp(t), "far to the left it falls as the exponential does",
         certificate=sp.exp(t) * (2 * sp.exp(t) + sp.exp(2 * t)) / (1 + sp.exp(t)) ** 2,
+    )  # fmt: skip
+    yield Step(sp.Derivative(sp.exp(t) - 1, t), "=", sp.exp(t), "expm1 is as steep as exp")
+    low, further = sp.Symbol("t_0", positive=True), sp.Symbol("z", nonnegative=True)
+    yield Step(sp.Derivative(sp.log(low), low), "=", 1 / low, "the slope of the logarithm")
+    yield Step(1 / (low + further), "<=", 1 / low, "is largest at the lower end", certificate=further / (low * (low + further)))
+    yield Step(sp.Derivative(sp.sqrt(low), low), "=", 1 / (2 * sp.sqrt(low)), "the slope of the square root")
+    yield Step(
+        1 / (2 * (low + further)), "<=", 1 / (2 * low), "as well: t₀ is the root at the lower end, and roots rise with their arguments",
+        certificate=further / (2 * low * (low + further)),
+    )  # fmt: skip
+    yield Step(
+        sp.Max(f, 0) - sp.Max(-h, 0), "<=", f + h, "ReLU from −h to f, on the two sides of its kink; on one side its slope is 1 or 0",
+        certificate=h,
     )  # fmt: skip
     yield Step(sp.Derivative(sp.tanh(t), t), "=", 1 - sp.tanh(t) ** 2, "the slope of tanh from its value")
 
@@ -209,7 +234,8 @@ def _softmax_holds(weights: Fractions, bounds: Fractions, places: Fractions) -> 
         title="The relative error of a softmax weight",
         states="A weight whose exponential is off by a factor within 1 ± θ is off, once normalised, by a factor of at most (1 + θ) / (1 − Σ p θ).",
         precise=r"With $p'_j = p_j(1 + a_j) / \sum_l p_l(1 + a_l)$, $|a_j| \le \theta_j$, $c = 1 - \sum_l p_l\theta_l > 0$: $p'_j \le p_j(1 + \theta_j)/c$ and "
-        r"$p_j - p'_j \le p_j(\theta_j + S) \le p_j((1 + \theta_j)/c - 1)$ with $S = 1 - c$. Written with $a = (z - y)/2$, $\theta = (z + y)/2$ and "
+        r"$p_j - p'_j \le p_j((1 + \theta_j)/c - 1)$: where $\theta_j \le 1$ it is at most $p_j(\theta_j + S)$ with $S = 1 - c$, and else at most "
+        r"$p_j(1 + (\theta_j - 1)/c)$. Written with $a = (z - y)/2$, $\theta = (z + y)/2$ and "
         r"$\sum_l p_l(1 + a_l) = c + G$, $G = \sum_l p_l(\theta_l + a_l)$.",
         sources=(BLANCHARD.at("Section 4"), HIGHAM.at("Section 3.1")),
         scope="every n ≥ 1, all positive weights",
@@ -235,4 +261,13 @@ def normalised_weight() -> Iterator[Step]:
     yield Step(
         t + m / (1 + m), "<=", (1 + t) * (1 + m) - 1, "the bound upwards is the larger one: S = m/(1 + m), so that 1/c = 1 + m",
         certificate=m * (t + m / (1 + m)),
+    )  # fmt: skip
+    over, moved = sp.symbols("s_0 y", nonnegative=True)
+    yield Step(
+        1 - (moved - over) / (c + grown), "<=", 1 + over / c, "downwards, where θ = 1 + s₀ exceeds 1: 1 + a = y − s₀, over c + G",
+        certificate=(moved * c + over * grown) / (c * (c + grown)),
+    )  # fmt: skip
+    yield Step(
+        1 + over * (1 + m), "<=", (2 + over) * (1 + m) - 1, "and there the bound upwards is the larger one too, 1/c = 1 + m",
+        certificate=2 * m,
     )  # fmt: skip

@@ -8,14 +8,14 @@ from fractions import Fraction
 import sympy as sp
 from flint import arb, arb_mat
 
-from theorems import algebra, exact
+from theorems import exact
 from theorems.claim import Claim, derived
 from theorems.energies import dot, first, second
 from theorems.exact import ball, decided
 from theorems.outcome import Outcome
 from theorems.sources import S0, S2, S4, Source
 from theorems.step import Step
-from theorems.symbols import K, a, i, j, l, n, s, total, v
+from theorems.symbols import K, a, b, i, j, l, n, s, total, v
 
 Row = Sequence[int]
 Matrix = Sequence[Row]
@@ -27,6 +27,7 @@ TSAI = Source(
     url="https://arxiv.org/abs/1908.11775",
 )
 ARONSZAJN = Source(key="aronszajn1950", title="Theory of Reproducing Kernels", url="https://doi.org/10.1090/S0002-9947-1950-0051437-7")
+MARDIA = Source(key="mardia2000", title="Directional Statistics", url="https://doi.org/10.1002/9780470316979")
 DLMF = Source(key="dlmf", title="NIST Digital Library of Mathematical Functions", url="https://dlmf.nist.gov/4.5")
 
 q = sp.IndexedBase("q", real=True)  # one query, q[a]
@@ -72,9 +73,15 @@ shared_space = Claim(
 
 
 def _stretched(query: Row, keys: Matrix, factors: Row) -> Outcome:
+    """The scores stay; and a query and a key that coincide come to lie g − 1/g = (g² − 1)/g times their length apart, for one factor g."""
     stretched = [factor * entry for factor, entry in zip(factors, query, strict=True)]
     shrunk = [[Fraction(entry, factor) for factor, entry in zip(factors, key, strict=True)] for key in keys]
-    return decided(all(sum(x * y for x, y in zip(stretched, new, strict=True)) == dot(query, key) for new, key in zip(shrunk, keys, strict=True)))
+    scores = all(sum(x * y for x, y in zip(stretched, new, strict=True)) == dot(query, key) for new, key in zip(shrunk, keys, strict=True))
+    moved = [
+        sum((factor * entry - Fraction(entry, factor)) ** 2 for entry in query) == Fraction(factor**2 - 1, factor) ** 2 * dot(query, query)
+        for factor in factors
+    ]
+    return decided(scores and all(moved))
 
 
 @derived(
@@ -84,7 +91,8 @@ def _stretched(query: Row, keys: Matrix, factors: Row) -> Outcome:
         states="Queries and keys share a space in which distance, angle and magnitude tell how they relate.",
         reading="Models that compute the same attention for all inputs place queries and keys alike. They do not.",
         precise=r"Multiplying feature $a$ of every query by $g_a > 0$ and dividing it by $g_a$ in every key keeps all scores: $\sum_a (g_aq_a)(k_a/g_a) = q\cdot k$. But "
-        r"$\|gq-k/g\|^2 = \|gq\|^2 + \|k/g\|^2 - 2\,q\cdot k$ varies with $g$: distances, angles and lengths are a matter of coordinates, the scores are not.",
+        r"$\|gq-k/g\|^2 = \|gq\|^2 + \|k/g\|^2 - 2\,q\cdot k$ varies with $g$: a query and a key that coincide, $q = k\ne0$, are moved apart by one factor $g = 1+x$, "
+        r"$x>0$, in all features. Distances, angles and lengths are a matter of coordinates, the scores are not.",
         sources=(S0.at("Vector Space Perspective"),),
         scope="every width, all real queries and keys, all g_a > 0",
         inventory=("C036", "C037"),
@@ -99,7 +107,16 @@ def distance_is_not_determined() -> Iterator[Step]:
         total((new_query - new_key) ** 2, a),
         "=",
         total(new_query**2, a) + total(new_key**2, a) - 2 * total(q[a] * K[j, a], a),
-        "the distance has the lengths in it, and these change with g, while the last term stays",
+        "the distance has the lengths in it, while the last term stays",
+    )
+    further, same = sp.Symbol("x", positive=True), sp.IndexedBase("q", positive=True)
+    factor = 1 + further
+    yield Step(
+        sp.Integer(0),
+        "<",
+        total((factor * same[a] - same[a] / factor) ** 2, a),
+        "a query and a key that coincide (here with positive entries) had distance 0 and are moved apart: g − 1/g = x(2 + x)/(1 + x) for g = 1 + x",
+        certificate=(further * (2 + further) / factor) ** 2 * total(same[a] ** 2, a),
     )
 
 
@@ -251,11 +268,14 @@ def _density_by_hand(keys: Matrix, spread: int, reach: int) -> str:
         id="similarity.kernel-density",
         title="Attention is kernel density estimation with the kernel exp(x·x_i/σ²)",
         states="Attention can be viewed as kernel density estimation: p(x) = (1/n) Σ K(x, x_i) with K(x, x_i) = exp(xᵀx_i/σ²).",
-        reading="p is an estimate of a density: its mass is finite, and 1 if the kernel is normalised.",
-        precise=r"$\int p(x)\,dx = 1$. In fact $p(x) + p(-x) \ge 2$ at every $x$, so that the mass is infinite.",
-        sources=(S0.at("Attention as Kernel Density Estimation"),),
+        reading="On ℝ^d, with volume as the measure, p is an estimate of a density: its mass is finite, and 1 if the kernel is normalised.",
+        precise=r"$\int p(x)\,dx = 1$ for some multiple of $K$. On $\mathbb R^d$ $p(x) + p(-x) \ge 2$ at every $x$, so that the mass is infinite. On a sphere it is finite, and the same "
+        r"for every $x_i$: the reflection $Hx = x - 2\frac{x\cdot w}{\|w\|^2}w$ with $w = k - k'$ has $Hx\cdot k = x\cdot k'$ if $\|k\|=\|k'\|$, so it turns one kernel into "
+        "the other, and area does not change under it (cited).",
+        sources=(S0.at("Attention as Kernel Density Estimation"), MARDIA.at("section 9.3.2")),
         scope="every n and d ≥ 1, all real points, every σ² > 0",
         inventory=("C040",),
+        unsaid="x and all x_i lie on one sphere, and the kernel is divided by its mass there, which is then the same for every x_i (von Mises–Fisher)",
         corrected_by="similarity.gaussian-kernel",
         holds=_is_a_density,
         worked=_density_by_hand,
@@ -270,6 +290,15 @@ def kernel_density() -> Iterator[Step]:
         total(sp.exp(inner), j) / n + total(sp.exp(-inner), j) / n,
         "e^t + e^{−t} = 2 + (e^{t/2} − e^{−t/2})² for every key, and −x turns t into −t: on a ball around 0 the mass is at least the volume",
         certificate=total((sp.exp(inner / 2) - sp.exp(-inner / 2)) ** 2, j) / n,
+    )
+    apart = total((k[a] - k2[a]) ** 2, a)
+    along = total(x[b] * (k[b] - k2[b]), b)
+    yield Step(
+        total((x[a] - 2 * along * (k[a] - k2[a]) / apart) * k[a], a),
+        "=",
+        total(x[a] * k2[a], a) + along * (total(k2[a] ** 2, a) - total(k[a] ** 2, a)) / apart,
+        "reflected in the plane between two points of one length (the last term is 0 then), x meets k as x itself meets k': on a sphere all kernels have one mass",
+        nonzero=(apart,),
     )
 
 
@@ -395,16 +424,6 @@ def _inner() -> sp.Expr:
     return total(x[i, a] * x[j, a], a)
 
 
-class ExponentialForm(sp.Function):  # type: ignore[misc]
-    """Σ_ij c_i c_j exp(x_i·x_j/σ²), as a function of σ²: never negative, by the other steps of `positive_definite`."""
-
-    def _eval_expand_basic(self, **hints: object) -> sp.Expr:
-        return algebra.normal(_form(sp.exp(_inner() / self.args[0])))
-
-    def _eval_is_nonnegative(self) -> bool | None:
-        return True if self.args[0].is_positive else None
-
-
 def _positive_definite(points: Matrix, coefficients: Row, spread: int) -> Outcome:
     """The quadratic form and the determinant of the kernel matrix: neither is negative."""
     gram = [[(ball(dot(one, other)) / spread).exp() for other in points] for one in points]
@@ -419,7 +438,8 @@ def _positive_definite(points: Matrix, coefficients: Row, spread: int) -> Outcom
         title="exp(x·y/σ²) is a positive-definite kernel",
         states="exp(xᵀx_i/σ²) is called the kernel function.",
         precise=r"$\sum_{i,j}c_ic_j\,e^{x_i\cdot x_j/\sigma^2}\ge0$ for all points and coefficients. First for $(1+x\cdot y/(N\sigma^2))^N$, by induction on the factors: where "
-        r"some of them have a feature $\varphi$, one factor more, $1+\rho\,x\cdot y$, has $\varphi$ and $\sqrt\rho\,\varphi x_a$. Then in the limit $N\to\infty$.",
+        r"some of them have a feature $\varphi$, one factor more, $1+\rho\,x\cdot y$, has $\varphi$ and $\sqrt\rho\,\varphi x_a$. Then in the limit $N\to\infty$, and a limit of "
+        "positive-definite kernels is one (cited, not derived).",
         sources=(S0.at("Attention as Kernel Density Estimation"), ARONSZAJN),
         scope="every number of points and every width, all real points and coefficients, every σ² > 0",
         inventory=("C041",),
@@ -455,8 +475,8 @@ def positive_definite() -> Iterator[Step]:
         sp.Integer(0),
         "<=",
         _form(sp.exp(_inner() / variance)),
-        "a limit of numbers that are not negative is not negative",
-        certificate=ExponentialForm(variance),
+        "products and limits of positive-definite kernels are positive definite",
+        cites=ARONSZAJN,
     )
 
 
@@ -497,12 +517,14 @@ heaviest_at_a_peak = Claim(
     title="High attention weights correspond to peaks of exp f(q, k) over key space",
     states="The function L(k) = exp f(q, k) is a landscape over the key space; its peaks correspond to high attention weights.",
     reading="The key with the largest weight lies at a peak: no point of key space close to it is higher. Judged for the dot product f(q, k) = q·k on ℝ^d.",
-    precise=r"$L(k')\le L(k)$ for the key $k$ of largest weight and all $k'$ near it. For $q\ne0$ this fails at every $k$: $L(k+\varepsilon q)>L(k)$.",
+    precise=r"$L(k')\le L(k)$ for the key $k$ of largest weight and all $k'$ near it. For $q\ne0$ this fails at every $k$: $L(k+\varepsilon q)>L(k)$. "
+    "On a sphere, too, a key off the direction of $q$ has higher points beside it.",
     sources=(S0.at("Attention Landscape"),),
     scope="one query, every number of keys and every width",
     inventory=("C043",),
     uses=("similarity.no-peak", "softmax.landscape"),
-    unsaid="key space is a sphere: all keys have one length (or “peak” means the highest of the given keys)",
+    unsaid="key space is a sphere (all keys have one length) and one of the keys points along the query: then that key is the heaviest and lies at the peak; without such a key the "
+    "heaviest is only the one nearest to it",
     corrected_by="similarity.peak-on-a-sphere",
     holds=_at_a_peak,
     worked=_peak_by_hand,
@@ -539,7 +561,8 @@ def no_peak() -> Iterator[Step]:
         title="Among keys of one length the landscape has one peak, in the query's direction",
         states="The correct form: which point is highest if lengths are fixed, and how weights fall off around it.",
         precise=r"For $q = \eta u$, $k = \rho w$ with unit vectors $u$, $w$: $q\cdot k = \eta\rho - \tfrac{\eta\rho}2\|w-u\|^2 \le \eta\rho$, with equality only at $w=u$. In the formulas the squared "
-        r"lengths of $u$ and $w$ are written out; they are 1.",
+        r"lengths of $u$ and $w$ are written out; they are 1. Every other point has higher ones beside it: on the way to $u$ along a great circle the angle $\varphi$ and with it "
+        r"$t=\tan\tfrac\varphi2$ fall, and $\cos\varphi=\frac{1-t^2}{1+t^2}$ rises.",
         sources=(S0.at("Attention Landscape"),),
         scope="every width, all unit vectors u, w, lengths η, ρ > 0",
         inventory=("C043",),
@@ -552,6 +575,15 @@ def peak_on_a_sphere() -> Iterator[Step]:
     top = eta * rho * (total(u[a] ** 2, a) + total(w[a] ** 2, a)) / 2
     score, away = total(eta * u[a] * rho * w[a], a), eta * rho * total((w[a] - u[a]) ** 2, a) / 2
     yield Step(score, "=", top - away, "the square of a difference, with the lengths ‖u‖² = ‖w‖² = 1 in the first term")
+    after, less = sp.Symbol("t", nonnegative=True), sp.Symbol("delta", positive=True)
+    before = after + less
+    yield Step(
+        (1 - before**2) / (1 + before**2),
+        "<",
+        (1 - after**2) / (1 + after**2),
+        "the cosine of the angle to u, by the tangent of half of it: closer to u along a great circle it is larger; at −u, where there is no tangent, it is least, −1",
+        certificate=2 * less * (2 * after + less) / ((1 + before**2) * (1 + after**2)),
+    )
     yield Step(score, "<=", top, "so the score is highest where the directions agree", certificate=away)
 
 
@@ -566,45 +598,33 @@ def _placed(places: Row, values: Row) -> arb:
     return sum((p * ball(value) for p, value in zip(exact.softmax(places), values, strict=True)), arb(0))
 
 
-def _only_position_and_time(places: Row, further: int, values: Row, others: Row) -> Outcome:
-    """Whether the weights of positions 1..n stay when the sequence has one position more."""
-    return exact.equal(exact.softmax(places), exact.softmax([*places, further])[:-1])
-
-
-def _linear_in_values(places: Row, further: int, values: Row, others: Row) -> Outcome:
-    """The output is additive in the values, and one position more scales all other weights by one factor."""
-    added = [one + two for one, two in zip(values, others, strict=True)]
+def _one_more_position(places: Row, further: int) -> Outcome:
+    """One position more scales all other weights by one factor."""
     longer = exact.softmax([*places, further])
     scaled = [p * (1 - longer[-1]) for p in exact.softmax(places)]
-    return Outcome.worst([exact.equal(_placed(places, added), _placed(places, values) + _placed(places, others)), exact.equal(scaled, longer[:-1])])
+    return exact.equal(scaled, longer[:-1])
 
 
-def _position_by_hand(places: Row, further: int, values: Row, others: Row) -> str:
-    before, after = exact.softmax(places)[0], exact.softmax([*places, further])[0]
-    return (
-        f"At one time step let g be {list(places)} on the positions 1 to {len(places)}: position 1 has the weight {exact.show(before)}. With one position more, where g is "
-        f"{further}, its weight is {exact.show(after)}, though its i, t and g(i, t) are the same: the sum in the denominator runs over all n positions."
-    )
+def _linear_in_values(places: Row, values: Row, others: Row) -> Outcome:
+    """The output is additive in the values."""
+    added = [one + two for one, two in zip(values, others, strict=True)]
+    return exact.equal(_placed(places, added), _placed(places, values) + _placed(places, others))
 
 
 @derived(
     Claim(
-        id="similarity.location-weights-depend-on-position-only",
-        title="Location-based weights depend on the position and the time step only",
-        states="Location-based weights are exp g(i, t) over the sum of exp g(j, t): a function of position i and time step t.",
-        reading="Two positions with the same i, t and g have the same weight.",
-        precise=r"$\alpha_i$ is a function of $i$ and $t$. In fact one more position, with the score $h$, multiplies every other weight by "
-        r"$1 - e^h/(e^h + \sum_l e^{g(l,t)})$: the number of positions enters too. With that number fixed, nothing but $i$ and $t$ does.",
+        id="similarity.location-one-more-position",
+        title="One more position scales all other location-based weights by one factor",
+        states="Location-based weights are exp g(i, t) over the sum of exp g(j, t), where g is a function of position i and time step t.",
+        precise=r"One more position, with the score $h$, multiplies every other weight by $1 - e^h/(e^h + \sum_l e^{g(l,t)})$, and leaves their ratios, $e^{g(i,t)-g(j,t)}$: through the "
+        "divisor the number of positions enters too. With the positions fixed, the weights depend on $i$ and $t$ only.",
         sources=(S0.at("Location-Based Attention"),),
         scope="every n ≥ 1, all real g",
         inventory=("C064",),
-        unsaid="the number of positions (and which are masked) is fixed",
-        corrected_by="similarity.location-is-linear-in-values",
-        holds=_only_position_and_time,
-        worked=_position_by_hand,
+        holds=_one_more_position,
     )
 )
-def location_weights_depend_on_position_only() -> Iterator[Step]:
+def one_more_position() -> Iterator[Step]:
     extra, mass = sp.Symbol("h", real=True), total(sp.exp(g[l]), l)
     yield Step(
         sp.exp(g[j]) / (mass + sp.exp(extra)),
@@ -651,8 +671,9 @@ def _hybrid(content: Row, places: Row, content_weight: int, place_weight: int) -
         id="similarity.hybrid-is-a-product",
         title="Hybrid weights are the renormalised product of content weights and location weights",
         states="The hybrid score is w_c·sim(q, k_i) + w_l·g(i, t).",
-        precise=r"$\mathrm{softmax}(w_c s + w_l g)_j = \alpha_j\beta_j / \sum_l\alpha_l\beta_l$ with $\alpha = \mathrm{softmax}(w_c s)$, $\beta = \mathrm{softmax}(w_l g)$: a key needs both. "
-        r"$w_l = 0$ leaves content-based attention at the temperature $1/w_c$ (that of the text at $w_c = 1$), and $w_c = 0$ location-based attention at $1/w_l$.",
+        precise=r"$\mathrm{softmax}(w_c s + w_l g)_j = \alpha_j\beta_j / \sum_l\alpha_l\beta_l$ with $\alpha = \mathrm{softmax}(w_c s)$, $\beta = \mathrm{softmax}(w_l g)$: a small weight of one kind can "
+        r"be made up only by odds of the other. $w_l = 0$ leaves content-based attention at the temperature $1/w_c$ (that of the text at $w_c = 1$), and $w_c = 0$ location-based "
+        r"attention at $1/w_l$ (for $w_c > 0$, $w_l > 0$).",
         sources=(S0.at("Hybrid Content-Location Attention"),),
         scope="every n ≥ 1, all real scores and combination weights",
         inventory=("C065",),
