@@ -119,10 +119,11 @@ def judge_gradients(subject: Subject, x: Posed) -> None:
 
 
 def count_bounded(subject: Subject, true: Tracked) -> None:
-    """Whether most of the output has a real bound: one that is not infinite, and not as large as the output itself."""
+    """Whether most of the output has a real bound: one that is not infinite, and not as large as the output itself, but for what underflow alone allows."""
     if not true.off.size:
         return
-    real = np.isfinite(true.off) & (true.off <= 0.5 * np.maximum(true.size, true.size.max(initial=0) / 16))
+    small = np.maximum(0.5 * np.maximum(true.size, true.size.max(initial=0) / 16), 2.0**20 * true.rounding.tiny)
+    real = np.isfinite(true.off) & (true.off <= small)
     if 2 * np.count_nonzero(real) >= real.size:
         subject.bounded += 1
     else:

@@ -70,7 +70,7 @@ class Ledger:
 
 
 def ran_all(config: pytest.Config) -> bool:
-    return [Path(argument).resolve() for argument in config.args] == [ROOT / "properties"] and not config.option.lf
+    return [Path(argument).resolve() for argument in config.args] == [ROOT / "properties"] and not getattr(config.option, "lf", False)
 
 
 def profile_of(config: pytest.Config) -> str:

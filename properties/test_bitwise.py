@@ -13,7 +13,7 @@ from impl.variant import Implementation, Trait
 from properties import oracle, tolerance
 from properties.inputs import Inputs, dense, draw_lengths, problem
 from properties.subject import Subject, require, same
-from properties.verifies import law, needs, needs_repeats, needs_the_maximum
+from properties.verifies import law, needs, needs_all, needs_repeats, needs_the_maximum
 
 PLAIN: dict[str, Any] = {"mask": ("none",), "values": ("small integers",), "scores": ("small integers",)}
 
@@ -124,7 +124,7 @@ def test_a_call_leaves_its_process_as_it_was(subject: Subject, x: Inputs) -> Non
     on=Trait.DOT_PRODUCT,
     draw=partial(dense, dtype=EXACT, scores=MODERATE, layout=("contiguous",), scale=(None, 0.3)),
     lacking=needs("gradient", "float32 or float64"),
-    off=needs_the_maximum,
+    off=needs_all(needs_the_maximum, needs_repeats),
 )
 def test_gradients_scale_with_the_cotangent_and_change_nothing(subject: Subject, x: Inputs) -> None:
     """A factor of a power of two passes through every product and sum of the backward pass without rounding."""

@@ -14,7 +14,7 @@ from impl.variant import Implementation, Trait
 from properties import oracle, tolerance
 from properties.inputs import MIDDLE, Inputs, dense, draw_lengths, plain, problem, shifted, square
 from properties.subject import Subject, require, same
-from properties.verifies import law, needs, needs_the_maximum
+from properties.verifies import law, needs, needs_all, needs_repeats, needs_the_maximum
 
 SHORT = (1, 2, 3, 5, 7)  # lengths at which several sequences and heads are affordable
 EXACT = ("float64", "float32")  # where doubling an input doubles every intermediate
@@ -165,7 +165,7 @@ def test_outputs_stay_between_the_least_and_the_largest_visible_value(subject: S
 
 @law(
     "softmax.weighted-average", on=Trait.DOT_PRODUCT, draw=partial(dense, dtype=EXACT, scores=MODERATE, layout=("contiguous",), scale=(None, 0.3)),
-    lacking=needs("float32 or float64"), off=needs_the_maximum,
+    lacking=needs("float32 or float64"), off=needs_all(needs_the_maximum, needs_repeats),
 )  # fmt: skip
 def test_doubling_the_values_doubles_the_output_exactly(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)

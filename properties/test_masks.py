@@ -17,7 +17,7 @@ from properties.inputs import ALL_TOGETHER, Inputs, beside_causal, dense, plain,
 from properties.request import SubjectDied, SubjectFailed
 from properties.subject import Subject, require, same
 from properties.test_dense import bounded
-from properties.verifies import law, needs
+from properties.verifies import law, needs, needs_repeats
 
 
 def huge(subject: Subject, x: Inputs) -> float:
@@ -44,6 +44,7 @@ def first_later_key(x: Inputs, row: int) -> int:
     on=Trait.DOT_PRODUCT,
     draw=partial(dense, mask=("causal", *ALL_TOGETHER)),
     lacking=needs("causal option"),
+    off=needs_repeats,
 )
 def test_no_key_after_a_row_touches_it(subject: Subject, x: Inputs) -> None:
     """Bitwise prefix equality at unchanged shapes, cut after every row in turn; after some of them where there are many."""
@@ -131,7 +132,13 @@ def test_hidden_keys_are_as_good_as_absent(subject: Subject, x: Inputs) -> None:
     subject.judge("output with the keys removed", subject(short), truth.output, removed.output, short)
 
 
-@law("masks.padding", on=Trait.DOT_PRODUCT, draw=partial(dense, mask=("first keys hidden", "one query row", "padding")), lacking=needs("boolean mask"))
+@law(
+    "masks.padding",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, mask=("first keys hidden", "one query row", "padding")),
+    lacking=needs("boolean mask"),
+    off=needs_repeats,
+)
 def test_what_stands_in_a_hidden_key_changes_nothing(subject: Subject, x: Inputs) -> None:
     subject.saw(x.regimes)
     x = contiguous(x)

@@ -33,7 +33,11 @@ where = {"position": steps, "offset": st.integers(-12, 12)}
 pair = {"query": sized(vectors), "key": sized(vectors)}
 distances = {"near": st.integers(0, 20), "more": st.integers(0, 20)}
 slopes = st.sampled_from([Fraction(1), Fraction(1, 2), Fraction(1, 256), Fraction(3)])
-patches = {"count": st.integers(1, 3), "here": st.tuples(st.integers(0, 9), st.integers(0, 9)), "there": st.tuples(st.integers(0, 9), st.integers(0, 9))}
+patch = st.shared(st.tuples(st.integers(0, 9), st.integers(0, 9)), key="a patch")
+other_patch = st.tuples(st.integers(0, 9), st.integers(0, 9)) | patch.flatmap(
+    lambda place: st.permutations(place).map(tuple)
+)  # of the same two numbers, or not
+patches = {"count": st.integers(1, 3), "here": patch, "there": other_patch}
 lengths = {"length": st.integers(1, 8), "table": st.integers(1, 8)}
 self_attention = one_of_the_shapes({"tokens": lambda n, d, m, e: matrices(n, d)} | projections)
 encoded = one_of_the_shapes({"tokens": lambda n, d, m, e: matrices(n, d), "encodings": lambda n, d, m, e: matrices(n, d)} | projections | places)

@@ -11,7 +11,7 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED, Trait.ADDITIVE}),
     source="Bahdanau, Cho and Bengio 2015, appendix A.1.2, https://arxiv.org/abs/1409.0473",
 )
-SHARE = 0.4  # of a profile's examples: the true values cost some 10 ms an example
+SHARE = 0.3  # of a profile's examples: the true values cost some 10 ms an example
 implementations = (
     Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=SHARE),
     Implementation(variant=variant, name="tiled", call=tiled.attention, arithmetic=STRAIGHTFORWARD, share=SHARE),

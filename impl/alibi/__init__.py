@@ -9,4 +9,4 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED, Trait.RELATIVE, Trait.LINEAR_BIAS}),
     source="Press, Smith and Lewis 2022, section 3, https://arxiv.org/abs/2108.12409",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.3),)

@@ -9,7 +9,7 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED, Trait.CHUNKWISE_MONOTONIC}),
     source="Chiu and Raffel 2018, https://arxiv.org/abs/1712.05382",
 )
-SHARE = 0.4
+SHARE = 0.3
 LIMITS = Limits(causal=False, masks=("none", "boolean"))
 implementations = (
     Implementation(variant=variant, name="reference", call=reference.attention, limits=LIMITS, arithmetic=STRAIGHTFORWARD, share=SHARE),

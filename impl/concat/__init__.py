@@ -10,6 +10,6 @@ variant = Variant(
     source="Luong, Pham and Manning 2015, section 3.1, https://arxiv.org/abs/1508.04025",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),
-    Implementation(variant=variant, name="split", call=split.attention, arithmetic=STRAIGHTFORWARD, share=0.4),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.3),
+    Implementation(variant=variant, name="split", call=split.attention, arithmetic=STRAIGHTFORWARD, share=0.3),
 )

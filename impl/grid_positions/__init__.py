@@ -12,5 +12,5 @@ variant = Variant(
     source="Dosovitskiy et al. 2021, appendix D.4, https://arxiv.org/abs/2010.11929",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.4),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.3),
 )

@@ -9,4 +9,4 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED}),
     source="Chorowski et al. 2015, section 2.1, https://arxiv.org/abs/1506.07503",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.3),)

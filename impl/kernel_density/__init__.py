@@ -10,6 +10,6 @@ variant = Variant(
     source="Nadaraya 1964, https://doi.org/10.1137/1109020; Watson 1964, https://www.jstor.org/stable/25049340",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),
-    Implementation(variant=variant, name="as-attention", call=as_attention.attention, arithmetic=STRAIGHTFORWARD, share=0.4),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.3),
+    Implementation(variant=variant, name="as-attention", call=as_attention.attention, arithmetic=STRAIGHTFORWARD, share=0.3),
 )

@@ -9,4 +9,4 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED}),
     source="Gehring et al. 2017, section 3.1, https://arxiv.org/abs/1705.03122",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.3),)

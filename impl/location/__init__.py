@@ -9,4 +9,4 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED}),
     source="Luong, Pham and Manning 2015, Eq. 8, https://arxiv.org/abs/1508.04025",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.3),)

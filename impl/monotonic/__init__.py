@@ -9,7 +9,7 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED, Trait.MONOTONIC}),
     source="Raffel et al. 2017, section 2.3, https://arxiv.org/abs/1704.00784",
 )
-SHARE = 0.4  # of a profile's examples: the true values cost some 10 ms an example
+SHARE = 0.3  # of a profile's examples: the true values cost some 10 ms an example
 implementations = (
     Implementation(variant=variant, name="reference", call=reference.attention, limits=Limits(causal=False), arithmetic=STRAIGHTFORWARD, share=SHARE),
     Implementation(

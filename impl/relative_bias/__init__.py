@@ -9,4 +9,4 @@ variant = Variant(
     traits=frozenset({Trait.DEFINED, Trait.RELATIVE}),
     source="Raffel et al. 2020, section 2.1, https://arxiv.org/abs/1910.10683",
 )
-implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.4),)
+implementations = (Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=0.3),)

@@ -12,6 +12,6 @@ variant = Variant(
     source="Su et al. 2021, section 3.2, https://arxiv.org/abs/2104.09864",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.4),
-    Implementation(variant=variant, name="by-halves", call=by_halves.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.4),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.3),
+    Implementation(variant=variant, name="by-halves", call=by_halves.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.3),
 )

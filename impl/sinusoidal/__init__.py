@@ -12,5 +12,5 @@ variant = Variant(
     source="Vaswani et al. 2017, section 3.5, https://arxiv.org/abs/1706.03762",
 )
 implementations = (
-    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.4),
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=replace(STRAIGHTFORWARD, angles="float64"), share=0.3),
 )
