@@ -1,4 +1,4 @@
-"""What every implementation did with every law: a row a law, a column an implementation, a table an environment."""
+"""What every implementation did with every law: a row a law, a column an implementation, a table a variant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from reports.verdict import finding
 from theorems.outcome import Outcome
 
 OPENING = """Each cell says what a law found on an implementation and, where errors are measured, the worst error as a fraction of its derived bound:
-above 1 is a violation. Implementations that are not this project's own stand here under the same laws; their violations show and fail nothing."""
+above 1 is a violation. *Not run*: the law has nothing to say about the variant, or needs what the implementation does not offer. Implementations that are not
+this project's own stand here under the same laws; their violations show and fail nothing."""
 
 
 def implementations_page(book: Book) -> str:
@@ -20,11 +21,21 @@ def implementations_page(book: Book) -> str:
 
 
 def _environment(name: str, seen: list[Seen]) -> list[str]:
+    """A table for each variant, whose implementations answer to the same laws."""
+    variants = dict.fromkeys(variant_of(x.row) for x in sorted(seen, key=lambda x: x.row.subject))
+    return [f"## {plain(name)}", *(part for variant in variants for part in _variant(variant, [x for x in seen if variant_of(x.row) == variant]))]
+
+
+def variant_of(row: Evidence) -> str:
+    return row.subject.partition("/")[0]
+
+
+def _variant(name: str, seen: list[Seen]) -> list[str]:
     laws, subjects = sorted({x.row.law for x in seen}), sorted({x.row.subject for x in seen})
     rows = [[code(law), *(_cell([x for x in seen if (x.row.law, x.row.subject) == (law, subject)]) for subject in subjects)] for law in laws]
     notes = sorted({_note(x.row) for x in seen if finding(x.row) is not Outcome.HELD})
     listed = ["What did not hold, and why:", "\n".join(notes)] if notes else []
-    return [f"## {plain(name)}", table(["law", *map(code, subjects)], rows), *listed]
+    return [f"### {plain(name)}", table(["law", *(code(subject.partition("/")[2] or subject) for subject in subjects)], rows), *listed]
 
 
 def _cell(seen: list[Seen]) -> str:
