@@ -247,7 +247,7 @@ def examined(mutant: Mutant) -> dict[str, Any]:
     implementation = mutated_implementation(mutant)
     laws = laws_here(implementation)
     if mutant.control:
-        return {"name": mutant.name, "why": mutant.why, "accused_by": accusers(implementation, laws, EXAMPLES["ci"])}
+        return {"name": mutant.name, "why": mutant.why, "accused_by": accusers(implementation, laws, round(EXAMPLES["ci"] * implementation.share))}
     kills = killers(mutant, implementation, laws)
     if mutant.survives:
         return row | {"survives": mutant.survives, "tried": list(mutant.laws), "noticed_by": kills}
@@ -300,6 +300,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     options = parser.parse_args()
     chosen = [mutant for mutant in mutants() if not options.only or any(fnmatch(x, pattern) for x in (mutant.name, mutant.file) for pattern in options.only)]
+    for mutant in chosen:
+        mutant.source_text()  # said now, and not after half an hour
     rows = []
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         for number, row in enumerate(pool.map(examined, chosen), 1):
