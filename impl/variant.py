@@ -30,6 +30,7 @@ class Trait(Enum):
     LINEAR_BIAS = auto()  # scores fall with the distance by a slope for each head
     ADDITIVE = auto()  # scores vᵀ tanh(…), where v is the last positional argument
     BILINEAR = auto()  # qᵀ W k with a bias for queries and one for keys
+    NYSTROM = auto()  # weights over all keys are rebuilt from those of landmarks: called with their number
     DEFINED = auto()  # its definition is written once more in properties/cases, over numbers that carry their error bound
 
 

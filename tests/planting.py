@@ -294,9 +294,32 @@ def digests(rows: list[dict[str, Any]]) -> dict[str, str]:
     return {name: digest.of_law(name) for name in sorted({name for row in rows for name in (*row.get("kills", ()), *row.get("breaks", ()))})}
 
 
+def merged(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The committed evidence with these rows added, or in the place of those of their names. Raises BadMutant where a law that noticed one of them is not the
+    law that the committed rows met: then all of them are to be tried again."""
+    document: dict[str, Any] = json.loads(EVIDENCE.read_text(encoding="utf-8"))
+    fresh = digests(rows)
+    if changed := sorted(name for name, now in fresh.items() if document["digests"].get(name, now) != now):
+        raise BadMutant(f"changed since the other mutants were tried: {', '.join(changed)}; run `make mutants`")
+    for kind, chosen in sorted_by_kind(rows).items():
+        names = {row["name"] for row in chosen}
+        document[kind] = [row for row in document[kind] if row["name"] not in names] + chosen
+    return document | {"digests": dict(sorted((document["digests"] | fresh).items()))}
+
+
+def sorted_by_kind(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of mutants, controls and survivors."""
+    return {
+        "mutants": [row for row in rows if "kills" in row or "breaks" in row],
+        "controls": [row for row in rows if "accused_by" in row],
+        "survivors": [row for row in rows if "survives" in row],
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.planting", description="Try every mutant under every law and write reports/evidence/mutants.json.")
     parser.add_argument("only", nargs="*", metavar="PATTERN", help="names of mutants to try, or files (*/kernel.py); nothing is written then")
+    parser.add_argument("--merge", action="store_true", help="write what the named ones did beside what is committed, where the laws are still the same")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     options = parser.parse_args()
     chosen = [mutant for mutant in mutants() if not options.only or any(fnmatch(x, pattern) for x in (mutant.name, mutant.file) for pattern in options.only)]
@@ -309,11 +332,15 @@ def main() -> int:
             print(f"[{number}/{len(chosen)}] {row['name']}: {', '.join(noticed) or 'nothing noticed'}", flush=True)
             rows.append(row)
     bad = [row["name"] for row in rows if row.get("accused_by") or row.get("noticed_by") or not row.get("kills", row.get("breaks", True))]
+    document: dict[str, Any] = {}
     if not options.only:
-        planted_rows = [row for row in rows if "kills" in row or "breaks" in row]
-        show_every_law(planted_rows)
-        others = {"controls": [row for row in rows if "accused_by" in row], "survivors": [row for row in rows if "survives" in row]}
-        document = {"schema": SCHEMA, "mutants": planted_rows, **others, "digests": digests(planted_rows)}
+        by_kind = sorted_by_kind(rows)
+        show_every_law(by_kind["mutants"])
+        document = {"schema": SCHEMA, **by_kind, "digests": digests(by_kind["mutants"])}
+    elif options.merge:
+        load_checks()
+        document = merged(rows)
+    if document:
         write_text(EVIDENCE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     print(f"{len(rows)} tried, {len(bad)} mutants unnoticed, survivors noticed or controls accused{': ' + ', '.join(bad) if bad else ''}")
     return 1 if bad else 0

@@ -1,0 +1,16 @@
+"""Nyström attention: `reference` by the whole matrix of weights, `three_products` without it."""
+
+from impl.nystrom import reference, three_products
+from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Trait, Variant
+
+variant = Variant(
+    name="nystrom",
+    reference=reference.attention,
+    traits=frozenset({Trait.NYSTROM}),
+    source="Xiong et al. 2021, https://arxiv.org/abs/2102.03902",
+)
+UNMASKED = Limits(masks=("none",), causal=False, zero_length=False)
+implementations = tuple(
+    Implementation(variant=variant, name=name, call=call, limits=UNMASKED, arithmetic=STRAIGHTFORWARD, offers=("singular blocks",), share=0.4)
+    for name, call in (("reference", reference.attention), ("three-products", three_products.attention))
+)
