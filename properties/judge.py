@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from impl import VARIANTS
+from impl import IMPLEMENTATIONS, VARIANTS
 from impl.variant import Arithmetic, Conventions, Implementation, Limits, Trait, Variant
 from properties import conventions
 from properties.cases import every  # noqa: F401
@@ -254,6 +254,8 @@ def implementation_of(asked: Asked, variant: Variant, described: dict[str, Any])
         raise CannotJudge(f"it says that this machine cannot run it: {own['missing']}")
     limits, conventions_, arithmetic = from_file(own) if own else (STRANGER, Conventions(), Arithmetic())
     left = {name: getattr(STRANGER, name) for name in ("edges", "max_length", "long") if getattr(limits, name) == getattr(Limits(), name)}
+    defined = next((i.limits for i in IMPLEMENTATIONS if i.variant is variant and i.name == "reference"), Limits())
+    limits = replace(limits, masks=tuple(mask for mask in limits.masks if mask in defined.masks), causal=limits.causal and defined.causal)
     limits = replace(limits, **left)  # how long the inputs are is the harness's choice where the file makes none
     if asked.target.interpret:
         limits = replace(limits, **INTERPRETED)

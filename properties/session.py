@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from impl import IMPLEMENTATIONS
+from impl.scaled_dot_product import flash
 from impl.variant import Implementation
 from properties import digest, environment, judging, search
 from properties.derivations import observe_derivation
@@ -94,6 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
     profile = profile_of(config)
     if profile not in PROFILES:
         raise pytest.UsageError(f"unknown profile {profile!r}; possible are {', '.join(PROFILES)}")
+    flash.missing()  # sets Triton to interpret, where there is no GPU, before anything else imports it: torch's checkpoints do
     torch.set_num_threads(1)  # results must not depend on how many workers share the machine
     if hasattr(config, "workerinput"):
         if config.getoption("--impl"):

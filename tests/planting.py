@@ -30,6 +30,7 @@ from unittest import mock  # mock.patch.object replaces an attribute and puts th
 
 import torch
 
+from impl.scaled_dot_product import flash
 from impl.variant import Implementation
 from properties import digest, search
 from properties.evidence import write_text
@@ -232,6 +233,7 @@ def derivation_fails(claim: Claim) -> bool:
 
 def load_checks() -> None:
     """Import every property module, so that LAWS and SEARCHES are complete."""
+    flash.missing()  # sets Triton to interpret, where there is no GPU, before anything else imports it: torch's checkpoints do
     torch.set_num_threads(1)
     load_laws()
 

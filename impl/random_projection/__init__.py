@@ -10,6 +10,6 @@ variant = Variant(
     source="Choromanski et al. 2021, section 2.4, https://arxiv.org/abs/2009.14794",
 )
 implementations = (
-    Implementation(variant=variant, name="gaussian", call=reference.seeded_gaussian, share=0.1),
+    Implementation(variant=variant, name="reference", call=reference.seeded_gaussian, share=0.1),
     Implementation(variant=variant, name="orthogonal", call=reference.seeded_orthogonal, offers=("orthogonal rows",), share=0.1),
 )

@@ -49,7 +49,6 @@ def in_triton(name: str, tile: tuple[int, int, int, int] | str, share: float, li
     )
 
 
-flash.missing()  # sets Triton to interpret, where there is no GPU, before anything else imports it: torch's checkpoints do
 # the interpreter takes 10 ms a program; compiled, the kernel takes the scale in float32, so that float64 is for the interpreter
 DTYPES = ("float64", "float32", "float16") if flash.device() == "cpu" else ("float32", "float16")
 INTERPRETED = Limits(dtypes=DTYPES, edges=(16,), max_length=33, max_heads=7)
