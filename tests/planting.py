@@ -320,7 +320,7 @@ def sorted_by_kind(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.planting", description="Try every mutant under every law and write reports/evidence/mutants.json.")
-    parser.add_argument("only", nargs="*", metavar="PATTERN", help="names of mutants to try, or files (*/kernel.py); nothing is written then")
+    parser.add_argument("only", nargs="*", metavar="PATTERN", help="names of mutants to try, or files (*/kernel.py); nothing is written then, but for --merge")
     parser.add_argument("--merge", action="store_true", help="write what the named ones did beside what is committed, where the laws are still the same")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     options = parser.parse_args()

@@ -66,7 +66,8 @@ def showing() -> set[str]:
     return set(first.values())
 
 
-REPLAYED = [mutant for mutant in IN_TRITON if sum(mutant.name.encode()) % 3 == 0 or mutant.name in showing()]
+SHOWING = showing()
+REPLAYED = [mutant for mutant in IN_TRITON if sum(mutant.name.encode()) % 3 == 0 or mutant.name in SHOWING]
 
 
 @pytest.mark.parametrize("mutant", REPLAYED, ids=lambda m: m.name)
