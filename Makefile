@@ -26,7 +26,7 @@ lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/mypy
 
 mutants: $(STAMP)  ## try every planted bug under every law and write reports/evidence/mutants.json (minutes)
-	@$(BIN)/python -m tests.planting --jobs $(WORKERS)
+	@$(BIN)/python -m tests.trials --jobs $(WORKERS)
 
 kernels: $(STAMP)  ## compile every shipping configuration for four targets, without a GPU, and write reports/evidence/kernels.json (minutes)
 	@$(BIN)/python -m properties.kernels --jobs $(WORKERS)

@@ -12,6 +12,8 @@ from properties.evidence import DERIVATION, SEARCH, Evidence
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("theorems", "impl", "properties")
 PINS = ROOT / "constraints.txt"
+NAMES = ROOT / "impl" / "trait.py"  # says nothing that evidence could depend on
+CASES = ROOT / "properties" / "cases"
 
 
 def of(evidence: Evidence) -> str:
@@ -39,8 +41,15 @@ def roots(law: str, subject: str, claim: str) -> list[Path]:
     if subject == SEARCH:
         place = law.partition(":")[2].partition(".")[0].replace("-", "_")
         return [topic, ROOT / "properties" / f"test_{place}_exact.py"]
-    folder = ROOT / "impl" / subject.partition("/")[0].replace("-", "_")  # a variant lives in the folder of its name
-    return [ROOT / "properties" / f"{law.partition('::')[0]}.py", *sorted(folder.rglob("*.py"))]
+    return [ROOT / "properties" / f"{law.partition('::')[0]}.py", *of_variant(subject.partition("/")[0])]
+
+
+@cache
+def of_variant(variant: str) -> tuple[Path, ...]:
+    """The folder of its name under impl, and the file under properties/cases that says how its calls are drawn, where it has one."""
+    folder = ROOT / "impl" / variant.replace("-", "_")
+    cases = [file for file in sorted(CASES.glob("*.py")) if f'case("{variant}")' in file.read_text(encoding="utf-8")]
+    return *sorted(folder.rglob("*.py")), *cases
 
 
 @cache
@@ -55,7 +64,7 @@ def digest_of(files: tuple[Path, ...]) -> str:
 
 @cache
 def imported(file: Path) -> frozenset[Path]:
-    """`file` and every project file that it imports, directly or not."""
+    """`file` and every project file that it imports, directly or not. Which case belongs to a variant is looked up at run time: `of_variant` adds it."""
     seen: set[Path] = set()
     waiting = [file]
     while waiting:
@@ -74,7 +83,7 @@ def direct_imports(file: Path) -> tuple[Path, ...]:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-    return tuple(path for name in names if name.split(".")[0] in FOLDERS and (path := module_file(name)) is not None)
+    return tuple(path for name in names if name.split(".")[0] in FOLDERS and (path := module_file(name)) not in (None, NAMES))
 
 
 def module_file(name: str) -> Path | None:

@@ -16,5 +16,7 @@ def from_the_seed_alone() -> Iterator[None]:
     """Within, what is drawn depends on the strategy and the seed."""
     providers.CONSTANTS_CACHE.cache.clear()
     with mock.patch.object(providers, "_get_local_constants", Constants):
-        yield
-    providers.CONSTANTS_CACHE.cache.clear()
+        try:
+            yield
+        finally:
+            providers.CONSTANTS_CACHE.cache.clear()

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from impl import IMPLEMENTATIONS, VARIANTS
-from impl.variant import Arithmetic, Conventions, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import Arithmetic, Conventions, Implementation, Limits, Variant
 from properties import conventions
-from properties.cases import every  # noqa: F401
 from properties.counterexample import lines
 from properties.declared import BadDeclaration, declared, from_file
 from properties.inputs import Inputs, build, draw_lengths

@@ -9,7 +9,8 @@ from typing import Any
 import hypothesis.strategies as st
 import torch
 
-from impl.variant import Implementation, Trait
+from impl.trait import Trait
+from impl.variant import Implementation
 from properties import oracle, tolerance
 from properties.inputs import Inputs, dense, draw_lengths, problem
 from properties.subject import Subject, require, same

@@ -10,9 +10,9 @@ import torch
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
-from impl.variant import Implementation, Trait
+from impl.trait import Trait
+from impl.variant import Implementation
 from properties import posed
-from properties.cases import every  # noqa: F401
 from properties.oracle import Balls
 from properties.posed import Place, Posed, any_case
 from properties.request import Request

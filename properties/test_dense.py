@@ -10,7 +10,8 @@ import hypothesis.strategies as st
 import numpy as np
 import torch
 
-from impl.variant import Implementation, Trait
+from impl.trait import Trait
+from impl.variant import Implementation
 from properties import oracle, tolerance
 from properties.inputs import MIDDLE, Inputs, dense, draw_lengths, plain, problem, shifted, square
 from properties.subject import Subject, require, same

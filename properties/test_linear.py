@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
 import numpy as np
@@ -16,7 +16,8 @@ import torch
 from flint import arb
 from scipy import stats
 
-from impl.variant import Implementation, Trait
+from impl.trait import Trait
+from impl.variant import Implementation
 from properties import posed
 from properties.cases.linear_attention import linear_attention
 from properties.cases.random_features import random_features
@@ -181,6 +182,32 @@ def estimate_errors(x: Posed, scale: float) -> Array:
     return found
 
 
+def two_keys(subject: Implementation) -> st.SearchStrategy[Posed]:
+    """Calls of one positive feature and the keys k and −k, with the identity for values."""
+    if subject.variant.name != "random-features":
+        return linear_attention(subject)
+    unmasked = replace(subject, limits=replace(subject.limits, masks=("none",)))
+    calls = random_features(unmasked, kinds=("positive",), features=(1,), causal=(False,), lengths=(2,))
+    return calls.map(lambda x: reading(x.with_tensors({1: torch.cat((x[1][:, :, :1], -x[1][:, :, :1]), 2)})))
+
+
+def two_long(implementation: Implementation) -> str | None:
+    limits = implementation.limits
+    fits = 2 % limits.multiple == 0 and (limits.widths is None or 2 in limits.widths) and limits.unequal_widths
+    return only_random_features(implementation) or (None if fits else "takes no two keys with values of width 2")
+
+
+@law("random_features.ratio-biased", on=Trait.KERNELISED, draw=two_keys, lacking=two_long)
+def test_a_single_feature_weighs_opposite_keys_alike_on_average(subject: Subject, x: Posed) -> None:
+    """Over the projections w and −w, which are equally likely, k and −k have the mean weight 1/2 each, whatever the query is: softmax gives them others."""
+    subject.saw(x.regimes)
+    turned = x.with_tensors({3: -x[3]})
+    one, other = posed.output(subject, x), posed.output(subject, turned)
+    bound = (posed.truth(subject, x).bound() + posed.truth(subject, turned).bound()) / 2
+    half = np.full(bound.shape, 0.5)
+    subject.judge("mean weights", (one.double() + other.double()) / 2, Balls(half, 0 * half, 0 * half), bound, x)
+
+
 def seed_of(claim: str, number: int) -> int:
     """The seed of an example, from the claim that it is about."""
     return int.from_bytes(hashlib.sha256(f"{claim}/{number}".encode()).digest()[:6], "big")
@@ -259,7 +286,7 @@ def for_means(subject: Implementation) -> st.SearchStrategy[Draw]:
     return drawn(subject, widths=(1, 2, 3), blocks=GROUPS * GROUP)
 
 
-@law("random_features.positive-unbiased", "random_features.positive-variance", on=Trait.PROJECTION, draw=for_means)
+@law("random_features.positive-unbiased", on=Trait.PROJECTION, draw=for_means)
 def test_the_estimate_of_the_exponential_kernel_is_unbiased(subject: Subject, x: Draw) -> None:
     """The median of group means lies within 2 σ/√g of e^(x·y): Chebyshev gives each of the k means a chance of 1/4 to lie beyond, and Hoeffding the median
     one of e^(−k/8). σ² = e^(2x·y)(e^(|x + y|²) − 1) is the variance of one row's estimate; that of a block's mean is no larger, however its rows depend."""
@@ -269,6 +296,17 @@ def test_the_estimate_of_the_exponential_kernel_is_unbiased(subject: Subject, x:
     median = float(np.median(blocks.reshape(GROUPS, GROUP).mean(-1)))
     sigma = kernel * math.sqrt(math.expm1(z @ z))
     subject.within("bias of the estimate", np.asarray([abs(median - kernel)]), np.asarray([2 * sigma / math.sqrt(GROUP)]), x)
+
+
+@law("random_features.positive-variance", on=Trait.PROJECTION, draw=for_means)
+def test_the_estimate_has_the_variance_in_closed_form(subject: Subject, x: Draw) -> None:
+    """Its second moment, e^(2x·y + |x + y|²), by the median of group means. The variance of a squared row is e^(4x·y)(e^(6|x + y|²) − e^(2|x + y|²))."""
+    z = x.unit / 2  # x = y = z/2
+    once, square = math.exp(z @ z / 4), z @ z
+    rows = np.exp(blocks_of(subject, x)[:, 0] @ z - square / 4)
+    median = float(np.median((rows**2).reshape(GROUPS, GROUP).mean(-1)))
+    sigma = once**2 * math.sqrt(math.exp(6 * square) - math.exp(2 * square))
+    subject.within("error of the second moment", np.asarray([abs(median - once**2 * math.exp(square))]), np.asarray([2 * sigma / math.sqrt(GROUP)]), x)
 
 
 @law("random_features.positive-unbiased", on=Trait.PROJECTION, draw=drawn)

@@ -11,7 +11,8 @@ import hypothesis.strategies as st
 import numpy as np
 import torch
 
-from impl.variant import Implementation, Trait
+from impl.trait import Trait
+from impl.variant import Implementation
 from properties import oracle, tolerance
 from properties.inputs import ALL_TOGETHER, Inputs, beside_causal, dense, plain, problem
 from properties.request import SubjectDied, SubjectFailed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from impl.variant import Implementation, Trait
+from impl.trait import Trait
+from impl.variant import Implementation
 from properties.inputs import Inputs, dense
 from properties.subject import LawBroken, Subject, require
 from properties.verifies import law

@@ -16,7 +16,8 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 from torch.nn.functional import pad
 
-from impl.variant import Implementation, Limits, Trait
+from impl.trait import Trait
+from impl.variant import Implementation, Limits
 from properties import posed
 from properties.cases.monotonic import SURE, aligned, chunked, first_stops
 from properties.inputs import numbers, plain

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impl.variant import Implementation, Trait
+from impl.trait import Trait
+from impl.variant import Implementation
 from properties import oracle, tolerance
 from properties.inputs import numbers, plain
 from properties.oracle import Array, Balls

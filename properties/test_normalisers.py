@@ -15,7 +15,8 @@ import torch
 from flint import arb
 from torch import Tensor
 
-from impl.variant import Implementation, Trait
+from impl.trait import Trait
+from impl.variant import Implementation
 from properties import posed
 from properties.cases.dropout import dropped
 from properties.cases.scored import Normalise, Scored, draw_scored, weighted
@@ -23,7 +24,8 @@ from properties.cases.sigmoid import biased
 from properties.cases.softmax_one import sunk
 from properties.inputs import plain
 from properties.oracle import Array, Balls, _balls
-from properties.posed import Masking, Posed
+from properties.posed import Posed
+from properties.posing import Masking
 from properties.request import Request
 from properties.simplex import Excess, entmax, excess, sparsemax
 from properties.subject import Subject, require, same

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 
 import hypothesis.strategies as st
-import numpy as np
 import torch
 
-from impl.variant import Implementation, Trait
-from properties import posed, test_definitions
+from impl.trait import Trait
+from impl.variant import Implementation
+from properties import posed
 from properties.cases.nystrom import called, ends, nystrom
 from properties.inputs import plain
 from properties.oracle import Balls
@@ -17,44 +17,7 @@ from properties.posed import Posed
 from properties.simplex import factor
 from properties.subject import Subject, require
 from properties.tracked import Tracked, contract, softmax
-from properties.verifies import LAWS, law, needs, needs_repeats
-
-DEFINITIONS = test_definitions.__name__.rpartition(".")[2]
-REPEATS = LAWS[f"{DEFINITIONS}::a_call_repeats_itself_and_changes_nothing"].check
-ALONE = LAWS[f"{DEFINITIONS}::each_sequence_is_computed_alone"].check
-DOUBLED = LAWS[f"{DEFINITIONS}::doubled_values_double_the_output_exactly"].check
-
-
-@law("running.contraction", "low_rank.nystrom", on=Trait.NYSTROM, draw=nystrom)
-def test_the_output_is_that_of_three_factors(subject: Subject, x: Posed) -> None:
-    posed.judge_output(subject, x)
-
-
-@law("running.contraction", on=Trait.NYSTROM, draw=nystrom, lacking=needs("gradient"))
-def test_every_gradient_passes_through_the_landmarks(subject: Subject, x: Posed) -> None:
-    posed.judge_gradients(subject, x)
-
-
-@law("running.contraction", on=Trait.NYSTROM, draw=nystrom)
-def test_a_call_by_landmarks_repeats_itself_and_changes_nothing(subject: Subject, x: Posed) -> None:
-    REPEATS(subject, x)
-
-
-@law("running.contraction", on=Trait.NYSTROM, draw=nystrom)
-def test_each_sequence_has_landmarks_of_its_own(subject: Subject, x: Posed) -> None:
-    """The last sequence of the batch, without the others and beside louder ones, has the same true output."""
-    ALONE(subject, x)
-
-
-def whole_numbers(subject: Implementation) -> st.SearchStrategy[Posed]:
-    """Calls whose values are whole numbers, so that doubling them stays far from the ends of every format."""
-    return nystrom(subject).map(lambda x: x.with_tensors({x.value: x[x.value].sign()}))
-
-
-@law("running.contraction", on=Trait.NYSTROM, draw=whole_numbers, off=needs_repeats)
-def test_doubled_values_double_the_output_by_landmarks_exactly(subject: Subject, x: Posed) -> None:
-    """A power of 2 passes through elimination and both substitutions."""
-    DOUBLED(subject, x)
+from properties.verifies import law
 
 
 def own_landmarks(subject: Implementation) -> st.SearchStrategy[Posed]:
@@ -82,17 +45,6 @@ def dense(subject: Subject, x: Posed) -> Tracked:
     t = x.leaves(subject.rounding(x.cotangent.dtype))
     scores = contract("bhnd,bhmd->bhnm", t[0], t[1]) * factor(x.keywords.get("scale"), x[0].shape[-1], t[0].rounding)
     return contract("bhnm,bhme->bhne", softmax(scores), t[2])
-
-
-@law("low_rank.nystrom", on=Trait.NYSTROM, draw=nystrom)
-def test_weights_by_landmarks_sum_to_one(subject: Subject, x: Posed) -> None:
-    """A 1 = 1 gives A⁻¹ 1 = 1: with all values 1 the output is 1, although weights may be negative."""
-    subject.saw(x.regimes)
-    ones = x.with_tensors({2: torch.ones_like(x[2])})
-    true = posed.truth(subject, ones)
-    posed.count_bounded(subject, true)
-    whole = np.ones(true.shape)
-    subject.judge("the sum of the weights", posed.output(subject, ones), Balls(whole, 0 * whole, 0 * whole), true.bound(), ones)
 
 
 @st.composite

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impl.variant import Implementation, Trait
+from impl.trait import Trait
+from impl.variant import Implementation
 from properties import oracle, philox, tolerance
 from properties.inputs import Inputs, dense, plain, problem
 from properties.subject import Subject, require

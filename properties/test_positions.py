@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from impl.variant import Trait
+from impl.trait import Trait
 from properties import posed
 from properties.cases import positions  # noqa: F401
 from properties.posed import Posed, any_case

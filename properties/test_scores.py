@@ -8,7 +8,8 @@ import hypothesis.strategies as st
 import numpy as np
 import torch
 
-from impl.variant import Implementation, Trait
+from impl.trait import Trait
+from impl.variant import Implementation
 from properties import posed
 from properties.cases import additive, scores  # noqa: F401
 from properties.inputs import plain

@@ -229,7 +229,8 @@ def scattered(g: Tracked, at: Any, shape: tuple[int, ...]) -> Tracked:
     np.add.at(mass, at, g.summed)
     np.add.at(true, at, g.true)
     terms = max(int(many.max(initial=0)), 1) * g.terms
-    off = off + g.rounding.gamma(np.where(many > 1, many * g.terms - 1, 0)) * mass
+    with np.errstate(invalid="ignore"):
+        off = off + g.rounding.gamma(np.where(many > 1, many * g.terms - 1, 0)) * mass
     return Tracked(true=true, off=times_infinity(off), rounding=g.rounding, terms=terms, mass=mass)
 
 
@@ -474,7 +475,8 @@ def cast(x: Tracked) -> Tracked:
     if a.declared.casts == "once" or a.u_out <= a.u:
         return x
     k = x.terms * a.u_out
-    off = x.off + (k / (1 - k) if k < 0.5 else np.inf) * x.summed + x.terms * a.least_out
+    with np.errstate(invalid="ignore"):
+        off = x.off + (k / (1 - k) if k < 0.5 else np.inf) * x.summed + x.terms * a.least_out
     return Tracked(true=x.true, off=times_infinity(off), rounding=a)
 
 

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
-from impl.variant import Implementation, Limits, Trait
+from impl.trait import Trait
+from impl.variant import Implementation, Limits
 from properties.drawing import from_the_seed_alone
 from properties.evidence import Evidence
 from properties.request import Here, LawBroken, NotRun, Request, Runner, SubjectDied, SubjectFailed, Undecided

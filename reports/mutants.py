@@ -13,12 +13,13 @@ from reports.verdict import speaks
 
 SCHEMA = "attention-ledger/mutants/1"
 FILE = "mutants.json"
-AGAIN = "move the file away or write it anew with python -m tests.planting"
+AGAIN = "move the file away or write it anew with python -m tests.trials"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """One wrong edit of our own code. `kills` are the laws that noticed it, `breaks` the claims whose derivation or search did."""
+    """One wrong edit of our own code. `kills` are the laws that noticed it, `breaks` the claims whose derivation or search did. `met`, here and below, is the
+    digest of all that decided the row."""
 
     name: str
     file: str
@@ -27,6 +28,7 @@ class Mutant:
     kills: tuple[str, ...] = ()
     breaks: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    met: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Control:
     name: str
     why: str
     accused_by: tuple[str, ...] = ()
+    met: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,7 @@ class Survivor:
     source: str = ""
     tried: tuple[str, ...] = ()
     noticed_by: tuple[str, ...] = ()
+    met: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,10 +162,17 @@ def _judge_true(claim: Claim, spoken: list[Evidence], rows: list[Evidence]) -> J
     if claim.derive is not None and not derivations:
         return _open("its derivation has not been checked")
     argued = any(not row.steps[-1].cites for row in derivations)  # a conclusion that is only cited is not derived
-    tried = _evaluations(held, meant_for_code=any(row.subject not in (DERIVATION, SEARCH) for row in rows))
+    tried = _evaluations(held, meant_for_code=_meant_for_code(rows))
     if not tried:
         return _open(_why_untried(argued, rows))
     return _positive(claim, argued, tried, held)
+
+
+def _meant_for_code(rows: list[Evidence]) -> bool:
+    """Whether a reference should show the statement: some implementation is meant, and not only by an option that references have no need of."""
+    shown = [row for row in rows if row.subject not in (DERIVATION, SEARCH)]
+    references = [row for row in shown if speaks(row)]
+    return bool(shown) and not (references and all(row.outcome is Outcome.NOT_RUN for row in references))
 
 
 def _evaluations(held: list[Evidence], *, meant_for_code: bool) -> list[Evidence]:

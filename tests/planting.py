@@ -1,28 +1,22 @@
 """Plant bugs: edit a source of ours, import the result beside the original, and see which laws, derivations or searches notice.
 
-A mutant is an edit (old → new, where old occurs exactly once) in a TOML file under tests/mutants/. `python -m tests.planting` tries every mutant
-under every law (one that names `laws`: under those) and three seeds and writes reports/evidence/mutants.json, which verdicts read; `make test` then
-replays a part of it. A survivor is an edit that nothing notices, kept with the reason.
+A mutant is an edit (old → new, where old occurs exactly once) in a TOML file under tests/mutants/. It meets every law (one that names `laws`: those) under
+three seeds. A survivor is an edit that nothing notices, kept with the reason. tests/trials.py keeps the evidence, and `make test` replays a part of it.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import itertools
-import json
 import linecache
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
-from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,16 +26,13 @@ import torch
 
 from impl.scaled_dot_product import flash
 from impl.variant import Implementation
-from properties import digest, search
-from properties.evidence import write_text
+from properties import search
 from properties.judging import load_laws
 from properties.verifies import EXAMPLES, LAWS, Law
-from reports.mutants import FILE, SCHEMA
 from theorems.claim import Claim
 from theorems.outcome import Outcome
 
 ROOT = Path(__file__).parents[1]
-EVIDENCE = ROOT / "reports" / "evidence" / FILE
 SEEDS = (1, 2, 3)
 ENOUGH = 4  # a mutant is done when this many laws have noticed it
 SHOWN_BY = {  # which implementation shows a bug in which file, where it is not the one of that name
@@ -275,78 +266,3 @@ def killers(mutant: Mutant, implementation: Implementation, laws: list[Law]) -> 
 def accusers(implementation: Implementation, laws: list[Law], examples: int) -> list[str]:
     """The laws that find fault with an implementation, or fail on it. A law whose bounds promise nothing under the declared arithmetic accuses nobody."""
     return [law.id for law in laws if law.run(implementation, examples).outcome in (Outcome.REFUTED, Outcome.ERROR)]
-
-
-def show_every_law(rows: list[dict[str, Any]]) -> None:
-    """Add to `rows` one kill for each law that came too late to kill anything: the first mutant that it notices under every seed, kernels' last."""
-    load_checks()
-    by_name = {mutant.name: mutant for mutant in mutants()}
-    quick_first = sorted((row for row in rows if "kills" in row), key=lambda row: by_name[row["name"]].of_kernel)
-    for law in (law for name, law in LAWS.items() if not law.apart and name not in {kill for row in rows for kill in row.get("kills", ())}):
-        for row in quick_first:
-            mutant = by_name[row["name"]]
-            implementation = mutated_implementation(mutant)
-            if law.on in implementation.variant.traits and all(noticed_by(law, implementation, seed) for seed in SEEDS):
-                row["kills"].append(law.id)
-                break
-
-
-def digests(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """The digest, as of now, of every law and claim that some mutant breaks."""
-    return {name: digest.of_law(name) for name in sorted({name for row in rows for name in (*row.get("kills", ()), *row.get("breaks", ()))})}
-
-
-def merged(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The committed evidence with these rows added, or in the place of those of their names. Raises BadMutant where a law that noticed one of them is not the
-    law that the committed rows met: then all of them are to be tried again."""
-    document: dict[str, Any] = json.loads(EVIDENCE.read_text(encoding="utf-8"))
-    fresh = digests(rows)
-    if changed := sorted(name for name, now in fresh.items() if document["digests"].get(name, now) != now):
-        raise BadMutant(f"changed since the other mutants were tried: {', '.join(changed)}; run `make mutants`")
-    for kind, chosen in sorted_by_kind(rows).items():
-        names = {row["name"] for row in chosen}
-        document[kind] = [row for row in document[kind] if row["name"] not in names] + chosen
-    return document | {"digests": dict(sorted((document["digests"] | fresh).items()))}
-
-
-def sorted_by_kind(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of mutants, controls and survivors."""
-    return {
-        "mutants": [row for row in rows if "kills" in row or "breaks" in row],
-        "controls": [row for row in rows if "accused_by" in row],
-        "survivors": [row for row in rows if "survives" in row],
-    }
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.planting", description="Try every mutant under every law and write reports/evidence/mutants.json.")
-    parser.add_argument("only", nargs="*", metavar="PATTERN", help="names of mutants to try, or files (*/kernel.py); nothing is written then, but for --merge")
-    parser.add_argument("--merge", action="store_true", help="write what the named ones did beside what is committed, where the laws are still the same")
-    parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
-    options = parser.parse_args()
-    chosen = [mutant for mutant in mutants() if not options.only or any(fnmatch(x, pattern) for x in (mutant.name, mutant.file) for pattern in options.only)]
-    for mutant in chosen:
-        mutant.source_text()  # said now, and not after half an hour
-    rows = []
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        for number, row in enumerate(pool.map(examined, chosen), 1):
-            noticed = [name for key in ("kills", "breaks", "accused_by", "noticed_by") for name in row.get(key, ())]
-            print(f"[{number}/{len(chosen)}] {row['name']}: {', '.join(noticed) or 'nothing noticed'}", flush=True)
-            rows.append(row)
-    bad = [row["name"] for row in rows if row.get("accused_by") or row.get("noticed_by") or not row.get("kills", row.get("breaks", True))]
-    document: dict[str, Any] = {}
-    if not options.only:
-        by_kind = sorted_by_kind(rows)
-        show_every_law(by_kind["mutants"])
-        document = {"schema": SCHEMA, **by_kind, "digests": digests(by_kind["mutants"])}
-    elif options.merge:
-        load_checks()
-        document = merged(rows)
-    if document:
-        write_text(EVIDENCE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    print(f"{len(rows)} tried, {len(bad)} mutants unnoticed, survivors noticed or controls accused{': ' + ', '.join(bad) if bad else ''}")
-    return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

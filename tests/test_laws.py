@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 
 from impl import IMPLEMENTATIONS
-from impl.variant import Trait
+from impl.trait import Trait
 from properties.request import LawBroken, NotRun, SubjectDied, SubjectFailed, Undecided
 from properties.subject import Subject
 from properties.verifies import Law, needs, nothing

@@ -15,10 +15,9 @@ import torch
 
 from impl import IMPLEMENTATIONS
 from impl.variant import Implementation
-from properties import digest
 from properties.verifies import LAWS
 from reports.mutants import Mutants, read
-from tests import planting
+from tests import planting, trials
 from tests.planting import Mutant
 
 planting.load_checks()
@@ -34,7 +33,7 @@ AGAIN = "run `make mutants` and commit reports/evidence/mutants.json"
 
 @cache
 def evidence() -> Mutants:
-    return read(planting.EVIDENCE)
+    return read(trials.EVIDENCE)
 
 
 def assigned() -> dict[str, list[str]]:
@@ -104,8 +103,9 @@ def test_the_committed_evidence_is_about_these_mutants_and_these_checks() -> Non
     assert {row.name for row in committed.controls} == {m.name for m in CONTROLS}, AGAIN
     assert {row.name: row.survives for row in committed.survivors} == {m.name: m.survives for m in SURVIVORS}, AGAIN
     assert not [row.name for row in committed.survivors if row.noticed_by], "noticed, so no survivors"
-    changed = [name for name, then in committed.digests.items() if digest.of_law(name) != then]
-    assert not changed, f"changed since the mutants were tried: {changed}; {AGAIN}"
+    then = {row.name: row.met for rows in (committed.mutants, committed.controls, committed.survivors) for row in rows}
+    changed = [mutant.name for mutant in planting.mutants() if then[mutant.name] != trials.met(mutant)]
+    assert not changed, f"they, or what they met, changed since they were tried: {changed}; {AGAIN}"
 
 
 def test_planting_leaves_the_original_modules_in_place() -> None:

@@ -100,6 +100,9 @@ UNARGUED = claim(derive=None)
         (replace(UNARGUED, kind=Kind.STATISTICAL), [reference()], Verdict.OPEN),
         (replace(PLAIN, not_checkable="a matter of taste"), [derivation(), search()], Verdict.NOT_CHECKABLE),
         (PLAIN, [], Verdict.OPEN),
+        (PLAIN, [derivation(), search(), stranger(), reference(NOT_RUN)], Verdict.PROVED),  # an option that no reference has need of
+        (PLAIN, [derivation(), search(), stranger(), reference(NOT_RUN), reference(HELD)], Verdict.PROVED),
+        (PLAIN, [derivation(), search(), stranger(), reference(NOT_RUN), reference(UNDECIDED)], Verdict.OPEN),
     ],
 )
 def test_a_true_claim_gets_the_verdict_that_its_evidence_allows(subject: Claim, rows: list[Evidence], verdict: Verdict) -> None:

@@ -1,7 +1,8 @@
 """Attention with linear biases (ALiBi): scores fall with the distance, by a slope for each head."""
 
 from impl.alibi import reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Variant
 
 variant = Variant(
     name="alibi",

@@ -1,7 +1,8 @@
 """Bilinear attention, with or without biases: `reference` adds every term, `folded` only those that act."""
 
 from impl.bilinear import folded, reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Variant
 
 variant = Variant(
     name="bilinear",

@@ -1,7 +1,8 @@
 """Monotonic chunkwise attention: `reference` holds the softmax of every chunk, `moving` sums shifted tensors."""
 
 from impl.chunkwise_monotonic import moving, reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Variant
 
 variant = Variant(
     name="chunkwise-monotonic",

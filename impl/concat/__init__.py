@@ -1,7 +1,8 @@
 """Concat (Luong) attention: `reference` joins every pair, `split` projects queries and keys apart, as additive attention does."""
 
 from impl.concat import reference, split
-from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Variant
 
 variant = Variant(
     name="concat",

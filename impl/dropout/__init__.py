@@ -4,7 +4,8 @@ from dataclasses import replace
 from functools import partial
 
 from impl.dropout import blockwise, reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Variant
 
 variant = Variant(
     name="dropout",

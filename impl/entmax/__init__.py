@@ -3,7 +3,8 @@
 from functools import partial
 
 from impl.entmax import bisection, reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Variant
 
 variant = Variant(
     name="entmax",

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from impl.grid_positions import reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Variant
 
 variant = Variant(
     name="grid-positions",

@@ -1,7 +1,8 @@
 """Hard monotonic attention: `reference` looks at every energy, `walk` at those on its way."""
 
 from impl.hard_monotonic import reference, walk
-from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Variant
 
 variant = Variant(
     name="hard-monotonic",

@@ -1,7 +1,8 @@
 """Hybrid attention: content and location scores, weighted and added before the softmax."""
 
 from impl.hybrid import reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Variant
 
 variant = Variant(
     name="hybrid",

@@ -1,7 +1,8 @@
 """Attention as kernel regression (Nadaraya and Watson): `reference` by distances, `as_attention` by dot products and a bias for each key."""
 
 from impl.kernel_density import as_attention, reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Variant
 
 variant = Variant(
     name="kernel-density",

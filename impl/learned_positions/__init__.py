@@ -1,7 +1,8 @@
 """Learned absolute positions: a table's rows are added to queries and keys."""
 
 from impl.learned_positions import reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Variant
 
 variant = Variant(
     name="learned-positions",

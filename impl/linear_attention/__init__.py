@@ -3,7 +3,8 @@
 from functools import partial
 
 from impl.linear_attention import chunked, recurrent, reference, two_products
-from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Variant
 
 variant = Variant(
     name="linear-attention",

@@ -1,7 +1,8 @@
 """Linformer attention: `reference` projects keys and values first, `all_scores` the scores and weights."""
 
 from impl.linformer import all_scores, reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Variant
 
 variant = Variant(
     name="linformer",

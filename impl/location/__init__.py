@@ -1,7 +1,8 @@
 """Location-based attention: weights over positions that depend on the query alone."""
 
 from impl.location import reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Variant
 
 variant = Variant(
     name="location",

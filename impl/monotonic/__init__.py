@@ -1,7 +1,8 @@
 """Monotonic attention: `reference` runs the recurrence position by position, `scan` in ⌈log₂ M⌉ parallel steps a row."""
 
 from impl.monotonic import reference, scan
-from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Variant
 
 variant = Variant(
     name="monotonic",

@@ -1,7 +1,8 @@
 """Multi-head attention with its projections: `reference` loops over heads, `fused` projects all heads at once."""
 
 from impl.multi_head import fused, reference, torch_functional
-from impl.variant import Arithmetic, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import Arithmetic, Implementation, Limits, Variant
 
 variant = Variant(
     name="multi-head",

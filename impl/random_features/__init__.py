@@ -3,7 +3,8 @@
 from functools import partial
 
 from impl.random_features import linear_time, reference
-from impl.variant import Arithmetic, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import Arithmetic, Implementation, Limits, Variant
 
 variant = Variant(
     name="random-features",

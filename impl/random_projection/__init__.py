@@ -1,7 +1,8 @@
 """Random projections [m, D] whose rows are standard normal, drawn from a seed: independent, or orthogonal in blocks of D."""
 
 from impl.random_projection import reference
-from impl.variant import Implementation, Trait, Variant
+from impl.trait import Trait
+from impl.variant import Implementation, Variant
 
 variant = Variant(
     name="random-projection",

@@ -1,7 +1,8 @@
 """Attention with a learned bias for each relative offset and head."""
 
 from impl.relative_bias import reference
-from impl.variant import STRAIGHTFORWARD, Implementation, Trait, Variant
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Implementation, Variant
 
 variant = Variant(
     name="relative-bias",

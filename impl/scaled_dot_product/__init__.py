@@ -6,7 +6,8 @@ from functools import partial
 import torch
 
 from impl.scaled_dot_product import blockwise, flash, reference
-from impl.variant import Arithmetic, Conventions, Implementation, Limits, Trait, Variant
+from impl.trait import Trait
+from impl.variant import Arithmetic, Conventions, Implementation, Limits, Variant
 
 variant = Variant(
     name="scaled-dot-product",

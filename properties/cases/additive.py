@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import hypothesis.strategies as st
 
 from impl.variant import Implementation
-from properties.posed import Place, Posed, case, laid_out, masking, sizes
+from properties.posed import Place, Posed, case
+from properties.posing import masking, posed, sizes
 from properties.tracked import Tracked, contract, softmax, tanh
 
 
@@ -30,17 +31,4 @@ def additive(draw: st.DrawFn, subject: Implementation) -> Posed:
         weighted = softmax(mask(contract("bhnma,a->bhnm", tanh(energies), t[5]), t), mask.visible)
         return contract("bhnm,bhme->bhne", weighted, t[2])
 
-    x = Posed(
-        arguments=(*tensors, *weights),
-        keywords=bias | mask.keywords,
-        define=define,
-        cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, 3, 4, 5, *bias, *mask.wanted),
-        batched=(0, 1, 2, *mask.batched),
-        by_key={1: 2, 2: 2, **mask.by_key},
-        by_query={0: 2, **mask.by_query},
-        ordered=mask.ordered,
-        visible=mask.visible,
-        regimes=(*s.regimes, mask.regime, f"energies times {energy:g}"),
-    )
-    return laid_out(x, s.layout)
+    return posed(s, mask, (*tensors, *weights), define, keywords=bias, wanted=(0, 1, 2, 3, 4, 5, *bias), regimes=(f"energies times {energy:g}",))

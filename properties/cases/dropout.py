@@ -43,8 +43,8 @@ def posed(draw: st.DrawFn, subject: Implementation) -> Posed:
         dropped(kept, rate),
         kept,
         rate,
-        batched=(0, 1, 2, 3, *call.mask.batched),
-        by_key={1: 2, 2: 2, 3: -1, **call.mask.by_key},
-        by_query={0: 2, 3: -2, **call.mask.by_query},
+        batched=(0, 1, 2, 3),
+        by_key={1: 2, 2: 2, 3: -1},
+        by_query={0: 2, 3: -2},
         regimes=(f"dropout_p: {rate}", f"kept: {share:g}"),
     )

@@ -10,8 +10,9 @@ import numpy as np
 from flint import arb
 
 from impl.variant import Implementation
-from properties.cases.kernelised import padding, ratio
-from properties.posed import Place, Posed, case, laid_out, sizes
+from properties.cases.kernelised import ratio
+from properties.posed import Place, Posed, case
+from properties.posing import padding, posed, sizes
 from properties.tracked import Tracked, concatenate, constant, exp, expm1, irrational, relu
 
 MAPS = ("elu+1", "exp", "relu+epsilon", "polynomial", "taylor")
@@ -33,19 +34,8 @@ def linear_attention(draw: st.DrawFn, subject: Implementation, maps: tuple[str, 
         rows, columns = (mapped(t[place], name, options) for place in (0, 1))
         return ratio(rows, columns, t[2], hides.visible)
 
-    x = Posed(
-        arguments=(s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, s.d), s.value()),
-        keywords=options | hides.keywords,
-        define=define,
-        cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2),
-        batched=(0, 1, 2, *hides.batched),
-        by_key={1: 2, 2: 2, **hides.by_key},
-        ordered=hides.ordered,
-        visible=hides.visible,
-        regimes=(*s.regimes, hides.regime, f"feature map: {name}"),
-    )
-    return laid_out(x, s.layout)
+    tensors = s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, s.d), s.value()
+    return posed(s, hides, tensors, define, keywords=options, regimes=(f"feature map: {name}",))
 
 
 case("linear-attention")(linear_attention)

@@ -8,7 +8,8 @@ import hypothesis.strategies as st
 from flint import arb
 
 from impl.variant import Implementation
-from properties.posed import Place, Posed, case, laid_out, sizes
+from properties.posed import Place, Posed, case
+from properties.posing import laid_out, sizes
 from properties.tracked import Tracked, contract, irrational, softmax
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from impl.variant import Implementation
-from properties.posed import Masking, Place, Posed, Sizes, case, laid_out, masking, sizes
+from properties.posed import Place, Posed, case
+from properties.posing import Masking, Sizes, laid_out, masking, sizes
 from properties.tracked import Flags, Tracked, concatenate, constant, contract, sigmoid, softmax, stack
 
 SURE = 1000.0  # an energy whose sigmoid is exactly 1 in every format, and that of its negative exactly 0
@@ -100,7 +101,7 @@ def chunked(scores: Tracked, seen: Flags, width: int) -> tuple[Tracked, npt.NDAr
     return softmax(scores[..., members], seen[..., members] & (places >= 0)), members
 
 
-def posed(s: Sizes, arguments: tuple[Any, ...], keywords: dict[str, Any], mask: Masking, **fields: Any) -> Posed:
+def in_order(s: Sizes, arguments: tuple[Any, ...], keywords: dict[str, Any], mask: Masking, **fields: Any) -> Posed:
     """A call in which positions and steps have an order, the values' positions may be hidden, and `previous` goes with its sequence."""
     beside = tuple(name for name in ("previous", "start") if name in keywords)
     x = Posed(
@@ -127,7 +128,7 @@ def monotonic(draw: st.DrawFn, subject: Implementation) -> Posed:
     def define(t: Mapping[Place, Tracked]) -> Tracked:
         return contract("bhnm,bhme->bhne", aligned(mask(t[0], t), mask.visible, t.get("previous")), t[1])
 
-    return posed(
+    return in_order(
         s,
         (energy, s.tensor(s.b, s.h, s.m, s.e)),
         dict(previous),
@@ -155,7 +156,7 @@ def chunkwise(draw: st.DrawFn, subject: Implementation) -> Posed:
         shares, members = chunked(t[1], mask.visible, min(width, max(s.m, 1)))
         return contract("bhnk,bhnkw,bhkwe->bhne", aligned(t[0], mask.visible, t.get("previous")), shares, t[2][:, :, members])
 
-    return posed(
+    return in_order(
         s,
         (energy, chunk_energy, s.tensor(s.b, s.h, s.m, s.e), width),
         dict(previous),
@@ -198,7 +199,7 @@ def hard(draw: st.DrawFn, subject: Implementation) -> Posed:
         at = first_stops(mask(t[0], t).middle, mask.visible, start.numpy())
         return contract("bhnm,bhme->bhne", constant(at[..., None] == np.arange(s.m), t[1].rounding), t[1])
 
-    return posed(
+    return in_order(
         s,
         (energy, s.tensor(s.b, s.h, s.m, s.e)),
         {"start": start} if given else {},

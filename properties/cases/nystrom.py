@@ -1,4 +1,4 @@
-"""Nyström attention: how calls are drawn, its definition, and the error bound of a linear system. Not in `CASES`: its laws draw from here.
+"""Nyström attention: how calls are drawn, its definition, and the error bound of a linear system.
 
 The bound. Elimination with partial pivoting on a matrix Â of k rows, and the two substitutions, give for each right-hand side an x̂ with (Â + Δ) x̂ = b,
 |Δ| ≤ γ_{3k} |L̂| |Û| (Higham 2002, theorem 9.4). A quotient may be a product with a rounded reciprocal (LAPACK scales columns so, and BLAS divides by a
@@ -31,7 +31,8 @@ from torch import Tensor
 
 from impl.variant import Implementation
 from properties.oracle import BITS, Array
-from properties.posed import Place, Posed, laid_out, sizes
+from properties.posed import Place, Posed, case
+from properties.posing import laid_out, sizes
 from properties.simplex import factor
 from properties.tolerance import Rounding
 from properties.tracked import Objects, Tracked, contract, exact, softmax, stack
@@ -40,6 +41,7 @@ SCALES = (None, 1.0, 0.3, -0.5)
 SPREADS = (1.0, 2.0, 3.0)  # of landmarks: the first gives nearly equal weights, the last nearly those of the identity
 
 
+@case("nystrom")
 @st.composite
 def nystrom(draw: st.DrawFn, subject: Implementation) -> Posed:
     """Lengths that the number of landmarks divides and others, no longer than it too; landmarks that lie apart, so that their weights are independent."""

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from impl.variant import Implementation
 from properties.oracle import true_scale
-from properties.posed import Masking, Place, Posed, Sizes, case, laid_out, masking, sizes
+from properties.posed import Definition, Place, Posed, case
+from properties.posing import Masking, Sizes, masking, posed, sizes
 from properties.tolerance import Rounding, rounding
 from properties.tracked import Tracked, constant, contract, cos, exp, irrational, recast, sin, softmax, stack
 
@@ -39,7 +40,7 @@ def drawn(
     """Sizes, mask, keywords and further tensors of a call."""
     s = sizes(draw, subject, widths=widths)
     mask = masking(draw, subject, s)
-    keywords: dict[str, Any] = dict(mask.keywords)
+    keywords: dict[str, Any] = {}
     if (scale := draw(st.sampled_from((None, 0.5, -1.0)), label="scale")) is not None:
         keywords["scale"] = scale
     if start:
@@ -47,24 +48,20 @@ def drawn(
     return s, mask, keywords, more(s)
 
 
-def posed(s: Sizes, mask: Masking, keywords: dict[str, Any], extra: dict[Place, Tensor], define: Callable[[Mapping[Place, Tracked]], Tracked]) -> Posed:
+def placed(s: Sizes, mask: Masking, keywords: dict[str, Any], extra: dict[Place, Tensor], define: Definition) -> Posed:
     """A call of query, key, value and further arguments; positions order keys and queries."""
-    rows = s.query(), s.key(), s.value()
     further = tuple(x for place, x in extra.items() if isinstance(place, int))
-    x = Posed(
-        arguments=(*rows, *further),
-        keywords=keywords | {str(place): x for place, x in extra.items() if isinstance(place, str)},
-        define=define,
-        cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, *extra, *mask.wanted),
-        batched=(0, 1, 2, *mask.batched),
-        by_key={1: 2, 2: 2, **mask.by_key},
-        by_query={0: 2, **mask.by_query},
+    named = {str(place): x for place, x in extra.items() if isinstance(place, str)}
+    return posed(
+        s,
+        mask,
+        (s.query(), s.key(), s.value(), *further),
+        define,
+        keywords=keywords | named,
+        wanted=(0, 1, 2, *extra),
         ordered=("keys", "queries"),
-        visible=mask.visible,
-        regimes=(*s.regimes, mask.regime, f"start: {keywords.get('start', 0)}"),
+        regimes=(f"start: {keywords.get('start', 0)}",),
     )
-    return laid_out(x, s.layout)
 
 
 def angles(positions: Any, width: int, base: float, a: Rounding) -> Tracked:
@@ -92,7 +89,7 @@ def sinusoidal(draw: st.DrawFn, subject: Implementation) -> Posed:
         q, k = (x + encoding(np.arange(start, start + x.shape[2]), s.d, keywords["base"], x.rounding) for x in (t[0], t[1]))
         return attended(contract("bhnd,bhmd->bhnm", q, k), t, mask, s, keywords.get("scale"))
 
-    return posed(s, mask, keywords, extra, define)
+    return placed(s, mask, keywords, extra, define)
 
 
 @case("learned-positions")
@@ -108,7 +105,7 @@ def learned_positions(draw: st.DrawFn, subject: Implementation) -> Posed:
         q, k = (x + t[3][start : start + x.shape[2]] for x in (t[0], t[1]))
         return attended(contract("bhnd,bhmd->bhnm", q, k), t, mask, s, keywords.get("scale"))
 
-    return posed(s, mask, keywords, extra, define)
+    return placed(s, mask, keywords, extra, define)
 
 
 @case("grid-positions")
@@ -120,15 +117,15 @@ def grid_positions(draw: st.DrawFn, subject: Implementation) -> Posed:
     keywords["columns"] = columns
 
     def define(t: Mapping[Place, Tracked]) -> Tracked:
-        def placed(x: Tracked) -> Tracked:
+        def at_patches(x: Tracked) -> Tracked:
             patches = np.arange(x.shape[2])
             halves = [encoding(places, s.d // 2, 10_000.0, x.rounding) for places in (patches // columns, patches % columns)]
             joined = stack(halves, 1).reshape(len(patches), s.d)
             return x + joined
 
-        return attended(contract("bhnd,bhmd->bhnm", placed(t[0]), placed(t[1])), t, mask, s, keywords.get("scale"))
+        return attended(contract("bhnd,bhmd->bhnm", at_patches(t[0]), at_patches(t[1])), t, mask, s, keywords.get("scale"))
 
-    return posed(s, mask, keywords, extra, define)
+    return placed(s, mask, keywords, extra, define)
 
 
 @case("relative-bias")
@@ -142,7 +139,7 @@ def relative_bias(draw: st.DrawFn, subject: Implementation) -> Posed:
         offsets = np.clip(np.arange(s.m)[None, :] - np.arange(s.n)[:, None], -reach, reach) + reach
         return with_bias(t[3][:, offsets], t, mask, s, keywords.get("scale"))
 
-    return posed(s, mask, keywords, extra, define)
+    return placed(s, mask, keywords, extra, define)
 
 
 @case("alibi")
@@ -159,7 +156,7 @@ def alibi(draw: st.DrawFn, subject: Implementation) -> Posed:
         distances = np.abs(np.arange(s.n)[:, None] - np.arange(s.m)[None, :])
         return with_bias(-(slopes.reshape(s.h, 1, 1) * constant(distances, a)), t, mask, s, keywords.get("scale"))
 
-    return posed(s, mask, keywords, extra, define)
+    return placed(s, mask, keywords, extra, define)
 
 
 @case("rotary")
@@ -177,4 +174,4 @@ def rotary(draw: st.DrawFn, subject: Implementation) -> Posed:
 
         return attended(contract("bhndp,bhmdp->bhnm", turned(t[0]), turned(t[1])), t, mask, s, keywords.get("scale"))
 
-    return posed(s, mask, keywords, extra, define)
+    return placed(s, mask, keywords, extra, define)

@@ -12,8 +12,9 @@ import torch
 from flint import arb
 
 from impl.variant import Implementation
-from properties.cases.kernelised import padding, ratio
-from properties.posed import Place, Posed, case, laid_out, sizes
+from properties.cases.kernelised import ratio
+from properties.posed import Place, Posed, case
+from properties.posing import padding, posed, sizes
 from properties.tolerance import Rounding
 from properties.tracked import Tracked, constant, contract, cos, exact, exp, irrational
 
@@ -29,9 +30,10 @@ def random_features(
     features: tuple[int, ...] = (1, 2, 5),
     scales: tuple[float | None, ...] = SCALES,
     causal: tuple[bool, ...] = (False, True),
+    lengths: tuple[int, ...] = (),
 ) -> Posed:
     """Any rows serve as a projection; cosines whose normaliser comes near 0 have no bound there."""
-    s = sizes(draw, subject, widths=(1, 2, 3))
+    s = sizes(draw, subject, lengths=lengths, widths=(1, 2, 3))
     kind, m = draw(st.sampled_from(kinds), label="features"), draw(st.sampled_from(features), label="m")
     scale = draw(st.sampled_from(scales), label="scale")
     hides = padding(draw, subject, s, causal=causal)
@@ -47,19 +49,9 @@ def random_features(
         raised = stabilised(*rows, axes=(-1,)), stabilised(*columns, axes=(-2, -1), among=shown)
         return ratio(raised[0], raised[1] * carried(columns[0], shown), t[2], hides.visible)
 
-    x = Posed(
-        arguments=(s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, s.d), s.value(), projection),
-        keywords=keywords | hides.keywords,
-        define=define,
-        cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, 3, *(("phase",) if kind == "cosine" else ())),
-        batched=(0, 1, 2, *hides.batched),
-        by_key={1: 2, 2: 2, **hides.by_key},
-        ordered=hides.ordered,
-        visible=hides.visible,
-        regimes=(*s.regimes, hides.regime, f"features: {kind}"),
-    )
-    return laid_out(x, s.layout)
+    tensors = s.tensor(s.b, s.h, s.n, s.d), s.tensor(s.b, s.h, s.m, s.d), s.value(), projection
+    wanted = (0, 1, 2, 3, "phase") if kind == "cosine" else (0, 1, 2, 3)
+    return posed(s, hides, tensors, define, keywords=keywords, wanted=wanted, regimes=(f"features: {kind}",))
 
 
 case("random-features")(random_features)

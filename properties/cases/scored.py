@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from impl.variant import Implementation
-from properties.posed import Masking, Place, Posed, Sizes, laid_out, masking, sizes
+from properties.posed import Place, Posed
+from properties.posing import Masking, Sizes, masking, posed, sizes
 from properties.simplex import factor
 from properties.tracked import Flags, Tracked, contract
 
@@ -38,25 +39,18 @@ class Scored:
 
     def posed(self, normalise: Normalise, *beside: Any, keywords: Mapping[str, Any] | None = None, regimes: tuple[str, ...] = (), **fields: Any) -> Posed:
         """The call, with further arguments after the value and further keywords."""
-        s = self.sizes
-        wanted: tuple[Place, ...] = (0, 1, 2, *self.mask.wanted, *(name for name, x in (keywords or {}).items() if isinstance(x, Tensor)))
-        about: dict[str, Any] = {
-            "batched": (0, 1, 2, *self.mask.batched),
-            "by_key": {1: 2, 2: 2, **self.mask.by_key},
-            "by_query": {0: 2, **self.mask.by_query},
-            "ordered": self.mask.ordered,
-        }
-        x = Posed(
-            arguments=(*self.tensors, *beside),
-            keywords=self.keywords | dict(keywords or {}),
-            define=lambda t: normalise(t, self.scores(t), self.mask.visible),
-            cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-            wanted=wanted,
-            visible=self.mask.visible,
-            regimes=(*s.regimes, self.mask.regime, f"scale: {self.scale}", *regimes),
-            **(about | fields),
+        given = dict(keywords or {})
+        graded = (name for name, x in given.items() if isinstance(x, Tensor))
+        return posed(
+            self.sizes,
+            self.mask,
+            (*self.tensors, *beside),
+            lambda t: normalise(t, self.scores(t), self.mask.visible),
+            keywords=given | ({} if self.scale is None else {"scale": self.scale}),
+            wanted=(0, 1, 2, *graded),
+            regimes=(f"scale: {self.scale}", *regimes),
+            **fields,
         )
-        return laid_out(x, s.layout)
 
 
 def draw_scored(draw: st.DrawFn, subject: Implementation, **fixed: Any) -> Scored:

@@ -9,7 +9,8 @@ import torch
 
 from impl.variant import Implementation
 from properties.oracle import true_scale
-from properties.posed import Place, Posed, case, laid_out, masking, sizes
+from properties.posed import Place, Posed, case
+from properties.posing import masking, posed, sizes
 from properties.tracked import Tracked, contract, irrational, softmax, tanh
 
 
@@ -32,20 +33,7 @@ def bilinear(draw: st.DrawFn, subject: Implementation) -> Posed:
             scores = scores + contract("bhme,e->bhm", t[1], t["key_bias"]).reshape(s.b, s.h, 1, s.m)
         return contract("bhnm,bhme->bhne", softmax(mask(scores, t), mask.visible), t[2])
 
-    x = Posed(
-        arguments=tensors,
-        keywords=biases | mask.keywords,
-        define=define,
-        cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, 3, *given, *mask.wanted),
-        batched=(0, 1, 2, *mask.batched),
-        by_key={1: 2, 2: 2, **mask.by_key},
-        by_query={0: 2, **mask.by_query},
-        ordered=mask.ordered,
-        visible=mask.visible,
-        regimes=(*s.regimes, mask.regime, f"biases: {' and '.join(given) or 'none'}"),
-    )
-    return laid_out(x, s.layout)
+    return posed(s, mask, tensors, define, keywords=biases, wanted=(0, 1, 2, 3, *given), regimes=(f"biases: {' and '.join(given) or 'none'}",))
 
 
 @case("concat")
@@ -64,20 +52,7 @@ def concat(draw: st.DrawFn, subject: Implementation) -> Posed:
         weighted = softmax(mask(contract("bhnma,a->bhnm", tanh(rows + columns), t[4]), t), mask.visible)
         return contract("bhnm,bhme->bhne", weighted, t[2])
 
-    x = Posed(
-        arguments=(*tensors, *weights),
-        keywords=mask.keywords,
-        define=define,
-        cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, 3, 4, *mask.wanted),
-        batched=(0, 1, 2, *mask.batched),
-        by_key={1: 2, 2: 2, **mask.by_key},
-        by_query={0: 2, **mask.by_query},
-        ordered=mask.ordered,
-        visible=mask.visible,
-        regimes=(*s.regimes, mask.regime),
-    )
-    return laid_out(x, s.layout)
+    return posed(s, mask, (*tensors, *weights), define, wanted=(0, 1, 2, 3, 4))
 
 
 @case("location")
@@ -92,21 +67,17 @@ def location(draw: st.DrawFn, subject: Implementation) -> Posed:
         scores = contract("bhnd,dm->bhnm", t[0], t[2][:, : s.m])
         return contract("bhnm,bhme->bhne", softmax(mask(scores, t), mask.visible), t[1])
 
-    x = Posed(
-        arguments=(s.query(), s.value(), s.tensor(s.d, known)),
-        keywords=mask.keywords,
-        define=define,
-        cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, *mask.wanted),
+    return posed(
+        s,
+        mask,
+        (s.query(), s.value(), s.tensor(s.d, known)),
+        define,
         value=1,
-        batched=(0, 1, *mask.batched),
-        by_key={1: 2, **({2: 1} if known == s.m else {}), **mask.by_key},
-        by_query={0: 2, **mask.by_query},
-        ordered=mask.ordered if known == s.m else ("keys", *mask.ordered),
-        visible=mask.visible,
-        regimes=(*s.regimes, mask.regime, f"positions beyond the values: {known - s.m}"),
+        batched=(0, 1),
+        by_key={1: 2, 2: 1} if known == s.m else {1: 2},
+        ordered=() if known == s.m else ("keys",),
+        regimes=(f"positions beyond the values: {known - s.m}",),
     )
-    return laid_out(x, s.layout)
 
 
 @case("hybrid")
@@ -123,20 +94,17 @@ def hybrid(draw: st.DrawFn, subject: Implementation) -> Posed:
         scaled = contract("bhnd,bhmd->bhnm", t[0], t[1]) * irrational(true_scale(s.d, scale), t[0].rounding)
         return contract("bhnm,bhme->bhne", softmax(mask(scaled * t[4] + t[3] * t[5], t), mask.visible), t[2])
 
-    x = Posed(
-        arguments=(*tensors, *shares),
-        keywords=({} if scale is None else {"scale": scale}) | mask.keywords,
-        define=define,
-        cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, 3, 4, 5, *mask.wanted),
-        batched=(0, 1, 2, *mask.batched),
-        by_key={1: 2, 2: 2, 3: 1, **mask.by_key},
-        by_query={0: 2, 3: 0, **mask.by_query},
-        ordered=mask.ordered,
-        visible=mask.visible,
-        regimes=(*s.regimes, mask.regime, f"content × {float(shares[0]):g}, location × {float(shares[1]):g}"),
+    return posed(
+        s,
+        mask,
+        (*tensors, *shares),
+        define,
+        keywords={} if scale is None else {"scale": scale},
+        wanted=(0, 1, 2, 3, 4, 5),
+        by_key={1: 2, 2: 2, 3: 1},
+        by_query={0: 2, 3: 0},
+        regimes=(f"content × {float(shares[0]):g}, location × {float(shares[1]):g}",),
     )
-    return laid_out(x, s.layout)
 
 
 @case("kernel-density")
@@ -154,17 +122,4 @@ def kernel_density(draw: st.DrawFn, subject: Implementation) -> Posed:
         weighted = softmax(mask(halves / (halves.like(bandwidth) * bandwidth), t), mask.visible)
         return contract("bhnm,bhme->bhne", weighted, t[2])
 
-    x = Posed(
-        arguments=(s.query(), s.key(), s.value()),
-        keywords={"bandwidth": bandwidth} | mask.keywords,
-        define=define,
-        cotangent=s.tensor(s.b, s.h, s.n, s.e, regime="normal"),
-        wanted=(0, 1, 2, *mask.wanted),
-        batched=(0, 1, 2, *mask.batched),
-        by_key={1: 2, 2: 2, **mask.by_key},
-        by_query={0: 2, **mask.by_query},
-        ordered=mask.ordered,
-        visible=mask.visible,
-        regimes=(*s.regimes, mask.regime, f"bandwidth: {bandwidth:g}"),
-    )
-    return laid_out(x, s.layout)
+    return posed(s, mask, (s.query(), s.key(), s.value()), define, keywords={"bandwidth": bandwidth}, regimes=(f"bandwidth: {bandwidth:g}",))
