@@ -138,7 +138,17 @@ def planted(mutant: Mutant, package: str) -> Iterator[None]:
     module = mutant.file.removesuffix(".py").replace("/", ".")
     finder = Planted(module, mutant.source_text(), ROOT / mutant.file, mutant.name)
     ours = {name: loaded for name, loaded in sys.modules.items() if name == package or name.startswith(f"{package}.")}
-    kept = {"impl.variant", "theorems.outcome", "theorems.claim", "theorems.sources", "theorems.step", "theorems.balls", "theorems.algebra", "theorems.symbols"}
+    kept = {
+        "impl.trait",
+        "impl.variant",
+        "theorems.outcome",
+        "theorems.claim",
+        "theorems.sources",
+        "theorems.step",
+        "theorems.balls",
+        "theorems.algebra",
+        "theorems.symbols",
+    }
     for name in ours.keys() - kept:
         del sys.modules[name]
     sys.meta_path.insert(0, finder)

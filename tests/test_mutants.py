@@ -1,8 +1,8 @@
 """A check that cannot fail is no evidence: planted bugs must be noticed under every seed, and right implementations left in peace.
 
-The committed evidence says what notices each mutant. Here each mutant is planted again and met by the first law that killed it and by every law
-that no earlier mutant has shown able to kill; so each run sees every mutant die and every law kill. A kernel's mutants run in Triton's interpreter, which
-is slow: here a third of them meet one law under one seed, and those that are the first to show what a law can do; `make mutants` tries all of them.
+The committed evidence says what notices each mutant, and of which code: it is out of date as soon as the edit, its source or a law that it meets changes.
+Here a third of the mutants is planted again, and every one that is the first to show what a law can do. It meets the first law that killed it and those that
+it is the first to show; a kernel's, in Triton's interpreter, which is slow, meets one law under one seed. `make mutants` tries them all.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from tests.planting import Mutant
 
 planting.load_checks()
 PLANTED = [mutant for mutant in planting.mutants() if mutant.to_be_noticed]
-IN_TORCH = [mutant for mutant in PLANTED if not mutant.of_theorem and not mutant.of_kernel]
-IN_TRITON = [mutant for mutant in PLANTED if mutant.of_kernel]
 CONTROLS = [mutant for mutant in planting.mutants() if mutant.control]
 SURVIVORS = [mutant for mutant in planting.mutants() if mutant.survives]
 TRITON = next(i for i in IMPLEMENTATIONS if i.triton)
@@ -46,16 +44,6 @@ def assigned() -> dict[str, list[str]]:
     return chosen
 
 
-@pytest.mark.parametrize("mutant", IN_TORCH, ids=lambda m: m.name)
-def test_a_planted_bug_is_killed_under_three_seeds(mutant: Mutant) -> None:
-    laws = assigned().get(mutant.name, [])
-    assert laws, f"nothing is known to notice {mutant.name!r}; {AGAIN}"
-    implementation = planting.mutated_implementation(mutant)
-    for law in laws:
-        for seed in planting.SEEDS:
-            assert planting.noticed_by(LAWS[law], implementation, seed), f"{law} missed {mutant.name!r} under seed {seed}"
-
-
 def showing() -> set[str]:
     """The mutants that are the first to show what some law can do."""
     first: dict[str, str] = {}
@@ -66,10 +54,20 @@ def showing() -> set[str]:
 
 
 SHOWING = showing()
-REPLAYED = [mutant for mutant in IN_TRITON if sum(mutant.name.encode()) % 3 == 0 or mutant.name in SHOWING]
+REPLAYED = [mutant for mutant in PLANTED if sum(mutant.name.encode()) % 3 == 0 or mutant.name in SHOWING]
 
 
-@pytest.mark.parametrize("mutant", REPLAYED, ids=lambda m: m.name)
+@pytest.mark.parametrize("mutant", [m for m in REPLAYED if not m.of_theorem and not m.of_kernel], ids=lambda m: m.name)
+def test_a_planted_bug_is_killed_under_three_seeds(mutant: Mutant) -> None:
+    laws = assigned().get(mutant.name, [])
+    assert laws, f"nothing is known to notice {mutant.name!r}; {AGAIN}"
+    implementation = planting.mutated_implementation(mutant)
+    for law in laws:
+        for seed in planting.SEEDS:
+            assert planting.noticed_by(LAWS[law], implementation, seed), f"{law} missed {mutant.name!r} under seed {seed}"
+
+
+@pytest.mark.parametrize("mutant", [m for m in REPLAYED if m.of_kernel], ids=lambda m: m.name)
 def test_a_bug_planted_in_a_kernel_is_killed(mutant: Mutant) -> None:
     interpreted()
     laws = assigned().get(mutant.name, [])
@@ -77,9 +75,8 @@ def test_a_bug_planted_in_a_kernel_is_killed(mutant: Mutant) -> None:
     assert planting.noticed_by(LAWS[laws[0]], planting.mutated_implementation(mutant), planting.SEEDS[0]), f"{laws[0]} missed {mutant.name!r}"
 
 
-@pytest.mark.parametrize("mutant", [m for m in PLANTED if m.of_theorem], ids=lambda m: m.name)
+@pytest.mark.parametrize("mutant", [m for m in REPLAYED if m.of_theorem], ids=lambda m: m.name)
 def test_an_edited_statement_is_not_proved(mutant: Mutant) -> None:
-    assert mutant.breaks, f"{mutant.name!r} names no claim that it breaks"
     for claim in mutant.breaks:
         assert planting.theorem_broken(mutant, claim), f"{claim} is still derived although {mutant.why}"
 
@@ -89,6 +86,15 @@ def test_a_right_but_unusual_implementation_is_not_accused(control: Mutant) -> N
     implementation = planting.mutated_implementation(control)
     accusers = planting.accusers(implementation, planting.laws_here(implementation), CONTROL_EXAMPLES)
     assert not accusers, f"{control.name!r} ({control.why}) is accused by {accusers}"
+
+
+def test_every_mutant_is_known_to_be_noticed() -> None:
+    unnoticed = {row.name for row in evidence().mutants if not row.kills and not row.breaks}
+    unnoticed |= {m.name for m in PLANTED if m.of_theorem and not m.breaks}
+    assert not unnoticed, f"nothing is known to notice {sorted(unnoticed)}; {AGAIN}"
+    broken = {row.name: set(row.breaks) for row in evidence().mutants}
+    short = {m.name for m in PLANTED if broken.get(m.name) != set(m.breaks)}
+    assert not short, f"not every claim that they are said to break was broken: {sorted(short)}; {AGAIN}"
 
 
 def test_every_law_kills_a_mutant() -> None:
