@@ -17,6 +17,7 @@ from theorems import (
     gradients,
     inventory,
     linear,
+    long_range,
     low_rank,
     masks,
     monotonic,
@@ -30,7 +31,10 @@ from theorems import (
     scaling,
     similarity,
     softmax,
+    sparsity,
+    streaming,
     symmetry,
+    training_memory,
 )
 from theorems.claim import Claim
 
@@ -57,6 +61,10 @@ TOPICS: tuple[ModuleType, ...] = (
     linear,
     random_features,
     low_rank,
+    sparsity,
+    long_range,
+    streaming,
+    training_memory,
     rounding,
     running,
 )
