@@ -7,6 +7,7 @@ from types import ModuleType
 
 from theorems import (
     collapse,
+    compression,
     convexity,
     cost,
     dropout,
@@ -65,6 +66,7 @@ TOPICS: tuple[ModuleType, ...] = (
     long_range,
     streaming,
     training_memory,
+    compression,
     rounding,
     running,
 )
