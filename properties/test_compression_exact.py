@@ -143,7 +143,9 @@ test_errors_of_heads_add = searched(
     levels=heads.flatmap(lambda h: row(h, st.sampled_from([1, 7, 127, 32767]))),
 )
 test_bits_shared_out_among_heads = searched(
-    compression.bits_for_heads, costs=heads.flatmap(lambda h: row(h, st.integers(1, 99))), bits=heads.flatmap(lambda h: row(h, st.integers(0, 16)))
+    compression.bits_for_heads,
+    costs=heads.flatmap(lambda h: row(h, st.integers(1, 99))),
+    bits=heads.flatmap(lambda h: row(h, st.integers(0, 2) | st.integers(0, 16))),
 )
 test_what_removed_heads_can_change = searched(
     compression.pruned_heads,
@@ -151,6 +153,13 @@ test_what_removed_heads_can_change = searched(
     values=st.tuples(heads, length).flatmap(lambda s: matrix(s[0], s[1])),
     block=heads.flatmap(row),
     dropped=heads.flatmap(lambda h: row(h, st.booleans())),
+)
+test_what_a_removed_layer_changes = searched(
+    compression.removed_layer,
+    weights=st.tuples(heads, length).flatmap(lambda s: matrix(s[0], s[1], st.integers(1, 9))),
+    values=st.tuples(heads, length).flatmap(lambda s: matrix(s[0], s[1])),
+    block=heads.flatmap(row),
+    residual=small,
 )
 test_all_heads_have_the_same_mass = searched(compression.heads_weigh_the_same, heads=sizes.flatmap(lambda s: st.tuples(*[matrix(s[0], s[1])] * s[2])))
 test_what_leaving_keys_out_does = searched(compression.pruned_keys, **weighed, one=place, two=place)
@@ -172,4 +181,11 @@ test_the_gradients_of_map_losses = searched(
     compression.map_loss_gradient, scores=length.flatmap(row), target=length.flatmap(lambda n: row(n, st.integers(1, 9))), place=place
 )
 test_the_narrowest_student = searched(compression.student_width, **taught)
+test_a_narrow_student_attends_to_one_key = searched(
+    compression.narrow_student,
+    places=st.lists(st.integers(-6, 6), min_size=2, max_size=5, unique=True).map(tuple),
+    aims=st.lists(place, min_size=1, max_size=3).map(tuple),
+    sharpness=st.integers(1, 60),
+    miss=st.fractions(Fraction(1, 100), Fraction(9, 10), max_denominator=100),
+)
 test_a_smaller_student_has_the_map = searched(compression.smaller_student, **taught)

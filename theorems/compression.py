@@ -4,13 +4,14 @@ Quantising is symmetric: with L levels on either side of 0 and largest size A, a
 INT8 has L = 127. The exact checks do it in fractions, so nothing here depends on a library's rounding.
 
 "|a| ≤ θ" is written without absolute values, as in theorems/rounding.py: a = (z − y)/2 and θ = (z + y)/2 with y, z ≥ 0; a number of unknown sign and its
-size are f − h and f + h with f, h ≥ 0. A bound on one side is derived with the one inequality that it needs: an error of at most θ is θ − x with x ≥ 0.
+size are f − w and f + w with f, w ≥ 0. A bound on one side is derived with the one inequality that it needs: an error of at most θ is θ − x with x ≥ 0.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -41,6 +42,11 @@ KOBAYASHI = Source(
     key="kobayashi2020", title="Attention is Not Only a Weight: Analyzing Transformers with Vector Norms", url="https://arxiv.org/abs/2004.10102"
 )
 ZAGORUYKO = Source(key="zagoruyko2017", title="Paying More Attention to Attention", url="https://arxiv.org/abs/1612.03928")
+MINILM = Source(
+    key="wang2020minilm",
+    title="MiniLM: Deep Self-Attention Distillation for Task-Agnostic Compression of Pre-Trained Transformers",
+    url="https://arxiv.org/abs/2002.10957",
+)
 HORN = Source(key="horn2012", title="Matrix Analysis, 2nd ed.", url="https://doi.org/10.1017/CBO9781139020411")
 QUANTISED, PRUNED, DISTILLED = S1.at("Quantized Attention"), S1.at("Attention Pruning"), S1.at("Knowledge Distillation for Attention")
 
@@ -49,10 +55,10 @@ Whole = Sequence[Sequence[Rational]]  # rows of numbers that are exact
 LEVELS = 127  # of symmetric INT8, on either side of 0
 largest, other = sp.symbols("A B", positive=True)  # largest sizes of a tensor's entries
 f = sp.IndexedBase("f", nonnegative=True)  # positive part
-w = sp.IndexedBase("h", nonnegative=True)  # negative part
+w = sp.IndexedBase("w", nonnegative=True)  # negative part
 y, z = (sp.IndexedBase(letter, nonnegative=True) for letter in "yz")  # θ − a and θ + a
 x = sp.IndexedBase("x", nonnegative=True)  # what is left to a bound
-f2, w2, y2, z2, x2 = (sp.IndexedBase(f"{letter}'", nonnegative=True) for letter in "fhyzx")  # the same of a second vector
+f2, w2, y2, z2, x2 = (sp.IndexedBase(f"{letter}'", nonnegative=True) for letter in "fwyzx")  # the same of a second vector
 
 
 def nearest(number: Fraction | int, largest_size: Fraction | int, levels: int = LEVELS) -> Fraction:
@@ -75,6 +81,11 @@ def quantised(rows: Whole) -> list[list[Fraction]]:
     return [[nearest(one, top) for one in row] for row in rows]
 
 
+def quantised_by_row(rows: Whole) -> list[list[Fraction]]:
+    """INT8 with one scale for each row."""
+    return [quantised([row])[0] for row in rows]
+
+
 def dot(left: Sequence[Rational], right: Sequence[Rational]) -> Fraction:
     return sum((Fraction(one) * two for one, two in zip(left, right, strict=True)), Fraction(0))
 
@@ -83,13 +94,13 @@ def dot(left: Sequence[Rational], right: Sequence[Rational]) -> Fraction:
 
 
 def _rounding_holds(values: Sequence[Rational], spare: int) -> Outcome:
-    """Integers within ±127, errors at most A/254, and 0 for whatever is at most A/254; A is the largest size, plus `spare`."""
+    """Integers within ±127, errors at most A/254 and at most the number, 0 for whatever is at most A/254; A is the largest size, plus `spare`."""
     top = size(values) + spare
     if not top:
         return Outcome.HELD
     given = [nearest(one, top) for one in values]
     inside = all(abs(one * LEVELS / top) <= LEVELS for one in given)
-    near = all(abs(one - true) <= top / (2 * LEVELS) for one, true in zip(given, values, strict=True))
+    near = all(abs(one - true) <= min(top / (2 * LEVELS), abs(Fraction(true))) for one, true in zip(given, values, strict=True))
     return exact.decided(inside and near and all(one == 0 for one, true in zip(given, values, strict=True) if abs(Fraction(true)) <= top / (2 * LEVELS)))
 
 
@@ -100,8 +111,8 @@ def _rounding_holds(values: Sequence[Rational], spare: int) -> Outcome:
         states="Quantise the activations of attention to INT8.",
         reading="Symmetric, with the scale Δ = A/127, A the largest size in the tensor.",
         precise=r"With $|x| \le A$ the nearest integer to $127x/A$ lies in $\{-127, \dots, 127\}$; $|\hat x - x| \le A/254$; and $\hat x = 0$ for every $|x| "
-        r"\le A/254$, so no bound holds relative to $x$ itself. In the formula $x = \Delta(z + \frac12 - y)$ with its nearest integer $z$; before it $x = "
-        r"A/254 - w$.",
+        r"\le A/254$, so no bound relative to $x$ itself is below 100 % ($|\hat x - x| \le |x|$ always holds). In the formula $x = \Delta(z + \frac12 - "
+        r"y)$ with its nearest integer $z$; before it $|x|$ is $A - w$, $A/254 - b$ and $\Delta(\frac12 + t)$.",
         sources=(QUANTISED, JACOB.at("Section 2.1")),
         scope="every A > 0, every real x with |x| ≤ A; upper sides are written, the lower are their mirror images",
         inventory=("C155",),
@@ -110,6 +121,7 @@ def _rounding_holds(values: Sequence[Rational], spare: int) -> Outcome:
 )
 def int8_rounding() -> Iterator[Step]:
     place, short, slack = sp.Symbol("z", integer=True), sp.Symbol("y", nonnegative=True), sp.Symbol("w", nonnegative=True)
+    below, more = sp.symbols("b t", nonnegative=True)
     unit = largest / LEVELS
     number = unit * (place + sp.Rational(1, 2) - short)
     yield Step(
@@ -117,8 +129,12 @@ def int8_rounding() -> Iterator[Step]:
         certificate=sp.Rational(1, 2) + LEVELS * slack / largest,
     )  # fmt: skip
     yield Step(
-        LEVELS * (largest / (2 * LEVELS) - slack) / largest, "<=", sp.Rational(1, 2), "within half a step of 0, and a tie goes to the even integer, 0",
-        certificate=LEVELS * slack / largest,
+        LEVELS * (largest / (2 * LEVELS) - below) / largest, "<=", sp.Rational(1, 2), "within half a step of 0, and a tie goes to the even integer, 0",
+        certificate=LEVELS * below / largest,
+    )  # fmt: skip
+    yield Step(
+        largest / (2 * LEVELS), "<=", unit * (sp.Rational(1, 2) + more), "a number of half a step or more is off by no more than itself, and a smaller one, "
+        "which becomes 0, by itself", certificate=unit * more,
     )  # fmt: skip
     yield Step(number - unit * place, "<=", largest / (2 * LEVELS), "no number is further than half a step from its nearest multiple", certificate=unit * short)
 
@@ -150,14 +166,14 @@ def _outlier_holds(query: Sequence[int], keys: Whole, values: Whole, excess: int
     )
 )
 def one_outlier() -> Iterator[Step]:
-    slack, own = sp.Symbol("w", nonnegative=True), sp.Symbol("alpha", positive=True)
+    slack, short, own = sp.Symbol("w", nonnegative=True), sp.Symbol("y", nonnegative=True), sp.Symbol("alpha", positive=True)
     yield Step(
         LEVELS * (largest / (2 * LEVELS) - slack) / largest, "<=", sp.Rational(1, 2), "an entry of at most A/254 is within half a step of 0",
         certificate=LEVELS * slack / largest,
     )  # fmt: skip
     yield Step(
-        (own / LEVELS) * (sp.Rational(1, 2) - slack), "<=", own / (2 * LEVELS), "with the row's own largest size α, the step is α/127",
-        certificate=own * slack / LEVELS,
+        (own / LEVELS) * (sp.Rational(1, 2) - short), "<=", own / (2 * LEVELS), "with the row's own largest size α, the step is α/127",
+        certificate=own * short / LEVELS,
     )  # fmt: skip
     scale = sp.Symbol("rho", real=True)
     yield Step(
@@ -189,7 +205,9 @@ def _integers_hold(query: Sequence[int], key: Sequence[int], width: int) -> Outc
         reading="What accumulating them costs in accuracy: nothing, up to a width that can be counted.",
         precise=rf"For integers of size at most 127, every partial sum of $q \cdot k$, in any order, is at most $127^2 d$ in size, which is at most "
         rf"$2^{{31}} - 1$ exactly if $d \le {WIDEST}$, and at most $2^{{24}}$ (float32's exact integers) exactly if $d \le {WIDEST_SINGLE}$. One feature "
-        rf"more and $q = k = 127$ overflows. Then the score's only error is that of $\hat q$ and $\hat k$. In the formula $d = {WIDEST} - t$.",
+        rf"more and $q = k = 127$ overflows INT32; in float32 the sum leaves the range in which every whole number is exact. Up to there the integer product "
+        rf"$\hat q \cdot \hat k$ itself adds no error; multiplying by the two scales (and turning a sum above $2^{{24}}$ into float32) rounds as usual. In "
+        rf"the formula $d = {WIDEST} - t$.",
         sources=(QUANTISED, JACOB.at("Section 2.2")),
         scope="every d ≥ 1; |q_a|, |k_a| ≤ 127, so −128 is not used; upper side (the lower is its mirror image)",
         inventory=("C155",),
@@ -336,53 +354,89 @@ def score_errors() -> Iterator[Step]:
     )  # fmt: skip
 
 
-def _quantised_attention(Q: Whole, K: Whole, V: Whole) -> list[list[arb]]:
-    root = 1 / ball(len(K[0])).sqrt()
-    return exact.attention(quantised(Q), quantised(K), quantised(V), scale=root)
+Scheme = Callable[[Whole], list[list[Fraction]]]
+SCHEMES: tuple[Scheme, ...] = (quantised, quantised_by_row)
+
+
+def _quantised_attention(Q: Whole, K: Whole, V: Whole, scheme: Scheme, levels: int = 0) -> list[list[arb]]:
+    """Attention of quantised inputs; with `levels`, its weights too are rounded to multiples of 1/levels (a tie either way)."""
+    rows = [exact.softmax(row) for row in exact.scores(scheme(Q), scheme(K), scale=1 / ball(len(K[0])).sqrt())]
+    if levels:
+        rows = [[ball(Fraction(round(float(one) * levels), levels)) for one in row] for row in rows]
+    columns = [[ball(one) for one in column] for column in zip(*scheme(V), strict=True)]
+    return [[_inner(row, column) for column in columns] for row in rows]
 
 
 def _true_attention(Q: Whole, K: Whole, V: Whole) -> list[list[arb]]:
     return exact.attention(Q, K, V, scale=1 / ball(len(K[0])).sqrt())
 
 
+def _off(given: Sequence[Sequence[arb]], true: Sequence[Sequence[arb]]) -> list[list[arb]]:
+    return [[abs(one - two) for one, two in zip(first, second, strict=True)] for first, second in zip(given, true, strict=True)]
+
+
 def _int8_error_holds(Q: Whole, K: Whole, V: Whole, tolerance: Fraction) -> Outcome:
-    """|ô − o| ≤ tanh(ε/2) R + A_v/254 entry by entry, whatever the tolerance; ε from the widths and the largest sizes."""
-    width = len(K[0])
+    """|ô − o| ≤ tanh(ε/2) R + C/254 entry by entry, and min(1, n/254) C more with weights in INT8; for both schemes, whatever the tolerance."""
+    width, top = len(K[0]), size(_flat(V))
     epsilon = ball(_score_error(width, size(_flat(Q)), size(_flat(K)))) / ball(width).sqrt()
-    limits = [(epsilon / 2).tanh() * ball(_extent(column)) + ball(size(_flat(V)) / (2 * LEVELS)) for column in zip(*V, strict=True)]
-    pairs = zip(_quantised_attention(Q, K, V), _true_attention(Q, K, V), strict=True)
-    return exact.at_most([[abs(one - two) for one, two in zip(first, second, strict=True)] for first, second in pairs], [limits for _ in Q])
+    limits = [(epsilon / 2).tanh() * ball(_extent(column)) + ball(top / (2 * LEVELS)) for column in zip(*V, strict=True)]
+    wider = [limit + ball(min(Fraction(1), Fraction(len(K), 2 * LEVELS)) * top) for limit in limits]
+    true = _true_attention(Q, K, V)
+    checks = []
+    for scheme in SCHEMES:
+        checks.append(exact.at_most(_off(_quantised_attention(Q, K, V, scheme), true), [limits for _ in Q]))
+        checks.append(exact.at_most(_off(_quantised_attention(Q, K, V, scheme, LEVELS), true), [wider for _ in Q]))
+    return Outcome.worst(checks)
 
 
 @derived(
     Claim(
         id="compression.int8-error",
-        title="The error of attention with queries, keys and values in INT8",
+        title="The error of attention with queries, keys, values and weights in INT8",
         states="The correct form: how far the output of INT8 attention is off.",
         precise=r"With largest sizes $A, B, C$ of $Q, K, V$, scores scaled by $c$, $\varepsilon = c\,d\,A\,B\,\bigl(\frac1{127} + \frac1{254^2}\bigr)$, and "
         r"$R_e$ the extent of the values in coordinate $e$: $|\hat o_e - o_e| \le R_e\tanh(\varepsilon/2) + \frac{C}{254}$. The first part is never more "
         r"than $R_e$, and no bound that is independent of $A$ and $B$ can be far below that: a query that an outlier erases has the mean value for its "
-        r"output (compression.one-outlier), however near one extreme it was. Weights are kept in full precision (compression.row-sum-of-quantised-weights "
-        r"has theirs). Written as compression.score-errors; a quantised value is off by $\rho - x'_j$, $\rho = C/254$.",
+        r"output (compression.one-outlier), however near one extreme it was. With weights on the fixed scale of $L$ levels as well, add $\min(1, "
+        r"\frac{n}{2L})\,C$ (compression.row-sum-of-quantised-weights: a quantised value is at most $C$ too). Written as compression.score-errors; a quantised "
+        r"value is off by $\rho - x'_j$, $\rho = C/254$.",
         sources=(QUANTISED, JACOB.at("Section 2")),
-        scope="every n, d, d_v ≥ 1, all real inputs; one side (the other is its mirror image)",
-        inventory=("C155",),
-        uses=("compression.int8-rounding", "compression.one-outlier", "compression.int8-scores", "compression.score-errors"),
+        scope="every n, d, d_v ≥ 1, all real inputs, every c ≥ 0 (the exact check: 1/√d); one scale a tensor or one a row; one side (the other is its mirror image)",
+        inventory=("C155", "C156"),
+        uses=(
+            "compression.int8-rounding",
+            "compression.one-outlier",
+            "compression.int8-scores",
+            "compression.score-errors",
+            "compression.row-sum-of-quantised-weights",
+        ),
         kind=Kind.APPROXIMATION,
         holds=_int8_error_holds,
     )
 )
 def int8_error() -> Iterator[Step]:
     yield _tangent()
+    share, biggest = softmax(s, j), sp.Symbol("C", positive=True)
+    yield Step(
+        total(share * v[j] + (biggest / (2 * count) - y[j]), j) - total(share * v[j], j), "<=", n * biggest / (2 * count),
+        "weights in INT8: each is off by at most 1/(2L), and meets a value of at most C (nor are the weights together off by more than 1)",
+        certificate=total(y[j], j),
+    )  # fmt: skip
     output, moved, limit, certificate = _moved(sp.Symbol("rho", nonnegative=True), x2[j])
     yield Step(moved - output, "<=", limit, "the weights' part as before, and an average of the values' own errors", certificate=certificate)
 
 
 def _int8_works_holds(Q: Whole, K: Whole, V: Whole, tolerance: Fraction) -> Outcome:
-    """|ô − o| ≤ tolerance · max|V|, entry by entry."""
-    pairs = zip(_quantised_attention(Q, K, V), _true_attention(Q, K, V), strict=True)
-    allowed = ball(tolerance * size(_flat(V)))
-    return exact.at_most([[abs(one - two) for one, two in zip(first, second, strict=True)] for first, second in pairs], [[allowed] * len(V[0]) for _ in Q])
+    """|ô − o| ≤ tolerance · max|V|, entry by entry; REFUTED only if it fails with one scale a tensor and with one a row."""
+    true, allowed = _true_attention(Q, K, V), [[ball(tolerance * size(_flat(V)))] * len(V[0]) for _ in Q]
+    outcome = Outcome.REFUTED
+    for scheme in SCHEMES:
+        match exact.at_most(_off(_quantised_attention(Q, K, V, scheme), true), allowed):
+            case Outcome.HELD:
+                return Outcome.HELD
+            case Outcome.UNDECIDED:
+                outcome = Outcome.UNDECIDED
+    return outcome
 
 
 def _int8_works_worked(Q: Whole, K: Whole, V: Whole, tolerance: Fraction) -> str:
@@ -392,13 +446,18 @@ def _int8_works_worked(Q: Whole, K: Whole, V: Whole, tolerance: Fraction) -> str
     def shown(rows: Sequence[Sequence[arb]]) -> str:
         return "[" + ", ".join("[" + ", ".join(exact.show(one) for one in row) + "]" for row in rows) + "]"
 
-    step_q, step_k = (size(_flat(rows)) / LEVELS for rows in (Q, K))
+    told = []
+    for name, scheme in zip(("tensor", "row"), SCHEMES, strict=True):
+        products = [[dot(q, key) for key in scheme(K)] for q in scheme(Q)]
+        told.append(
+            f"With one scale a {name} (1/{LEVELS} of its largest size for a step) they are rounded to Q̂ = {listed(scheme(Q))}, K̂ = {listed(scheme(K))} and "
+            f"V̂ = {listed(scheme(V))}: the products Q̂K̂ᵀ become {listed(products)}, the output {shown(_quantised_attention(Q, K, V, scheme))}."
+        )
     return (
-        f"Q = {listed(Q)} has the step Δ = {step_q}, K = {listed(K)} the step {step_k}: rounded to whole multiples they are {listed(quantised(Q))} and "
-        f"{listed(quantised(K))}. The products QKᵀ become {listed([[dot(q, key) for key in quantised(K)] for q in quantised(Q)])} where they were "
-        f"{listed([[dot(q, key) for key in K] for q in Q])}. Divided by √{len(K[0])}, and with V = {listed(V)}, they give the output "
-        f"{shown(_quantised_attention(Q, K, V))} and not {shown(_true_attention(Q, K, V))}: off by more than {tolerance} of the largest value."
-    )
+        f"Q = {listed(Q)} and K = {listed(K)} have the products QKᵀ = {listed([[dot(q, key) for key in K] for q in Q])}; divided by √{len(K[0])}, and with "
+        f"V = {listed(V)}, they give the output {shown(_true_attention(Q, K, V))}. " + " ".join(told) + f" Both times it is off by more than {tolerance} of "
+        "the largest value."
+    )  # fmt: skip
 
 
 @derived(
@@ -406,17 +465,20 @@ def _int8_works_worked(Q: Whole, K: Whole, V: Whole, tolerance: Fraction) -> str
         id="compression.int8-works",
         title="Attention works in INT8",
         states="Attention can be computed with INT8 activations, to reduce its precision.",
-        reading="Working means that queries, keys and values in symmetric INT8, one scale a tensor, leave the output within a given share τ of the largest "
-        "value, on every input; scores are scaled by 1/√d, and softmax and its weights keep full precision (their quantisation is judged apart).",
+        reading="Working means that queries, keys and values in symmetric INT8 leave the output within a given share τ of the largest value, on every input, "
+        "with one scale a tensor or one a row (a query, a key, a value): a counterexample must fail under both. (A scale for each feature does not come out "
+        "of the sum over features.) Scores are scaled by 1/√d, and softmax and its weights keep full precision (their quantisation is judged apart).",
         precise=r"$2C\tanh(\varepsilon/2) + C/254 \le \tau C$ with $\tau = 2\theta + 1/254$ if $\varepsilon = \sqrt d\,A\,B\,\bigl(\frac1{127} + "
-        r"\frac1{254^2}\bigr) \le \log\frac{1 + \theta}{1 - \theta}$, for largest sizes $A, B, C$ of $Q, K, V$. Without it no $\tau$ below 1 holds: an "
-        r"outlier elsewhere in $Q$ erases a query, whose output becomes the mean value (compression.one-outlier). In the formula $\theta = x/(x + y)$ and "
-        r"$e^\varepsilon = \frac{1 + \theta}{1 - \theta}e^{-w}$.",
+        r"\frac1{254^2}\bigr) \le \log\frac{1 + \theta}{1 - \theta}$, for largest sizes $A, B, C$ of $Q, K, V$. The condition is sufficient and concerns "
+        r"the worst case (rounding errors that all agree). Without any condition no $\tau$ below 1 holds on every input: an outlier in the same tensor, or in "
+        r"the same row, erases the entries that decide the scores, and the output becomes the mean value (as in compression.one-outlier). With weights on the "
+        r"fixed scale as well $\tau$ grows by $\min(1, \frac{n}{2L})$ (compression.int8-error). In the formula $\theta = x/(x + y)$ and $e^\varepsilon = "
+        r"\frac{1 + \theta}{1 - \theta}e^{-w}$.",
         sources=(QUANTISED, DETTMERS.at("Section 1")),
         scope="every n, d, d_v ≥ 1, all real inputs, every θ in (0, 1)",
         inventory=("C155",),
         uses=("compression.int8-error", "compression.one-outlier"),
-        unsaid="queries and keys are small for their width: √d max|Q| max|K| (1/127 + 1/254²) ≤ log((1 + θ)/(1 − θ)), with no outlier that sets the scale",
+        unsaid="queries and keys are small for their width: √d max|Q| max|K| (1/127 + 1/254²) ≤ log((1 + θ)/(1 − θ)) (sufficient, not necessary)",
         corrected_by="compression.int8-error",
         holds=_int8_works_holds,
         worked=_int8_works_worked,
@@ -472,11 +534,11 @@ def _row_sum_holds(weights: Sequence[int], copies: int, levels: int, tolerance: 
     )
 )
 def row_sum() -> Iterator[Step]:
-    more = sp.Symbol("t", nonnegative=True)
+    more, longer = sp.symbols("t r", nonnegative=True)
     share = softmax(s, j)
     yield Step(
-        count / (2 * count + more), "<=", sp.Rational(1, 2), "a weight 1/n with n = 2L + t is at most half a step: its nearest integer is 0, also on a tie",
-        certificate=more / (2 * (2 * count + more)),
+        count / (2 * count + longer), "<=", sp.Rational(1, 2), "a weight 1/n with n = 2L + r is at most half a step: its nearest integer is 0, also on a tie",
+        certificate=longer / (2 * (2 * count + longer)),
     )  # fmt: skip
     yield Step(
         1 / (2 * count), "<=", (sp.Rational(1, 2) + more) / count,
@@ -509,8 +571,10 @@ def _fixed_scale_worked(weights: Sequence[int], copies: int, levels: int, tolera
         f"p = {one}, so {levels} p = {one * levels} rounds to {two * levels} and p̂ = {two} ({list(zip(row, given, strict=True)).count((one, two))} keys)"
         for one, two in kinds
     )
-    return f"A row of n = {len(row)} keys, each weight rounded to a multiple of 1/{levels}: {told}. The rounded weights sum to {sum(given)}, off 1 by more "
-    f"than {tolerance}."
+    return (
+        f"A row of n = {len(row)} keys, each weight rounded to a multiple of 1/{levels}: {told}. The rounded weights sum to {sum(given)}, off 1 by more "
+        f"than {tolerance}."
+    )
 
 
 @derived(
@@ -592,7 +656,7 @@ def signs(vector: Sequence[Rational]) -> list[int]:
 
 
 def _binary_scores_hold(query: Sequence[int], keys: Whole) -> Outcome:
-    """d − 2·(disagreements), so at most d + 1 scores; off by at most Σ ||q_a||k_a| − αβ|; two keys keep their order if their gap exceeds both bounds."""
+    """d − 2·(disagreements), so at most d + 1 scores; off by at most Σ ||q_a||k_a| − αβ|; two keys keep their order if their gap exceeds the sum of their bounds."""
     binary = [int(dot(signs(query), signs(key))) for key in keys]
     true = [dot(query, key) for key in keys]
     disagree = [sum(one != two for one, two in zip(signs(query), signs(key), strict=True)) for key in keys]
@@ -614,8 +678,9 @@ def _binary_scores_hold(query: Sequence[int], keys: Whole) -> Outcome:
         reading="Queries and keys become ±1; a query and the keys have one factor each, α and β.",
         precise=r"$\sigma_q\cdot\sigma_k = d - 2\,\#\{a : \mathrm{sign}\,q_a \ne \mathrm{sign}\,k_a\}$ takes at most $d + 1$ values, so of more than $d + 1$ "
         r"keys two get the same weight. And $|q\cdot k - \alpha\beta\,\sigma_q\cdot\sigma_k| \le \sum_a\bigl||q_a||k_a| - \alpha\beta\bigr|$: nothing is "
-        r"lost if all magnitudes are equal. Two keys keep their order where their scores lie further apart than both bounds. In the formula the agreement "
-        r"$(z_a - y_a)/2$ is ±1, its bound $(z_a + y_a)/2$ is 1, and $|q_a||k_a| - \alpha\beta = f_a - h_a$.",
+        r"lost if every $|q_a||k_a|$ is $\alpha\beta$. Two keys keep their order where their scores lie further apart than the sum of both bounds. In the "
+        r"formula the agreement $(z_a - y_a)/2$ is ±1, its bound $(z_a + y_a)/2$ is 1, and $|q_a||k_a| - \alpha\beta = f_a - w_a$; before it the two scores "
+        r"are $\alpha\beta b_1 + (l_1 - x_1)$ and $\alpha\beta b_2 - (l_2 - x_2)$, with binary scores $b_1, b_2$ and bounds $l_1, l_2$.",
         sources=(QUANTISED, RASTEGARI.at("Section 3")),
         scope="every d ≥ 1, all real queries and keys, every α, β > 0 (the exact check: the mean magnitudes); the sign of 0 is taken to be +1; one side",
         inventory=("C157",),
@@ -632,6 +697,13 @@ def binary_scores() -> Iterator[Step]:
     yield Step(
         total(agree[a] * part[a], a) - scale * total(agree[a], a), "=", total(agree[a] * (part[a] - scale), a), "feature by feature, with q_a k_a = σ_a F_a "
         "and F_a = |q_a||k_a|",
+    )  # fmt: skip
+    one, two = sp.symbols("b_1 b_2", real=True)
+    limit, limit2, slack, slack2 = sp.symbols("l_1 l_2 x_1 x_2", nonnegative=True)
+    yield Step(
+        (scale * one + (limit - slack)) - (scale * two - (limit2 - slack2)), "<=", scale * (one - two) + limit + limit2,
+        "two scores, each within its bound: where the first exceeds the second by more than both bounds together, its binary score is the larger",
+        certificate=slack + slack2,
     )  # fmt: skip
     yield Step(
         total((z[a] - y[a]) / 2 * (f[a] - w[a]), a), "<=", total((z[a] + y[a]) / 2 * (f[a] + w[a]), a), "a sign changes no size",
@@ -703,8 +775,8 @@ def _heads_add_holds(heads: Whole, block: Whole, levels: Sequence[int]) -> Outco
         states="Adaptive precision: use different precisions for different heads.",
         reading="Each head is computed with an error of its own; what that does to the layer's output.",
         precise=r"$\sum_g\hat H_gW_O^{(g)} - \sum_gH_gW_O^{(g)} = \sum_g(\hat H_g - H_g)W_O^{(g)}$, so with head $g$ off by at most $\eta_g$, an output is "
-        r"off by at most $\sum_g\eta_g\sum_e|W_{ge}|$: no head's error depends on another's precision, and a head with a small block needs fewer bits. In "
-        r"the formula the error is $(z_{ge} - y_{ge})/2$, $\eta_g = (z_{ge} + y_{ge})/2$, $W_{ge} = f_{ge} - h_{ge}$.",
+        r"off by at most $\sum_g\eta_g\sum_e|W_{ge}|$: no head's error depends on another's precision, and a head whose range times its block's sizes "
+        r"is small needs fewer bits. In the formula the error is $(z_{ge} - y_{ge})/2$, $\eta_g = (z_{ge} + y_{ge})/2$, $W_{ge} = f_{ge} - w_{ge}$.",
         sources=(QUANTISED,),
         scope="every h, d_v ≥ 1, all real heads and blocks, one column of the output (the same holds for each); one side",
         inventory=("C158",),
@@ -726,7 +798,10 @@ def heads_add() -> Iterator[Step]:
 
 
 def _bits_hold(costs: Sequence[int], bits: Sequence[int]) -> Outcome:
-    """Σ c 2^(−b) against h times the geometric mean of its terms; b_g = log₂ c_g + const with the same sum attains it, equal bits do not do better."""
+    """Σ c 2^(−b) against h times the geometric mean of its terms, which b_g = log₂ c_g + const with the same sum attains, if none of them is negative.
+
+    Otherwise the heads with the smallest c get no bits: the best sum is then larger, and still no larger than what these bits give. Bits are at least 0.
+    """
     many = len(costs)
     spent = sum((ball(Fraction(cost, 2**bit)) for cost, bit in zip(costs, bits, strict=True)), arb(0))
     mean_cost = (sum((ball(cost).log() for cost in costs), arb(0)) / many).exp()
@@ -735,20 +810,32 @@ def _bits_hold(costs: Sequence[int], bits: Sequence[int]) -> Outcome:
     adapted = [ball(cost).log() / ball(2).log() - mean_cost.log() / ball(2).log() + mean_bits for cost in costs]
     reached = sum((cost * (-bit * ball(2).log()).exp() for cost, bit in zip(costs, adapted, strict=True)), arb(0))
     equal = sum((cost * (-mean_bits * ball(2).log()).exp() for cost in costs), arb(0))
-    return Outcome.worst([exact.at_most([best, best], [spent, equal]), exact.equal([reached, sum(adapted, arb(0))], [best, sum(bits)])])
+    ranked = sorted(costs, reverse=True)
+    served = max(some for some in range(1, many + 1) if ranked[some - 1] ** some * 2 ** sum(bits) >= math.prod(ranked[:some]))
+    terms = (sum((ball(cost).log() for cost in ranked[:served]), arb(0)) - sum(bits) * ball(2).log()) / served
+    filled = served * terms.exp() + sum(ranked[served:])
+    if served == many:
+        allowed = Outcome.worst([exact.at_most([0] * many, adapted), exact.equal([filled], [best])])
+    else:
+        allowed = exact.decided(any(bool(bit < 0) for bit in adapted) and bool(filled > best))
+    return Outcome.worst([allowed, exact.at_most([best, best, filled], [spent, equal, spent]), exact.equal([reached, sum(adapted, arb(0))], [best, sum(bits)])])
 
 
 @derived(
     Claim(
         id="compression.bits-for-heads",
-        title="Of all ways to share out a number of bits, the one that makes every head's error bound equal is best",
+        title="Of all ways to share out enough bits, the one that makes every head's error bound equal is best",
         states="Adaptive precision: use different precisions for different heads.",
-        reading="Head g with b_g bits contributes at most c_g 2^(−b_g) to the error bound (its range times its block's sum of sizes); the sum of the bits is given.",
+        reading="Head g with b_g bits has 2^(b_g − 1) − 1 levels on either side of 0 and contributes at most c_g 2^(−b_g) to the error bound, with c_g its "
+        "range (largest minus smallest, 2A) times its block's sum of sizes: from b_g = 2 by half a step, below that because it is 0. The sum of the bits is given.",
         precise=r"$\sum_gc_g2^{-b_g} \ge h\,\bigl(\prod_gc_g\bigr)^{1/h}2^{-B/h}$ with $B = \sum_gb_g$, attained where all $c_g2^{-b_g}$ are equal, $b_g = "
-        r"\log_2c_g + \text{const}$: equal bits are best only if all $c_g$ are equal. In the formula a term is $m\,e^{x_g - \bar x}$, with $m$ the geometric "
-        r"mean of the terms.",
+        r"\log_2c_g + \text{const}$, if none of these is negative: $\log_2c_g \ge \frac1h\sum_l\log_2c_l - \frac Bh$ for every $g$. Otherwise the heads with the "
+        r"smallest $c_g$ get 0 bits and the rest share as before (reverse water-filling), and the bound is not attained. With $B > 0$ equal bits are best only if all $c_g$ "
+        r"are equal. In the formula a term is $m\,e^{x_g - \bar x}$, with $m$ the geometric mean of the terms; before it, $h$ heads with terms of $m$ and "
+        r"further heads of $c_r = m\,e^{-w_r}$, no larger, get $x_r/\log 2$ bits that the former lose.",
         sources=(QUANTISED, COVER.at("Section 10.3.3")),
-        scope="every h ≥ 1, all c_g > 0, real numbers of bits (whole ones may miss the optimum); a bound is minimised, not the error itself",
+        scope="every h ≥ 1, all c_g > 0, real numbers of bits (whole ones may miss the optimum), attained only where no b_g is negative; a bound is "
+        "minimised, not the error itself",
         inventory=("C158",),
         uses=("compression.heads-add",),
         holds=_bits_hold,
@@ -759,8 +846,20 @@ def bits_for_heads() -> Iterator[Step]:
     mean = sp.Symbol("m", positive=True)
     centre = sp.Sum(place[l], (l, 1, h)) / h
     power = sp.exp(place[g] - centre)
+    further = sp.Symbol("x", nonnegative=True)
+    yield Step(
+        largest / (2 + further), "<=", 2 * largest / (4 + further), "half a step A/(2(2^(b − 1) − 1)) is at most the range over 2^b, with 2^b = 4 + x for b ≥ 2",
+        certificate=largest * further / ((2 + further) * (4 + further)),
+    )  # fmt: skip
     yield Step(total(place[g] - centre, g), "=", sp.Integer(0), "the logarithms of the terms, measured from their mean, add up to 0")
     yield from logarithm_below_line()
+    given, smaller = x[r], mean * sp.exp(-w[r])
+    lost = sp.exp(place[g] - centre + total(given, r) / h)
+    yield Step(
+        h * mean + total(smaller, r), "<=", total(mean * lost, g) + total(smaller * sp.exp(-given), r),
+        "bits for a head whose c is at most m save less than they cost the others: 0 bits are best for it",
+        certificate=mean * total(Excess(lost), g) + total(smaller * Excess(sp.exp(-given)), r) + total((mean - smaller) * given, r),
+    )  # fmt: skip
     yield Step(
         h * mean, "<=", total(mean * power, g), "so e^y is at least 1 + y for each of them, with equality at y = 0", certificate=mean * total(Excess(power), g)
     )
@@ -783,7 +882,7 @@ def _pruned_heads_hold(weights: Whole, values: Whole, block: Sequence[int], drop
         reading="How much a removed head can matter, from its values and its block of W_O, whatever its weights.",
         precise=r"Removing the heads $g \in D$ changes an output by $\sum_{g\in D}\sum_eH_{ge}W_{ge}$, at most $\sum_{g\in "
         r"D}\sum_e\max_j|v^{(g)}_{je}|\,|W_{ge}|$ in size, for every query and every pattern of weights. In the formula the sum is over the removed heads, "
-        r"$H_{ge} = (z_{ge} - y_{ge})/2$, its bound $(z_{ge} + y_{ge})/2$, $W_{ge} = f_{ge} - h_{ge}$.",
+        r"$H_{ge} = (z_{ge} - y_{ge})/2$, its bound $(z_{ge} + y_{ge})/2$, $W_{ge} = f_{ge} - w_{ge}$.",
         sources=(PRUNED, MICHEL.at("Section 2")),
         scope="any number of removed heads, every n, d_v ≥ 1, all real values and blocks, one output feature; one side",
         inventory=("C164",),
@@ -803,6 +902,46 @@ def pruned_heads() -> Iterator[Step]:
     )  # fmt: skip
 
 
+def _removed_layer_holds(weights: Whole, values: Whole, block: Sequence[int], residual: int) -> Outcome:
+    """Heads of width one, shapes as above, and one feature of the input: the layer against the input alone, and against the layer without its heads."""
+    outputs = [dot(row, column) / sum(row) for row, column in zip(weights, values, strict=True)]
+
+    def layer(kept: Sequence[bool]) -> Fraction:
+        return residual + dot([one if stays else Fraction(0) for one, stays in zip(outputs, kept, strict=True)], block)
+
+    limit = sum((size(column) * abs(part) for column, part in zip(values, block, strict=True)), Fraction(0))
+    change_ = layer([True] * len(block)) - residual
+    alone = [layer([head == place for head in range(len(block))]) - residual for place in range(len(block))]
+    return exact.decided(layer([False] * len(block)) == residual and change_ == sum(alone, Fraction(0)) and abs(change_) <= limit)
+
+
+@derived(
+    Claim(
+        id="compression.removed-layer",
+        title="Behind a residual connection, removing an attention layer is removing all its heads",
+        states="Structured pruning: remove entire heads or layers.",
+        reading="A layer maps x to x + f(x); removing it hands x on.",
+        precise=r"With $f(x) = \sum_gH_gW_O^{(g)}$, removing the layer changes its output by $-f(x)$ and by nothing else: what removing all its heads does, so "
+        r"at most by the sum of their bounds (compression.pruned-heads). Without the residual connection the two differ: a layer without heads gives 0, a "
+        r"layer that is removed gives $x$. What later layers make of the change is not judged. In the formula $\rho = 1$ with the residual connection, 0 "
+        r"without it, and the gate $z$ closes all heads.",
+        sources=(PRUNED,),
+        scope="every h, d_v ≥ 1, all real inputs, heads and blocks, one feature; a norm, if any, stands inside f, and the output projection has no bias",
+        inventory=("C166",),
+        uses=("multi_head.concatenation-is-sum", "compression.pruned-heads"),
+        holds=_removed_layer_holds,
+    )
+)
+def removed_layer() -> Iterator[Step]:
+    H, W = sp.IndexedBase("H", real=True), sp.IndexedBase("W", real=True)
+    gate, token, kept = sp.symbols("z x rho", real=True)
+    heads = total(total(H[g, e] * W[g, e], e), g)
+    output = kept * token + gate * heads
+    yield Step(token - sp.Subs(sp.Subs(output, gate, 0), kept, 0), "=", token, "without the residual connection, no heads leave 0 where no layer leaves x")
+    yield Step(token - sp.Subs(sp.Subs(output, gate, 0), kept, 1), "=", sp.Integer(0), "with it, both leave x")
+    yield Step(token - sp.Subs(sp.Subs(output, gate, 1), kept, 1), "=", -heads, "so the layer's own part is what is lost")
+
+
 def _same_mass_holds(heads: Sequence[Matrix]) -> Outcome:
     """The weights of each head add up to its number of queries. Shape: scores [h, m, n]."""
     masses = [sum((one for row in head for one in exact.softmax(row)), arb(0)) for head in heads]
@@ -815,7 +954,8 @@ def _same_mass_holds(heads: Sequence[Matrix]) -> Outcome:
         title="The total of its attention weights says nothing about which head to remove",
         states="Magnitude-based pruning: remove heads by the magnitudes of their attention weights.",
         reading="The total, or the mean, of a head's weights as its importance.",
-        precise=r"$\sum_r\sum_jP_{rj} = m$ for every head: each of its $m$ rows sums to one, so all heads tie, whatever they compute.",
+        precise=r"$\sum_r\sum_jP_{rj} = m$ for every head: each of its $m$ rows sums to one, so all heads tie, whatever they compute. Other "
+        r"summaries, such as the mean of the rows' largest weights, do differ between heads; what they say of removal is not judged here.",
         sources=(PRUNED, MICHEL.at("Section 2")),
         scope="softmax attention, every m, n ≥ 1, all real scores; every query sees some key",
         inventory=("C164",),
@@ -1123,16 +1263,17 @@ def _connection_holds(weights: Sequence[int], values: Sequence[int], place: int)
 @derived(
     Claim(
         id="compression.gradient-of-a-connection",
-        title="For a connection, the gradient predicts the effect of removal up to the factor 1/(1 − p)",
+        title="For a connection, the output's derivative gives the effect of removal on the output up to the factor 1/(1 − p)",
         states="Gradient-based pruning of connections.",
         reading="A gate z multiplies one key's weight before the row is divided by its sum; removal is z = 0.",
         precise=r"$\partial o/\partial z = p\,(x - o)$ at $z = 1$, and $o(0) - o(1) = -\dfrac{1}{1 - p}\,\dfrac{\partial o}{\partial z}$, for a key of "
         r"weight $p$ and value $x$: the direction is right, the size too small by the factor $1 - p$, so that gradients are good for small weights and say "
-        r"little for a weight near 1. (Two keys of equal gradient may differ in effect.)",
+        r"little for a weight near 1. (Two keys of equal gradient may differ in effect.) A loss's gradient does so only as far as the loss is linear in the "
+        r"output (compression.gate-removed).",
         sources=(PRUNED, MICHEL.at("Section 4.1")),
         scope="a key and any number n ≥ 1 of others, all positive weights, all real values; the output itself, one coordinate",
         inventory=("C167",),
-        uses=("compression.pruned-keys",),
+        uses=("compression.pruned-keys", "compression.gate-removed"),
         holds=_connection_holds,
     )
 )
@@ -1184,7 +1325,7 @@ def _map_loss_holds(scores: Sequence[int], changes: Sequence[int], values: Seque
         r"R\sqrt{\mathrm{KL}/2} + \max_j|v'_j - v_j|$ in each coordinate, $R$ the extent of the teacher's values. In the formula $D_j = p_j - q_j$, $X_j = 1 "
         r"- 2e^{-x_j}$ is the value's place between −1 and 1, $a_j = (2p_j + 4q_j)/3$ (sum 2), and $D_j^2/a_j + g_j = p_j\log\frac{p_j}{q_j} - p_j + q_j$ "
         r"(sum KL).",
-        sources=(DISTILLED, COVER.at("Lemma 11.6.1"), ZAGORUYKO.at("Section 3.1")),
+        sources=(DISTILLED, COVER.at("Lemma 11.6.1"), MINILM.at("Section 3.1")),
         scope="every n ≥ 1, all real scores of both, all real values (values at the lower end by continuity)",
         inventory=("C168", "C169"),
         holds=_map_loss_holds,
@@ -1204,14 +1345,14 @@ def map_loss() -> Iterator[Step]:
         two * beyond.subs(ratio, one / two), "=", one * sp.log(one / two) - one + two - (one - two) ** 2 / weight,
         "with t = p_j/q_j, times q_j: this is g_j",
     )  # fmt: skip
-    scores = sp.IndexedBase("x", real=True)
+    scores = sp.IndexedBase("s'", real=True)  # the student's
     yield Step(total((2 * softmax(s, j) + 4 * softmax(scores, j)) / 3, j), "=", sp.Integer(2), "both rows sum to one")
     yield Step(
-        total(softmax(scores, j) * (largest - x[j]), j),
+        total(softmax(scores, j) * (largest - y[j]), j),
         "<=",
         largest,
         "the student's mean of v' − v is at most its largest size",
-        certificate=total(softmax(scores, j) * x[j], j),
+        certificate=total(softmax(scores, j) * y[j], j),
     )
     D, A, G = sp.IndexedBase("D", real=True), sp.IndexedBase("a", positive=True), sp.IndexedBase("g", nonnegative=True)
     place = 1 - 2 * sp.exp(-x[j])
@@ -1249,8 +1390,9 @@ def _equal_maps_worked(scores: Sequence[int], changes: Sequence[int], values: Se
         states="Train smaller models to mimic the attention patterns of larger ones: this transfers what the larger model learned, and gives similar performance.",
         reading="A student whose attention maps equal its teacher's computes the same attention outputs.",
         precise=r"$\sum_jq_jv_j = \sum_jp_jv_j$ where the maps agree, as for scores that differ by one constant a row, if the values agree as well. A map "
-        r"loss does not see the values: with other values the outputs may differ by any amount, at loss 0.",
-        sources=(DISTILLED, ZAGORUYKO.at("Section 3")),
+        r"loss does not see the values: with other values the outputs may differ by any amount, at loss 0. (MiniLM adds a loss of its own for how the values "
+        r"relate to one another.)",
+        sources=(DISTILLED, MINILM.at("Sections 3.1 and 3.2")),
         scope="every n ≥ 1, all real scores and values",
         inventory=("C168", "C169"),
         uses=("softmax.shift",),
@@ -1282,8 +1424,8 @@ def _same_map_holds(query: Sequence[int], keys: Whole, factors: Sequence[Fractio
         states="Attention transfer: learned attention patterns are transferred.",
         reading="What a student with its teacher's maps need not have learned: the teacher's queries and keys.",
         precise=r"Queries with $q_a \to t_aq_a$ and keys with $k_{ja} \to k_{ja}/t_a + b_a$ give the same map, for all $t_a > 0$ and all $b$, one vector for "
-        r"all keys.",
-        sources=(DISTILLED,),
+        r"all keys. (The name of attention transfer is from convolutional networks, whose maps are sums over channels of powers of activations.)",
+        sources=(DISTILLED, ZAGORUYKO.at("Section 3.1")),
         scope="every m, n, d, all real queries, keys and shifts, positive factors",
         inventory=("C168",),
         uses=("softmax.shift",),
@@ -1329,18 +1471,18 @@ def _inner(left: Sequence[arb], right: Sequence[arb]) -> arb:
         title="The divergence of maps pulls every score until the maps agree; the squared difference lets go of weights near 0",
         states="Matching attention maps: by which loss.",
         precise=r"With the teacher's row $t$ and the student's $p = \mathrm{softmax}(s)$: $\partial\,\mathrm{KL}(t\|p)/\partial s_i = p_i - t_i$, which is 0 "
-        r"for every key only where the maps agree. $\partial\,\frac12\sum_j(p_j - t_j)^2/\partial s_i = p_i\bigl((p_i - t_i) - \sum_jp_j(p_j - t_j)\bigr)$, "
+        r"for every key only where the maps agree (so is the other one's, as all $p_i > 0$, but it may be as small as $p_i$). $\partial\,\frac12\sum_j(p_j - t_j)^2/\partial s_i = p_i\bigl((p_i - t_i) - \sum_jp_j(p_j - t_j)\bigr)$, "
         r"at most $2p_i$ in size: a key that the student has given up is hardly pulled back, however much the teacher attends to it. In the step for that bound "
-        r"$p_j - t_j$ is $1 - w$ at key $i$ and $x_j - 1$ in the mean; in the formula the teacher's row is softmax of $x$.",
-        sources=(DISTILLED, ZAGORUYKO.at("Section 3.1")),
-        scope="every n ≥ 1, all real scores of both (the teacher's row is softmax of x); upper side of the last bound (the lower is its mirror image)",
+        r"$p_j - t_j$ is $1 - w$ at key $i$ and $x_j - 1$ in the mean; in the formula the teacher's row is softmax of $s'$.",
+        sources=(DISTILLED, MINILM.at("Section 3.1")),
+        scope="every n ≥ 1, all real scores of both (the teacher's row is softmax of s'); upper side of the last bound (the lower is its mirror image)",
         inventory=("C168",),
         uses=("softmax.jacobian",),
         holds=_map_gradient_holds,
     )
 )
 def map_loss_gradient() -> Iterator[Step]:
-    scores = sp.IndexedBase("x", real=True)
+    scores = sp.IndexedBase("s'", real=True)  # the teacher's
     teacher, student, own, goal = softmax(scores, j), softmax(s, j), softmax(s, i), softmax(scores, i)
     gap = student - teacher
     yield Step(
@@ -1348,9 +1490,10 @@ def map_loss_gradient() -> Iterator[Step]:
     )  # fmt: skip
     slack, weight = sp.Symbol("w", nonnegative=True), sp.Symbol("p_i", positive=True)
     yield Step(
-        weight * ((1 - slack) - total(student * (x2[j] - 1), j)), "<=", 2 * weight, "no difference of weights exceeds 1",
-        certificate=weight * (slack + total(student * x2[j], j)),
+        weight * ((1 - slack) - total(student * (x[j] - 1), j)), "<=", 2 * weight, "no difference of weights exceeds 1",
+        certificate=weight * (slack + total(student * x[j], j)),
     )  # fmt: skip
+    yield Step(total(gap, j), "=", sp.Integer(0), "so if p_i − t_i equals its mean for every key, it is 0: then the maps agree")
     yield Step(
         sp.Derivative(total(teacher * sp.log(teacher / student), j), s[i]), "=", own - goal, "the log of a softmax has the derivative δ − p, and the "
         "teacher's weights sum to one",
@@ -1405,7 +1548,7 @@ def _student_width_holds(queries: Whole, keys: Whole, width: int) -> Outcome:
         r"its rank is at most $d'$ (any width does for rank 0); the rank is at most $\min(m, n - 1, d)$. In the formula the centred scores meet any vector "
         r"$z$.",
         sources=(DISTILLED, HORN.at("Section 0.4.6")),
-        scope="every m, n, d, all real queries and keys, no mask; exact equality of maps (approximations are not excluded)",
+        scope="every m, n, d, all real queries and keys, no mask; exact equality of maps (approximations are not excluded); for one input: a model's projections must do it for every input at once",
         inventory=("C168",),
         holds=_student_width_holds,
     )
@@ -1431,6 +1574,58 @@ def student_width() -> Iterator[Step]:
     )  # fmt: skip
 
 
+def _narrow_student_holds(places: Sequence[int], aims: Sequence[int], sharpness: int, miss: Fraction) -> Outcome:
+    """Keys of the unit circle at the places, queries along the keys that they aim at: each row's weight there, and with t = log((n − 1)/miss)/δ."""
+    keys = [(Fraction(1 - place**2, 1 + place**2), Fraction(2 * place, 1 + place**2)) for place in places]
+    others = len(keys) - 1
+    limits, weights = [], []
+    for aim_ in aims:
+        own = aim_ % len(keys)
+        cosines = [dot(keys[own], key) for key in keys]
+        delta = ball(1 - max(cosines[:own] + cosines[own + 1 :]))
+        sharp = (ball(others) / ball(miss)).log() / delta
+        weights += [exact.softmax([times * ball(one) for one in cosines])[own] for times in (ball(sharpness), sharp)]
+        limits += [1 / (1 + others * (-sharpness * delta).exp()), ball(1 - miss)]
+    return exact.at_most(limits, weights)
+
+
+@derived(
+    Claim(
+        id="compression.narrow-student",
+        title="A student of width 2 comes as near as one likes to any pattern in which each query attends to one key",
+        states="Train smaller models to mimic the attention patterns of larger ones: coming near, not being equal.",
+        reading="Smaller means narrower queries and keys in a head; the pattern to come near is any choice of one key for each query.",
+        precise=r"Let the keys be distinct unit vectors of the plane and let a query be $q = t\,k_i$, $t > 0$. The weight of key $i$ is at least "
+        r"$\frac{1}{1 + (n - 1)e^{-t\delta}}$ with $\delta = 1 - \max_{j \ne i}k_i\cdot k_j > 0$, which tends to 1: it is at least $1 - \eta$ from $t = "
+        r"\frac1\delta\log\frac{n - 1}{\eta}$ on. So width 2 is enough for any such pattern, permutations of rank $n$ included, though no student of that "
+        r"width has exactly the map of a teacher whose centred scores have a higher rank (compression.student-width). In the formula there are $n$ other keys, and $k_i\cdot k_j = 1 "
+        r"- \delta - x_j$.",
+        sources=(DISTILLED,),
+        scope="every m, every n ≥ 2, every choice of one key for each query (a causal mask hides other keys and only helps); patterns in which a query "
+        "attends to several keys are not judged; for one input: a model's projections must do it for every input at once",
+        inventory=("C168",),
+        holds=_narrow_student_holds,
+    )
+)
+def narrow_student() -> Iterator[Step]:
+    one, two = sp.symbols("u_i u_j", real=True)
+    cosine = ((1 - one**2) * (1 - two**2) + 4 * one * two) / ((1 + one**2) * (1 + two**2))
+    yield Step(
+        1 - cosine, "=", 2 * (one - two) ** 2 / ((1 + one**2) * (1 + two**2)),
+        "keys ((1 − u²)/(1 + u²), 2u/(1 + u²)) are unit vectors, as many as one likes, and no two of them have the cosine 1",
+    )  # fmt: skip
+    sharp, gap, eta = sp.symbols("t delta eta", positive=True)
+    away = sp.exp(-sharp * gap)
+    yield Step(1 - eta, "<=", 1 / (1 + eta), "with η = (n − 1) exp(−tδ), so from t = log((n − 1)/η)/δ on", certificate=eta**2 / (1 + eta))
+    mass = total(sp.exp(sharp * (1 - gap - x[j])), j)
+    own = sp.exp(sharp)
+    below = 1 + total(away * sp.exp(-sharp * x[j]), j)
+    yield Step(
+        1 / (1 + n * away), "<=", own / (own + mass), "the others score at least tδ less",
+        certificate=total(away * (1 - sp.exp(-sharp * x[j])), j) / ((1 + n * away) * below),
+    )  # fmt: skip
+
+
 def _smaller_student_holds(queries: Whole, keys: Whole, width: int) -> Outcome:
     """Whether some student of that width has the teacher's map."""
     return exact.decided(rank(_centred(queries, keys)) <= width)
@@ -1449,15 +1644,17 @@ def _smaller_student_worked(queries: Whole, keys: Whole, width: int) -> str:
 @derived(
     Claim(
         id="compression.smaller-student",
-        title="A smaller model can take over the attention patterns of a larger one",
-        states="Train smaller models to mimic the attention patterns of larger ones; learned patterns are transferred.",
-        reading="Smaller means narrower queries and keys in a head. A student can be found whose map equals its teacher's: the loss can be brought to 0. (How near a narrower one can come is not judged.)",
+        title="A smaller student can have exactly its teacher's attention maps",
+        states="Train smaller models to mimic the attention patterns of larger ones: a smaller student can have exactly its teacher's maps.",
+        reading="Smaller means narrower queries and keys in a head, and to mimic is taken at its strictest: a student can be found whose map equals its "
+        "teacher's, so that the loss can be brought to 0. How near a narrower one can come is another question (compression.narrow-student).",
         precise=r"$\mathrm{softmax}\bigl(\sum_{c \le d'}A_{rc}B_{cj}\bigr)$ is the teacher's map if the teacher's centred scores are $\sum_{c \le "
-        r"d'}A_{rc}B_{cj}$, that is of rank at most $d'$, the student's width. Else no student of that width has it.",
+        r"d'}A_{rc}B_{cj}$, that is of rank at most $d'$, the student's width. Else no student of that width has it. It may come near: a student of width 2 comes "
+        r"as near as one likes to any pattern in which each query attends to one key, whatever the rank (compression.narrow-student).",
         sources=(DISTILLED,),
-        scope="every m, n, d, d', all real queries and keys, no mask; exact equality of maps",
+        scope="every m, n, d, d', all real queries and keys, no mask; exact equality of maps; for one input: a model's projections must do it for every input at once",
         inventory=("C168",),
-        uses=("compression.student-width",),
+        uses=("compression.student-width", "compression.narrow-student"),
         unsaid="the teacher's scores, less their rows' means, have a rank of at most the student's width",
         corrected_by="compression.student-width",
         holds=_smaller_student_holds,
@@ -1483,5 +1680,6 @@ simpler_models = Claim(
     inventory=("C169",),
     not_checkable="Performance is that of trained models on a task, and ease of interpretation that of a reader: neither follows from what the layer "
     "computes. What can be checked is whether a student with its teacher's maps has its outputs (compression.equal-maps), how far they may differ "
-    "(compression.map-loss), and how narrow a student can have the same maps at all (compression.student-width).",
+    "(compression.map-loss), how narrow a student can have the same maps at all (compression.student-width), and how near a narrow one can come "
+    "(compression.narrow-student).",
 )

@@ -193,7 +193,8 @@ longformer_cost_as_made = derived(
         r"with $w = 1 + s$ and "
         r"$m = n - g$); but $n^2$ pairs if all are selected, more than $c\,nw$ for every $c$.",
         sources=(S1.at("Longformer Attention"), BELTAGY.at("section 3.1")),
-        scope="every n, w ≥ 1 and choice of tokens; pairs on which the time for fixed widths depends",
+        scope="every n, w ≥ 1 and choice of tokens; pairs on which the time for fixed widths depends. The derivation is for some global tokens and some "
+        "others: none is the band alone, n(2w + 1) pairs at the most, and all are n² pairs",
         kind=Kind.COST,
         inventory=("C091",),
         unsaid="the number of selected tokens does not grow with n (or no faster than w)",
@@ -212,7 +213,8 @@ longformer_cost_as_made = derived(
         precise=r"With the $g$ global tokens in front and $n - g \ge w$: exactly $2gn - g^2 + (n-g)(2w+1) - w(w+1)$ pairs. Wherever they stand: at most "
         r"$2gn - g^2 + (n-g)(2w+1) \le n(3w + 2g)$, for $w \ge 1$. In the derivation $m = n - g$, and $w = 1 + s$ in the bound.",
         sources=(S1.at("Longformer Attention"), BELTAGY.at("section 3.1")),
-        scope="every n, w ≥ 1 and g; global tokens see all and are seen by all. One-way global tokens are fewer pairs",
+        scope="every n, w ≥ 1 and g; global tokens see all and are seen by all. One-way global tokens are fewer pairs. The derivation has 0 < g < n: g = 0 is "
+        "the band alone, g = n is all pairs",
         kind=Kind.COST,
         inventory=("C091",),
         holds=_pairs_of_longformer,
@@ -491,18 +493,15 @@ def _layer_for_layer(tokens: Row, reach: int, selected: int, random: int, place:
 
 
 def _simulated(tokens: Row, reach: int, selected: int, random: int, place: int, key: int, token: int, weights: tuple[int, int]) -> Outcome:
-    """Two layers of plain means hand every token the whole input; a map of its own then computes full attention there."""
+    """Two layers of plain means hand every token the whole input, of which a map of its own can then compute anything."""
     size = range(len(tokens))
     inputs = replaced(tokens, key % len(tokens), token)
-    mask, hub, q = _bigbird_mask(len(tokens), reach, selected, random), selected % len(tokens), place % len(tokens)
+    mask, hub = _bigbird_mask(len(tokens), reach, selected, random), selected % len(tokens)
     means = averaged(mask, 1)
     gathered = [len(tokens) * sum(means[hub][at] * (inputs[at] if at == slot else 0) for at in size) for slot in size]
     state = [gathered if at == hub else [Fraction(0)] * len(tokens) for at in size]  # the other tokens clear their slots
-    handed = [sum(mask[q]) * sum(means[q][at] * state[at][slot] for at in size) for slot in size]
-    recovered = [int(entry) for entry in handed]
-    return Outcome.worst(
-        [decided(handed == inputs), exact.equal(stacked(recovered, [weights], full(len(tokens)))[q], stacked(inputs, [weights], full(len(tokens)))[q])]
-    )
+    handed = [[sum(mask[q]) * sum(means[q][at] * state[at][slot] for at in size) for slot in size] for q in size]
+    return decided(handed == [inputs for _ in size])
 
 
 def _layer_by_hand(tokens: Row, reach: int, selected: int, random: int, place: int, key: int, token: int, weights: tuple[int, int]) -> str:
@@ -537,15 +536,17 @@ expressive_as_made = derived(
         id="long_range.bigbird-as-expressive",
         title="BigBird attention maintains the expressiveness of full attention",
         states="Theoretical guarantee: random, window and global attention together maintain the expressiveness of full attention.",
-        reading="Pattern for pattern, in a layer: whatever one layer of full attention computes, some layer with the pattern computes. "
-        "(The paper's theorem is about networks of any depth and width that approximate functions; that is the assumption below.)",
+        reading="The result of the literature stands: networks of enough such layers approximate every continuous function of bounded inputs, as networks of "
+        "full attention do. What fails is only the reading layer for layer, which the words leave open: whatever one layer of full attention computes, one "
+        "layer with the pattern computes.",
         precise=r"With a further layer, and slots for all $n$ tokens in the state, $m\sum_t \delta_{tr}\,\frac1m\,\bigl(n\sum_j \delta_{jk}\,\frac1n V_j\bigr) "
         r"= V_k$: every "
         r"token has the whole input, and a position-wise map of its own can compute whatever full attention computes there.",
         sources=(S1.at("BigBird Attention"), ZAHEER.at("section 3")),
         scope="self-attention, every length, pattern with one global token or more, in both directions",
         inventory=("C095",),
-        unsaid="more layers may stand for one, the state may grow with the length, and position-wise maps are arbitrary",
+        unsaid="more layers may stand for one: two, with a state that grows with the length and position-wise maps that know the position; or, by the paper's "
+        "theorem, enough layers of a fixed width, for approximation",
         corrected_by="long_range.two-layers-hand-over",
         holds=_layer_for_layer,
         worked=_layer_by_hand,
@@ -558,23 +559,21 @@ two_layers_hand_over = derived(
         title="With a global token and a state of n slots, two layers give every token the whole input",
         states="The strongest form near it: what a sparse pattern with a global token can still express, and at what price.",
         precise=r"$m\sum_t \delta_{tr}\,\frac1m\,\bigl(n\sum_j \delta_{jk}\,\frac1n V_{j}\bigr) = V_{k}$ for every $k$, at every token that sees $m$ keys, the "
-        r"global token $r$ "
-        r"among them: all scores 0, token $j$'s vector in slot $j$ of $n$. What follows is a function of the whole input at each position, full attention for "
-        r"one. "
-        r"The state is $n$ times as wide; at a fixed width it is impossible: long_range.bottleneck.",
+        r"global token $r$ among them: all scores 0, token $j$'s vector in slot $j$ of $n$. What follows is a function of the whole input at each position, "
+        r"full attention for one. The state is $n$ times as wide. With windows and global tokens alone, at a fixed depth and width, differentiable layers "
+        r"cannot compute full attention for long inputs: long_range.bottleneck.",
         sources=(S1.at("BigBird Attention"), ZAHEER.at("section 3")),
-        scope="every n, every pattern with a token that sees all and is seen by all; real arithmetic, any position-wise map between the layers. Approximation "
-        "by layers of a "
-        "fixed width and any depth is the paper's theorem, and is not proved here",
+        scope="every n, every pattern with a token that sees all and is seen by all; real arithmetic, position-wise maps that know the position between the "
+        "layers. Approximation by layers of a fixed width and any depth is the paper's theorem, and is not proved here",
         inventory=("C095",),
         holds=_simulated,
     )
 )(_hand_over)
 
 
-def _crossing(side: int, reach: int, globals_: int, layers: int, numbers: Sequence[int]) -> int:
+def _crossing(left: int, right: int, reach: int, globals_: int, layers: int, numbers: Sequence[int]) -> int:
     """The rank of what passes from global and left tokens to right ones, through layers of fixed weights: exact."""
-    size = globals_ + 2 * side
+    size = globals_ + left + right
     entries = cycle(numbers)
     whole = [[Fraction(int(q == key)) for key in range(size)] for q in range(size)]
     near = pattern(size - globals_, reach)
@@ -583,34 +582,35 @@ def _crossing(side: int, reach: int, globals_: int, layers: int, numbers: Sequen
             [next(entries) if min(q, key) < globals_ or near[q - globals_][key - globals_] else 0 for key in range(size)] for q in range(size)
         ]  # fmt: skip
         whole = [[sum((row[mid] * whole[mid][key] for mid in range(size)), Fraction(0)) for key in range(size)] for row in layer]
-    return rank([row[: globals_ + side] for row in whole[globals_ + side :]])
+    return rank([row[: globals_ + left] for row in whole[globals_ + left :]])
 
 
-def _bottleneck(side: int, reach: int, globals_: int, layers: int, numbers: Sequence[int]) -> Outcome:
-    """The pattern's rank against L(w + g), and full attention's block from the left keys to the right queries, which is invertible."""
-    others = side + globals_
-    sharp = others + side  # e^(−β) below 1/(2N)
-    keys = [(2 * sharp * place, -sharp * place * place) for place in range(1, side + others + 1)]
-    rows = [exact.softmax(row)[:side] for row in exact.scores([(place, 1) for place in range(1, side + 1)], keys)]
+def _bottleneck(left: int, more: int, reach: int, globals_: int, layers: int, numbers: Sequence[int]) -> Outcome:
+    """The pattern's rank against L(w + g), and full attention's block from the left keys to as many right queries, which is invertible."""
+    right = left + more
+    others = right + globals_
+    sharp = others + left  # e^(−β) below 1/(2N)
+    keys = [(2 * sharp * place, -sharp * place * place) for place in range(1, left + others + 1)]
+    rows = [exact.softmax(row)[:left] for row in exact.scores([(place, 1) for place in range(1, left + 1)], keys)]
     own = [row[place] for place, row in enumerate(rows)]
     inverse = arb_mat(rows).det() != 0
     return decided(
-        _crossing(side, reach, globals_, layers, numbers) <= layers * (reach + globals_) and all(bool(2 * weight > 1) for weight in own) and bool(inverse)
+        _crossing(left, right, reach, globals_, layers, numbers) <= layers * (reach + globals_)
+        and all(bool(2 * weight > 1) for weight in own)
+        and bool(inverse)
     )
 
 
 @derived(
     Claim(
         id="long_range.bottleneck",
-        title="At a fixed depth and width, windows and global tokens cannot do what one layer of full attention does",
+        title="At a fixed depth and width, differentiable layers of windows and global tokens cannot compute one layer of full attention for long inputs",
         states="What the pattern of windows and global tokens gives up.",
-        precise=r"Cut the other tokens in two. The right part reads at most $w + g$ tokens outside it in a layer, so its outputs depend on the rest through $M "
-        r"\le L(w+g)D$ numbers "
-        r"($L$ layers of width $D$), and the Jacobian, $\sum_{k\le M} A_{ik}B_{kj}$, vanishes on some $z \ne 0$ if $M$ is less than the number of left tokens "
-        r"(rank plus "
-        r"nullity). Full attention with the scores of low_rank.two-features from right queries to left keys has $|(Pz)_i| \ge 2p_{ii} - 1 > 0$ at the largest "
-        r"$|z_i| = 1$, "
-        r"so its Jacobian in the values does not. Written with $z_j = 2e^{-y_j} - 1$ and $\rho$ for the weight's other keys.",
+        precise=r"Cut the other tokens in two, the right part at least as large as the left. The right part reads at most $w + g$ tokens outside it in a "
+        r"layer, so its outputs depend on the rest through $M \le L(w+g)D$ numbers ($L$ layers of width $D$), and the Jacobian, $\sum_{k\le M} A_{ik}B_{kj}$, "
+        r"vanishes on some $z \ne 0$ if $M$ is less than the number of left tokens (rank plus nullity). Let full attention have the scores of "
+        r"low_rank.two-features from as many right queries to the left keys: then $|(Pz)_i| \ge 2p_{ii} - 1 > 0$ at the largest $|z_i| = 1$, so its Jacobian "
+        r"in the values does not. Written with $z_j = y_j - 1$, $y_j \ge 0$, and $\rho$ for the weight's other keys.",
         sources=(S1.at("Longformer Attention"), S1.at("BigBird Attention"), HORN.at("Section 0.2.3"), ZAHEER.at("section 3.4")),
         scope="every n, w, g, L, D; differentiable layers, global tokens in both directions, no random keys. The two features of the scores may be functions "
         "of the position",
@@ -622,7 +622,7 @@ def _bottleneck(side: int, reach: int, globals_: int, layers: int, numbers: Sequ
 def bottleneck() -> Iterator[Step]:
     passed = sp.Symbol("M", integer=True, positive=True)
     number = sp.Symbol("c", integer=True, positive=True)
-    z, fall = sp.IndexedBase("z", real=True), sp.IndexedBase("y", nonnegative=True)
+    z, above = sp.IndexedBase("z", real=True), sp.IndexedBase("y", nonnegative=True)
     out, into = sp.IndexedBase("A", real=True), sp.IndexedBase("B", real=True)
     cut, back, beyond = sp.Symbol("c", integer=True, positive=True), sp.Symbol("t", integer=True, positive=True), sp.Symbol("x", integer=True, nonnegative=True)
     yield Step(
@@ -641,107 +641,18 @@ def bottleneck() -> Iterator[Step]:
     )
     apart, rest = 1 - sp.KroneckerDelta(i, j), sp.Symbol("rho", nonnegative=True)
     mass = total(p[l], l) + rest
-    own, entry = p[i] / mass, 2 * sp.exp(-fall[j]) - 1
+    own, entry = p[i] / mass, above[j] - 1
     yield Step(
         2 * own - 1,
         "<=",
         own + total(apart * p[j] / mass * entry, j),
         "full attention at the i where z is largest in size, scaled to z_i = 1: the other entries are at least −1",
-        certificate=total(apart * p[j] / mass * 2 * sp.exp(-fall[j]), j) + rest / mass,
+        certificate=total(apart * p[j] / mass * above[j], j) + rest / mass,
     )
     sharp = sp.log(2 * n)
     yield Step(
         2 / (1 + n * sp.exp(-sharp)) - 1, "=", sp.Rational(1, 3), "and 2p_ii − 1 is at least 1/3 for N = n other keys and β = log(2N) (low_rank.two-features)"
     )  # fmt: skip
-
-
-FAMILIES: dict[str, Callable[[int, int, int], bool]] = {
-    "window": lambda q, key, size: abs(q - key) <= size,
-    "stride": lambda q, key, size: (q - key) % (size + 1) == 0,
-    "dilated": lambda q, key, size: abs(q - key) in {0, *(2**power for power in range(size))},
-}
-
-
-def sparse(family: str, length: int, size: int) -> Mask:
-    return [[FAMILIES[family](q, key, size) for key in range(length)] for q in range(length)]
-
-
-def _as_with_full(tokens: Row, family: str, size: int, weights: Sequence[tuple[int, int]], place: int, token: int) -> Outcome:
-    """With n layers, after which more let nothing further through, every output can depend on the token at `place`: plain means show it."""
-    jacobian = averaged(sparse(family, len(tokens), size), len(tokens))
-    return decided(all(row[place % len(tokens)] > 0 for row in jacobian))
-
-
-def _along_paths(tokens: Row, family: str, size: int, weights: Sequence[tuple[int, int]], place: int, token: int) -> Outcome:
-    """Where there is a path, plain means depend on the token; where there is none, nothing does."""
-    mask, at = sparse(family, len(tokens), size), place % len(tokens)
-    known, jacobian = paths(mask, len(weights)), averaged(mask, len(weights))
-    before, after = (stacked(inputs, weights, mask) for inputs in (tokens, replaced(tokens, at, token)))
-    blind = [q for q in range(len(tokens)) if not known[q][at]]
-    return Outcome.worst(
-        [
-            decided(all((row[at] > 0) == known[q][at] for q, row in enumerate(jacobian))),
-            exact.equal([before[q] for q in blind], [after[q] for q in blind]),
-        ]
-    )
-
-
-def _paths_by_hand(tokens: Row, family: str, size: int, weights: Sequence[tuple[int, int]], place: int, token: int) -> str:
-    mask, at = sparse(family, len(tokens), size), place % len(tokens)
-    known = paths(mask, len(tokens))
-    q = next(q for q in range(len(tokens)) if not known[q][at])
-    told = {"window": f"a window of {size} to each side", "stride": f"every k-th position with k = {size + 1}", "dilated": f"{size} dilated offsets"}
-    return (
-        f"n = {len(tokens)}, {told[family]}: token {q + 1} sees {[key + 1 for key, seen in enumerate(mask[q]) if seen]}, "
-        f"and in {len(tokens)} layers hears of {[key + 1 for key, got in enumerate(known[q]) if got]}, as in any further ones. Nothing that stands at {at + 1} "
-        f"can "
-        "change its output, while under full attention one layer is enough."
-    )
-
-
-modelling_power = Claim(
-    id="long_range.modelling-power",
-    title="Sparse patterns maintain modelling power",
-    states="Sparse patterns reduce the complexity while maintaining modelling power; windows, strides, dilated offsets and blocks follow as such patterns.",
-    reading="With as many layers as one likes, every output can still depend on every input, as it can in one layer of full attention; for each of the listed "
-    "patterns. "
-    "(With as many layers as full attention has, windows fail as well.)",
-    precise=r"$(P^{(L)}\cdots P^{(1)})_{ij} > 0$ for all $i, j$ and some $L$, in a network of $L$ layers with the pattern.",
-    sources=(S0.at("Motivation"),),
-    scope="windows, strides (every k-th position) and dilated offsets ±2^l",
-    inventory=("C076",),
-    holds=_as_with_full,
-    worked=_paths_by_hand,
-    corrected_by="long_range.along-paths",
-)
-
-
-@derived(
-    Claim(
-        id="long_range.along-paths",
-        title="In L layers an output can depend on exactly those inputs from which the pattern has a path of L steps",
-        states="The correct form: what a sparse pattern lets through.",
-        precise=r"Without a path nothing at $j$ changes the output at $i$, whatever the weights (a hidden key has no influence, layer by layer). Along a path "
-        r"$i \leftarrow l \leftarrow j$ "
-        r"plain means do depend on it: $\sum_k A_{ik}B_{kj} \ge A_{il}B_{lj} = \alpha\beta > 0$, and so on for more layers. A query sees itself, so shorter "
-        r"paths count.",
-        sources=(S0.at("Motivation"),),
-        scope="every pattern in which each query sees itself, every depth; what stands between the layers acts on each position by itself",
-        inventory=("C076",),
-        uses=("masks.hidden-key-has-no-influence",),
-        holds=_along_paths,
-    )
-)
-def along_paths() -> Iterator[Step]:
-    mask = sp.Symbol("z", nonnegative=True)
-    outer, inner = sp.IndexedBase("A", real=True), sp.IndexedBase("B", real=True)
-    seen = sp.Sum(outer[i, l] * (mask * inner[l, j]), (l, 1, k))
-    hidden = sp.Sum((mask * outer[i, l]) * inner[l, j], (l, k + 1, n))
-    yield Step(
-        sp.Subs(seen + hidden, mask, 0), "=", sp.S.Zero,
-        "no path (z = 0): of the tokens between, those that i sees (numbered 1..k) do not depend on j, and the others are hidden from i",
-    )  # fmt: skip
-    yield from _two_layers()
 
 
 # --- random keys --------------------------------------------------------------------------------------------------------------------------
@@ -791,6 +702,17 @@ def _unread_by_hand(length: int, draws: int) -> str:
     )
 
 
+def _enough() -> Iterator[Step]:
+    part, less, level = sp.Symbol("t", positive=True), sp.Symbol("s", nonnegative=True), sp.Symbol("delta", positive=True)
+    keys, above = sp.Symbol("r", positive=True), sp.Symbol("x", nonnegative=True)
+    yield Step(1 - part, "<=", sp.exp(-part), "with t = r/n: a query misses a key with probability 1 − r/n = e^(−r/n − s)", cites=DLMF.at("4.5.1"))
+    yield Step(
+        sp.exp(-keys - n * less), "<=", sp.exp(-keys), "n queries miss it with probability e^(−r − ns)", certificate=sp.exp(-keys) * (1 - sp.exp(-n * less))
+    )  # fmt: skip
+    yield Step(n * sp.exp(-(sp.log(n / level) + above)), "=", level * sp.exp(-above), "n keys at r = log(n/δ) + x")
+    yield Step(n * sp.exp(-(sp.log(n / level) + above)), "<=", level, "so δ is not exceeded", certificate=level * (1 - sp.exp(-above)))
+
+
 def _often_unread() -> Iterator[Step]:
     z, less, level = sp.Symbol("z", positive=True), sp.Symbol("s", nonnegative=True), sp.Symbol("delta", positive=True)
     yield Step(1 + z, "<=", sp.exp(z), "so n/(n − r) = 1 + r/(n − r) is at most e^z with z = r/(n − r)", cites=DLMF.at("4.5.1"))
@@ -806,23 +728,32 @@ def _often_unread() -> Iterator[Step]:
     )  # fmt: skip
 
 
+def _enough_or_often_unread() -> Iterator[Step]:
+    yield from _often_unread()
+    yield from _enough()
+
+
 random_readers = derived(
     Claim(
         id="long_range.random-readers",
-        title="A constant number of random keys per query gives every token a reader",
+        title="Random keys give every token a reader",
         states="Each token attends to r random tokens; random attention is offered as a pattern for long sequences (implied: that it reaches every token).",
-        reading="With r fixed and queries that draw r distinct keys at random, it is more likely than not that every token is read by some query, whatever the "
-        "length.",
-        precise=r"$\Pr[\text{every key is read}] \ge \tfrac12$ for every $n$. (In truth it tends to 0: it is at most $1/(1 + n e^{-2r})$ for $n \ge 2r$.)",
-        sources=(S1.at("BigBird Attention"), S4.at("Sparse Attention")),
+        reading="Random keys alone, as one text offers them; of BigBird, which has a window and global tokens beside, this is the random part taken by itself. "
+        "Where each query draws r distinct keys at random, a number that the texts do not tie to the length, every token is more likely than not to be read by "
+        "some query.",
+        precise=r"$\Pr[\text{every key is read}] \ge \tfrac12$: for $r \ge \log(2n)$, with $\delta = \tfrac12$ in $\Pr[\text{some key is unread}] \le n e^{-r} "
+        r"\le \delta$ for $r = \log\frac n\delta + x$. But with $r$ fixed it tends to 0: it is at most $1/(1 + n e^{-2r})$ for $n \ge 2r$.",
+        sources=(S4.at("Sparse Attention"), S1.at("BigBird Attention"), MOTWANI.at("chapter 3")),
         scope="random keys alone, drawn independently and uniformly by each query, its own key not excluded",
         inventory=("C096",),
         uses=("long_range.unread-keys",),
+        unsaid="r grows with the length, at least like log n (long_range.enough-random-keys); with a constant r, and nothing beside such as a window, a share "
+        "of about e^(−r) of the tokens is read by nobody",
         holds=_likely_all_read,
         worked=_unread_by_hand,
         corrected_by="long_range.unread-keys",
     )
-)(_often_unread)
+)(_enough_or_often_unread)
 
 
 @derived(
@@ -881,7 +812,7 @@ def _enough_keys(length: int, draws: int) -> Outcome:
     return exact.at_most([1 - length * ball(-taken).exp()], [ball(all_read(length, taken))]) if taken < length else decided(all_read(length, taken) == 1)
 
 
-@derived(
+enough_random_keys = derived(
     Claim(
         id="long_range.enough-random-keys",
         title="log(n/δ) random keys per query are enough for every token to be read with probability 1 − δ",
@@ -895,43 +826,48 @@ def _enough_keys(length: int, draws: int) -> Outcome:
         uses=("long_range.unread-keys",),
         holds=_enough_keys,
     )
-)
-def enough_random_keys() -> Iterator[Step]:
-    part, less, level = sp.Symbol("t", positive=True), sp.Symbol("s", nonnegative=True), sp.Symbol("delta", positive=True)
-    keys, above = sp.Symbol("r", positive=True), sp.Symbol("x", nonnegative=True)
-    yield Step(1 - part, "<=", sp.exp(-part), "with t = r/n: a query misses a key with probability 1 − r/n = e^(−r/n − s)", cites=DLMF.at("4.5.1"))
-    yield Step(
-        sp.exp(-keys - n * less), "<=", sp.exp(-keys), "n queries miss it with probability e^(−r − ns)", certificate=sp.exp(-keys) * (1 - sp.exp(-n * less))
-    )  # fmt: skip
-    yield Step(n * sp.exp(-(sp.log(n / level) + above)), "=", level * sp.exp(-above), "n keys at r = log(n/δ) + x")
-    yield Step(n * sp.exp(-(sp.log(n / level) + above)), "<=", level, "so δ is not exceeded", certificate=level * (1 - sp.exp(-above)))
+)(_enough)
 
 
 def _with_replacement(length: int, draws: int) -> Outcome:
     """The chance that one key is unread, listed where that is possible, against distinct draws."""
-    chance = Fraction(length - 1, length) ** (length * draws)
-    listed = length ** (length * draws) > 4000 or chance == Fraction(
-        sum(1 for outcome in product(range(length), repeat=length * draws) if 0 not in outcome), length ** (length * draws)
+    taken = min(draws, length)
+    chance, distinct = Fraction(length - 1, length) ** (length * taken), Fraction(length - taken, length) ** length
+    listed = length ** (length * taken) > 4000 or chance == Fraction(
+        sum(1 for outcome in product(range(length), repeat=length * taken) if 0 not in outcome), length ** (length * taken)
     )
-    return decided(listed and chance >= Fraction(length - min(draws, length), length) ** length)
+    return decided(listed and (chance == distinct if taken == 1 else chance > distinct))
 
 
 @derived(
     Claim(
         id="long_range.random-with-replacement",
-        title="Keys drawn with replacement are unread more often still",
+        title="Keys drawn with replacement are unread at least as often, and more often for r ≥ 2",
         states="Random attention: randomly sample positions (whether with or without replacement is not said).",
-        precise=r"With replacement a key is unread with probability $\bigl(1 - \frac1n\bigr)^{nr}$, as a coupon after $nr$ draws, and $1 - \frac rn \le "
-        r"\bigl(1 - \frac1n\bigr)^r$ by induction "
-        r"on $r$: $1 - \frac{r+1}{n} \le \bigl(1 - \frac rn\bigr)\bigl(1 - \frac1n\bigr)$.",
+        precise=r"With replacement a key is unread with probability $\bigl(1 - \frac1n\bigr)^{nr}$, as a coupon after $nr$ draws. $1 - \frac rn \le \bigl(1 - "
+        r"\frac1n\bigr)^r$ by induction on $r$: $1 - \frac{r+1}{n} < \bigl(1 - \frac rn\bigr)\bigl(1 - \frac1n\bigr)$, so that the two are equal at $r = 1$ "
+        r"only; and the $n$-th powers stand in the same order, written with $q = \bigl(1 - \frac1n\bigr)^r$ and $1 - \frac rn = q\,e^{-s}$ (0 at $r = n$).",
         sources=(S4.at("Sparse Attention"), S1.at("BigBird Attention"), MOTWANI.at("chapter 3")),
-        scope="every n and r ≤ n, independent uniform draws",
+        scope="every n ≥ 2 and r ≤ n, independent uniform draws (at n = 1 the key is always read)",
         inventory=("C096",),
         holds=_with_replacement,
     )
 )
 def random_with_replacement() -> Iterator[Step]:
-    yield Step(1 - (r + 1) / n, "<=", (1 - r / n) * (1 - 1 / n), "another draw with replacement", certificate=r / n**2)
+    chance, less = sp.Symbol("q", positive=True), sp.Symbol("s", positive=True)
+    left = 1 - 1 / (1 + n)
+    yield Step(
+        sp.S.Zero,
+        "<",
+        left,
+        "a draw misses the key with positive probability, written with n + 1 ≥ 2 keys: so a factor keeps the order",
+        certificate=n / (1 + n),
+    )
+    yield Step(1 - (r + 1) / n, "<", (1 - r / n) * (1 - 1 / n), "another draw with replacement misses it more often than a distinct one", certificate=r / n**2)
+    yield Step(
+        (chance * sp.exp(-less)) ** n, "<", chance**n, "n queries miss it independently: powers of positive numbers keep their order",
+        certificate=chance**n * (1 - sp.exp(-n * less)),
+    )  # fmt: skip
 
 
 def _unread_stays_unread(drawn: Sequence[Sequence[int]], layers: int) -> Outcome:
@@ -1084,7 +1020,8 @@ generation_needs_mask = derived(
         id="long_range.generation-needs-mask",
         title="Generation requires causal masking",
         states="Causal masking is essential for generation; bidirectional attention is not suitable, since it would leak future information.",
-        reading="Without a causal mask, what a model predicts while it generates one token after another depends on tokens that come later.",
+        reading="Without a causal mask, what a model predicts while it generates one token after another depends on tokens that come later: the text ties the "
+        "leak to generation itself, and not to training.",
         precise=r"$\partial o_i/\partial v_k = p_{ik} > 0$ at $k = i + 1$: so it is in one unmasked pass over a whole text, as in training on all positions at "
         r"once. A model that is "
         "run anew on the tokens there are has no later ones to see.",
@@ -1116,25 +1053,39 @@ one_pass = derived(
 )(_leak_in_one_pass)
 
 
-def _generation_pairs(length: int) -> Outcome:
-    """Pairs of a query and a key that are looked at, with all rows anew for each token, and with one row on cached keys."""
-    anew = sum(pairs(full(size)) for size in range(1, length + 1))
-    cached = sum(sum(causal(size)[-1]) for size in range(1, length + 1))
-    return decided(6 * anew == length * (length + 1) * (2 * length + 1) and 2 * cached == length * (length + 1) and 3 * anew == (2 * length + 1) * cached)
+def _looked_at(length: int, layers: int, mask_of: Callable[[int], Mask], *, kept: bool) -> int:
+    """Pairs of a query and a key that generation of `length` tokens looks at. From the top, a layer runs only those rows that the rows above read; `kept`
+    ones, which ran for an earlier token, do not run again."""
+    count = 0
+    done: set[tuple[int, int]] = set()
+    for size in range(1, length + 1):
+        mask, wanted = mask_of(size), {size - 1}
+        for layer in reversed(range(layers)):
+            run = {q for q in wanted if not kept or (layer, q) not in done}
+            done |= {(layer, q) for q in run}
+            count += sum(sum(mask[q]) for q in run)
+            wanted = {key for q in run for key, seen in enumerate(mask[q]) if seen}
+    return count
+
+
+def _generation_pairs(length: int, layers: int) -> Outcome:
+    anew, cached = _looked_at(length, layers, full, kept=False), _looked_at(length, layers, causal, kept=True)
+    cubic, square = length * (length + 1) * (2 * length + 1), length * (length + 1)
+    ratio = Fraction((layers - 1) * (2 * length + 1) + 3, 3 * layers)
+    return decided(6 * anew == (layers - 1) * cubic + 3 * square and 2 * cached == layers * square and anew == ratio * cached)
 
 
 @derived(
     Claim(
         id="long_range.generation-cost",
-        title="Generating n tokens without a causal mask looks at (2n + 1)/3 times as many pairs",
+        title="Generating n tokens without a causal mask looks at ((L − 1)(2n + 1)/3 + 1)/L times as many pairs in L layers",
         states="The causal mask fits the sequential generation process.",
         reading="What the mask saves in generation: earlier rows do not change when a token is added, so keys and values are kept and one row is computed for "
-        "each token.",
-        precise=r"$\sum_{t\le n} t^2 = \frac{n(n+1)(2n+1)}{6}$ pairs if every token runs all rows anew, as it must where earlier rows change; $\sum_{t \le n} "
-        r"t = \frac{n(n+1)}{2}$ with a "
-        r"mask and cached keys. By induction on $n$.",
+        "each token in each layer. Only what the next token depends on is computed; of the top layer that is the last row, with a mask or without.",
+        precise=r"$(L-1)\sum_{t\le n} t^2 + \sum_{t\le n} t = (L-1)\frac{n(n+1)(2n+1)}{6} + \frac{n(n+1)}{2}$ pairs if every token runs all rows anew below "
+        r"the top layer, as it must where earlier rows change; $L\sum_{t \le n} t = L\frac{n(n+1)}{2}$ with a mask and cached keys. By induction on $n$.",
         sources=(S1.at("Causal (Masked) Attention"), S1.at("Attention Caching")),
-        scope="every n, in each layer; two layers or more, since the last row of one layer is the same with and without the mask",
+        scope="every n and every number of layers L; one layer is the same with and without the mask",
         kind=Kind.COST,
         inventory=("C179",),
         uses=("long_range.one-pass",),
@@ -1142,10 +1093,16 @@ def _generation_pairs(length: int) -> Outcome:
     )
 )
 def generation_cost() -> Iterator[Step]:
-    anew, cached = n * (n + 1) * (2 * n + 1) / 6, n * (n + 1) / 2
-    yield Step(anew + box(n + 1, n + 1), "=", anew.subs(n, n + 1), "the pass for token n + 1 has (n + 1)² pairs (and the first has 1)")
-    yield Step(cached + sp.Sum(sp.S.One, (one, 1, n + 1)), "=", cached.subs(n, n + 1), "its row alone has n + 1")
-    yield Step(anew, "=", (2 * n + 1) / 3 * cached, "cubic against quadratic")
+    lower = sp.Symbol("s", integer=True, nonnegative=True)  # layers below the top one
+    row = sp.Sum(sp.S.One, (one, 1, n + 1))
+    anew, cached = lower * n * (n + 1) * (2 * n + 1) / 6 + n * (n + 1) / 2, (lower + 1) * n * (n + 1) / 2
+    yield Step(anew.subs(n, 1), "=", lower + 1, "L = s + 1 layers; the first token is one pair in each of them")
+    yield Step(
+        anew + lower * box(n + 1, n + 1) + row, "=", anew.subs(n, n + 1),
+        "for token n + 1 the s lower layers have (n + 1)² pairs each, and the last row of the top one n + 1",
+    )  # fmt: skip
+    yield Step(cached + (lower + 1) * row, "=", cached.subs(n, n + 1), "its row alone has n + 1, in each layer")
+    yield Step(anew, "=", (lower * (2 * n + 1) / 3 + 1) / (lower + 1) * cached, "cubic against quadratic, from two layers on")
 
 
 def _both_sides(tokens: Row, weights: Sequence[tuple[int, int]], place: int) -> Outcome:
@@ -1329,15 +1286,65 @@ def _enough_width() -> Iterator[Step]:
     )
 
 
+def _nothing_excluded(scores: Row, hidden: int) -> Outcome:
+    """Full attention weighs every key; a row that leaves one out gives it 0, and full attention with that score lowered comes as close as one likes."""
+    at = hidden % len(scores)
+    weights = exact.softmax(scores)
+    outcomes = [decided(all(bool(weight > 0) for weight in weights))]
+    if len(scores) == 1:
+        return Outcome.worst(outcomes)
+    limit = exact.softmax(scores, [key != at for key in range(len(scores))])
+    outcomes.append(exact.equal(limit[at], 0))
+    for fall in (0, 3, 9):
+        near = exact.softmax([score - fall * (key == at) for key, score in enumerate(scores)])
+        allowed = ball(-fall).exp() * weights[at] / (1 - weights[at])  # e^(s − B) over the visible keys' normaliser
+        outcomes += [exact.at_most([abs(x_ - y_) for x_, y_ in zip(near, limit, strict=True)], [allowed] * len(scores))]
+    return Outcome.worst(outcomes)
+
+
+@derived(
+    Claim(
+        id="long_range.no-pair-excluded",
+        title="Full attention excludes no pair of positions, and comes as close as one likes to every pattern that does",
+        states="Global attention: maximum expressiveness, no restrictions on attention patterns.",
+        reading="No pair of a query and a key is excluded, as sparse patterns exclude some: what a pattern lets through, full attention lets through. (Whether "
+        "every matrix of weights is reached is another reading: long_range.any-pattern.)",
+        precise=r"Every weight $p_k = e^{s_k}/\sum_j e^{s_j}$ is positive, and the output moves with every value; in a pattern that hides $k$ its weight is 0. "
+        r"With $B$ taken from the hidden keys' scores, $z = e^{-B}$, they have together the weight $\dfrac{z\sum_g e^{y_g}}{\sum_j e^{s_j} + z\sum_g e^{y_g}} "
+        r"\le z\,\dfrac{\sum_g e^{y_g}}{\sum_j e^{s_j}}$, which tends to 0 as $B$ grows: every pattern is a limit of full attention.",
+        sources=(S1.at("Global Attention"),),
+        scope="one row, any number of keys, all scores; n visible keys and H hidden ones in the limit, which needs scores that can be lowered one by one (keys "
+        "n − 1 wide or more give all of them)",
+        inventory=("C191",),
+        uses=("softmax.positive", "sparsity.sparse-is-masked-dense"),
+        holds=_nothing_excluded,
+    )
+)
+def no_pair_excluded() -> Iterator[Step]:
+    s, hidden, z = sp.IndexedBase("s", real=True), sp.IndexedBase("y", real=True), sp.Symbol("z", nonnegative=True)
+    number, key = sp.symbols("H g", integer=True, positive=True)
+    output, weight = total(sp.exp(s[j]) * v[j], j) / total(sp.exp(s[l]), l), sp.exp(s[k]) / total(sp.exp(s[l]), l)
+    yield Step(sp.S.Zero, "<", weight, "every key has an exponential, which is positive: no pair is excluded")
+    yield Step(sp.Derivative(output, v[k]), "=", weight, "and the output moves with its value")
+    seen, left_out = total(sp.exp(s[j]), j), sp.Sum(sp.exp(hidden[key]), (key, 1, number))
+    share = z * left_out / (seen + z * left_out)
+    yield Step(sp.Subs(share, z, 0), "=", sp.S.Zero, "in a pattern (z = 0) the hidden keys have the weight 0")
+    yield Step(
+        share, "<=", z * left_out / seen, "and with scores lowered by B a weight of no more than a multiple of z = e^(−B)",
+        certificate=z**2 * left_out**2 / (seen * (seen + z * left_out)),
+    )  # fmt: skip
+
+
 any_pattern = derived(
     Claim(
         id="long_range.any-pattern",
-        title="Full attention has maximum expressiveness: no restrictions on attention patterns",
+        title="Full attention reaches every matrix of weights",
         states="Global attention: maximum expressiveness, no restrictions on attention patterns.",
-        reading="Every row-stochastic matrix of weights is the attention pattern of some queries and keys of the given width.",
+        reading="The second reading, of patterns as weights: every row-stochastic matrix is the matrix of weights of some queries and keys of the given width. "
+        "(The first, that no pair is excluded, is true: long_range.no-pair-excluded.)",
         precise=r"$\dfrac{p_b/p_0}{1 + \sum_{a=1}^{d} p_a/p_0} = \dfrac{p_b}{p_0 + \sum_{a=1}^{d} p_a}$: with $d = n - 1$ features every positive row is "
-        r"reached, by the unit vectors and 0 as "
-        r"keys and $\log(p_a/p_0)$ as query. No row with a 0 is, and with fewer features not every positive matrix.",
+        r"reached, by the unit vectors and 0 as keys and $\log(p_a/p_0)$ as query. No row with a 0 is, though at this width each is approached as closely as "
+        r"one likes (long_range.no-pair-excluded); and with fewer features not every positive matrix.",
         sources=(S1.at("Global Attention"),),
         scope="softmax attention, finite queries and keys of width d, any number of queries",
         inventory=("C191",),
@@ -1388,8 +1395,8 @@ sparse_models = Claim(
     id="long_range.modern-models-are-sparse",
     title="Modern large language models use sparse attention patterns",
     states="Modern large language models use sparse attention patterns to handle longer sequences efficiently.",
-    precise="A statement about published models. Some do (GPT-3 alternates dense and locally banded layers, Mistral 7B has a sliding window); others have "
-    "dense causal attention (Llama 3).",
+    precise="A statement about published models. Some do (GPT-3 alternates dense and locally banded layers, Mistral 7B has a sliding window); the report on "
+    "Llama 3 describes no sparse pattern beyond causality and document boundaries.",
     sources=(S1.at("Sparse Attention Mechanisms"), BROWN.at("section 2.1"), MISTRAL.at("section 2"), LLAMA.at("section 3.2")),
     scope="published models; the three cited reports are of 2020, 2023 and 2024",
     inventory=("C192",),
@@ -1429,7 +1436,7 @@ def _budget(budget: int, keys: int) -> Outcome:
         r"and four times that of the sparse pattern.",
         sources=(S1.at("Conceptual Understanding"), S1.at("Sparse Attention Mechanisms")),
         scope="every n, c; a number c of keys for each query that does not grow with the length. What the model still computes is another matter: "
-        "long_range.along-paths",
+        "sparsity.receptive-field",
         kind=Kind.COST,
         inventory=("C236", "C192"),
         holds=_budget,
@@ -1518,16 +1525,23 @@ def quadratic() -> Iterator[Step]:
     yield Step(work(2 * n), "=", 4 * work(n), "of twice the length")
 
 
-METHODS = ("window and one global token", "two levels", "levels until one block is left", "every b-th position")
+METHODS = ("window and one global token", "two levels", "levels until one block is left", "every b-th position", "two levels of pooling")
 
 
-def _method_pairs(method: str, block: int, blocks: int) -> int:
-    """Pairs on block · blocks tokens: counted in the pattern, or block by block and level by level."""
-    length = block * blocks
+def _tokens(block: int, blocks: int, share: int) -> int:
+    """A multiple of the block, from which on s(3b + 2) · n is at most n²."""
+    return block * (blocks + share * (3 * block + 2))
+
+
+def _method_pairs(method: str, block: int, length: int) -> int:
+    """Pairs, or scores of pooling, on as many tokens: counted row by row, or block by block and level by level."""
     if method == METHODS[0]:
-        return pairs(pattern(length, block, [0]))
+        return sum(len({0, *range(max(0, q - block), min(length, q + block + 1))}) if q else length for q in range(length))
     if method == METHODS[3]:
-        return pairs([[(q - key) % block == 0 for key in range(length)] for q in range(length)])
+        return sum(len(range(q % block, length, block)) for q in range(length))
+    if method == METHODS[4]:
+        sentences = [range(start, start + block) for start in range(0, length, block)]
+        return sum(map(len, sentences)) + len(sentences)  # one softmax over each sentence's words, and one over the sentences
     count = 0
     while length > 1:
         count += sum(min(block, length - start) ** 2 for start in range(0, length, block))
@@ -1537,31 +1551,34 @@ def _method_pairs(method: str, block: int, blocks: int) -> int:
     return count
 
 
-def _solved(method: str, block: int, blocks: int, factor: int) -> Outcome:
-    return decided(_method_pairs(method, block, blocks) <= factor * block * block * blocks)
+def _solved(method: str, block: int, blocks: int, share: int) -> Outcome:
+    length = _tokens(block, blocks, share)
+    return decided(share * _method_pairs(method, block, length) <= length**2)
 
 
-def _counted_method(method: str, block: int, blocks: int, factor: int) -> Outcome:
-    length, count = block * blocks, _method_pairs(method, block, blocks)
+def _counted_method(method: str, block: int, blocks: int, share: int) -> Outcome:
+    length = _tokens(block, blocks, share)
+    blocks, count = length // block, _method_pairs(method, block, length)
     if method == METHODS[0]:
         return decided(count <= length * (3 * block + 2) and (blocks < 2 or count == 2 * length - 1 + (length - 1) * (2 * block + 1) - block * (block + 1)))
     if method == METHODS[1]:
         return decided(count == length * block + blocks**2)
     if method == METHODS[2]:
         return decided(count <= 3 * block * (length - 1))
-    return decided(count == length * blocks)
+    return decided(count == (length * blocks if method == METHODS[3] else length + blocks))
 
 
-def _method_by_hand(method: str, block: int, blocks: int, factor: int) -> str:
-    length, count = block * blocks, _method_pairs(method, block, blocks)
+def _method_by_hand(method: str, block: int, blocks: int, share: int) -> str:
+    length = _tokens(block, blocks, share)
+    blocks, count = length // block, _method_pairs(method, block, length)
     parts = {
         METHODS[1]: f"{blocks} blocks of {block} have {blocks}·{block}² pairs inside, and their {blocks} representatives {blocks}² among themselves",
         METHODS[3]: f"each of {length} queries sees every {block}-th position, {blocks} of them",
     }.get(method, "counted one by one")
     return (
-        f"{length} tokens, {method}, b = {block}: {parts}, {count} pairs, more than {factor}·b·n = {factor * block * length}. With b fixed the number grows as "
-        f"n², and no "
-        "multiple of n bounds it."
+        f"{length} tokens, {method}, b = {block}: {parts}, {count} pairs, more than n²/{share} = {exact.show(ball(Fraction(length**2, share)))}. With b fixed "
+        f"the number grows as "
+        f"n², and no length brings it below that share."
     )
 
 
@@ -1573,23 +1590,29 @@ def _linear_methods() -> Iterator[Step]:
         "levels, b ≥ 2: n positions, then at most (n + b − 1)/b, and so on are T(n) ≤ 3(n − 1), by induction from T(2) = 2 (written n = 3 + y, b = 2 + s)",
         certificate=sp.cancel(sp.together(3 * (length - 1) - length - 3 * (length - 1) / size)),
     )  # fmt: skip
+    sentences, sentence = sp.symbols("q u", integer=True, positive=True)
+    pooled = sp.Sum(size, (sentence, 1, sentences)) + sentences
+    yield Step(pooled, "=", size * sentences + sentences, "pooling: b scores in each of q sentences and q over the sentences, n + n/b in all")
+    yield Step(pooled, "<=", 2 * size * sentences, "so at most 2n", certificate=sentences * (size - 1))
     keys = sp.Symbol("c", integer=True, positive=True)
     yield Step(box(n, keys), "=", keys * n, "c keys for each query, c fixed: linear")
 
 
 def _fixed_sizes_and_bounded_keys() -> Iterator[Step]:
-    block, factor = sp.symbols("b c", integer=True, positive=True)
-    blocks = factor * block**2 + x
+    block, blocks, keys, slack = sp.symbols("b q c s'", integer=True, positive=True)
     length, inside = block * blocks, block**2 * blocks
+    many = block**2 + slack
     yield Step(
-        factor * block * length,
+        length**2,
         "<",
-        inside + box(blocks, blocks),
-        "two levels exceed any multiple c of bn: n = bq with q = cb² + x",
-        certificate=inside + blocks * x,
+        many * (inside + box(blocks, blocks)),
+        "two levels of blocks with representatives exceed n²/s at every length n = bq, for s = b² + s'",
+        certificate=many * inside + slack * blocks**2,
     )
-    yield Step(factor * block * length, "<", box(length, blocks), "and so does every b-th position", certificate=length * (factor * block * (block - 1) + x))
+    yield Step(length**2, "<", (block + slack) * box(length, blocks), "and so does every b-th position, for s = b + s'", certificate=slack * length * blocks)
     yield from _linear_methods()
+    longer = slack * keys + x
+    yield Step(slack * keys * longer, "<=", longer**2, "and cn is at most n²/s from n = sc on (s = s', n = s'c + x)", certificate=longer * x)
 
 
 solutions_as_made = derived(
@@ -1598,19 +1621,20 @@ solutions_as_made = derived(
         title="Hierarchical attention, sliding windows and sparse patterns solve the quadratic growth",
         states="Challenges: quadratic memory growth and time. Solutions: hierarchical attention (multi-level), sliding window with global tokens, sparse "
         "patterns (structured).",
-        reading="Each of them, with its sizes (window, block, stride) fixed, makes the number of pairs proportional to the length at most. Hierarchical: "
-        "attention within blocks, as words "
-        "of a sentence, and among the blocks' representatives. Structured sparsity: a window, or positions at regular intervals (both among the text's "
-        "variants of local attention).",
-        precise=r"$\sum_{i\le n} c = cn$ pairs where no query sees more than $c$ keys, $c$ fixed: so for a window with a fixed number of global tokens, and "
-        r"for as many levels as the length "
-        r"takes, with blocks of $b$: at most $3b(n-1)$ pairs. But two levels and strides of fixed sizes exceed $c\,bn$ for every $c$.",
-        sources=(S1.at("Challenges"), S1.at("Solutions"), S1.at("Hierarchical Attention"), S1.at("Local Attention")),
+        reading="Each of them, with its sizes (window, block, stride) fixed, makes the number of pairs of lower order than n²: below any share of it for large "
+        "n. Hierarchical: attention within sentences and then over sentences. One text's framework pools, one softmax in each sentence and one over the "
+        "sentences, n + n/b scores; self-attention within blocks and among their representatives is the other possibility. Structured sparsity: a window, or "
+        "positions at regular intervals (both among the text's variants of local attention).",
+        precise=r"$\sum_{i\le n} c = cn$ pairs where no query sees more than $c$ keys, $c$ fixed: at most $n^2/s$ from $n = sc$ on. So for a window with a "
+        r"fixed number of global tokens; pooling in two levels has $n + n/b \le 2n$ scores; and as many levels as the length takes, with blocks of $b$, at "
+        r"most $3b(n-1)$ pairs. But two levels of self-attention and strides, of fixed sizes, exceed $n^2/s$ at every length for $s > b^2$. (Tried from $n = "
+        r"bs(3b+2)$ on.)",
+        sources=(S1.at("Challenges"), S1.at("Solutions"), S0.at("Hierarchical Attention"), S1.at("Hierarchical Attention"), S1.at("Local Attention")),
         scope="every length and block size b ≥ 2; pairs, on which memory and time for fixed widths depend",
         kind=Kind.COST,
         inventory=("C323",),
-        unsaid="the number of keys per query stays bounded: levels are added as the text grows, and patterns keep a fixed number of keys rather than a fixed "
-        "share",
+        unsaid="the keys per query grow more slowly than n: patterns keep a number of keys and not a share of them, and two levels pool, or more levels are "
+        "added as the text grows",
         corrected_by="long_range.solutions",
         holds=_solved,
         worked=_method_by_hand,
@@ -1621,13 +1645,14 @@ solutions_as_made = derived(
 @derived(
     Claim(
         id="long_range.solutions",
-        title="Windows with global tokens and full hierarchies are linear; two levels are nb + (n/b)², a stride is n²/b",
+        title="Windows with global tokens, pooling and full hierarchies are linear; two levels of self-attention are nb + (n/b)², a stride is n²/b",
         states="The correct form: the pairs of each remedy.",
         precise=r"Window $b$ to each side and one global token: at most $n(3b+2)$. Blocks of $b$ and one level above: $nb + (n/b)^2$, quadratic for fixed $b$, "
-        r"and $2n^{4/3}$ for $b = n^{1/3}$. "
-        r"Levels until one block is left: at most $3b(n-1)$. Every $b$-th position: $n^2/b$. In the derivation $n = bq$.",
-        sources=(S1.at("Challenges"), S1.at("Solutions"), S1.at("Hierarchical Attention")),
-        scope="every b ≥ 2 and n a multiple of b; self-attention within blocks and among representatives",
+        r"and $2n^{4/3}$ for $b = n^{1/3}$. Levels until one block is left: at most $3b(n-1)$. Every $b$-th position: $n^2/b$. Pooling, one softmax in each "
+        r"block and one over the blocks: $n + n/b$ scores. In the derivation $n = bq$.",
+        sources=(S1.at("Challenges"), S1.at("Solutions"), S0.at("Hierarchical Attention"), S1.at("Hierarchical Attention")),
+        scope="every b ≥ 2 and n a multiple of b; self-attention within blocks and among representatives, but for pooling, where each softmax has one query of "
+        "its own",
         kind=Kind.COST,
         inventory=("C323",),
         uses=("long_range.longformer-cost",),

@@ -254,8 +254,8 @@ free = sp.IndexedBase("c", real=True)
         states="A stack of sparse layers sees what is reached by following the pattern layer by layer.",
         precise=r"For two layers with patterns $a_{il},b_{lj}\in\{0,1\}$: if $a_{il}b_{lj}=0$ for every $l$, then $\sum_lA_{il}B_{lj}=0$ for Jacobians with these patterns; if one "
         r"$l$ has $a_{il}b_{lj}=1$, then positive weights compose to at least $A_{il}B_{lj}>0$. By induction on the layers, "
-        "position $i$ can depend on token $j$ after $L$ layers exactly if a walk of at most $L$ steps of the pattern leads from $i$ to $j$. (At most, since a position keeps "
-        "its own token: $a_{ii}=1$.)",
+        "position $i$ can depend on token $j$ after $L$ layers exactly if a walk leads from $i$ to $j$ that in each layer, from the top, stays or takes a step "
+        "of that layer's pattern. (It may stay, since a position keeps its own token: $a_{ii}=1$.)",
         sources=(S0.at("Local Attention Windows"), S1.at("Local Attention"), CHILD),
         scope="every length, every depth, every pattern with non-empty rows, one for each layer; layers x + Att(x), between which nothing mixes positions. "
         "The patterns decide that a dependence is excluded for all weights, and that it is there for some (constant scores, identity value maps)",
@@ -332,25 +332,16 @@ def _ends(values: Row, visible: Flags) -> tuple[int, int]:
     return min(kept), max(kept)
 
 
-def _full_is_attainable(scores: Row, values: Row, visible: Flags) -> Outcome:
-    """Whether the full row's output lies where averages of the visible values lie: elsewhere no scores of a sparse row can put it."""
-    low, high = _ends(values, visible)
-    output = _mixed(exact.softmax(scores), values)
-    return Outcome.worst([exact.at_most(low, output), exact.at_most(output, high)])
-
-
 def _sparse_stays_between(scores: Row, values: Row, visible: Flags) -> Outcome:
+    """The output is among the visible values; and where one hidden key's value alone is raised, the full row's output rises and the sparse one's does not."""
     low, high = _ends(values, visible)
     output = _mixed(exact.softmax(scores, visible), values)
-    return Outcome.worst([exact.at_most(low, output), exact.at_most(output, high)])
-
-
-def _told_layer(scores: Row, values: Row, visible: Flags) -> str:
-    low, high = _ends(values, visible)
-    return (
-        f"One row: scores {list(scores)}, values {list(values)}, pattern {[int(seen) for seen in visible]}. The full row gives "
-        f"{exact.show(_mixed(exact.softmax(scores), values))}. A sparse row averages the visible values alone, which gives a number from {low} to {high} whatever its scores are."
-    )
+    between = [exact.at_most(low, output), exact.at_most(output, high)]
+    for hidden in (key for key, seen in enumerate(visible) if not seen):
+        raised = _changed([low] * len(scores), hidden, 1)
+        full, sparse = (_mixed(weights, raised) for weights in (exact.softmax(scores), exact.softmax(scores, visible)))
+        between += [exact.decided(bool(full > low)), exact.equal(sparse, low)]
+    return Outcome.worst(between)
 
 
 low, radius = sp.Symbol("low", real=True), sp.Symbol("rho", positive=True)
@@ -360,20 +351,23 @@ first = sp.Symbol("x_i", nonnegative=True)
 
 @derived(
     Claim(
-        id="sparsity.layer-for-layer",
-        title="A sparse row can give whatever a full row gives",
-        states="Sparse patterns maintain the modelling power of attention.",
-        reading="Layer for layer: for every output of a full row there are scores with which the sparse row, on the same values, gives that output too.",
-        precise=r"For all scores $s$ and values $v$, some scores $s'$ over the set $W$ satisfy $\sum_{j\in W}p_j(s')v_j=\sum_jp_j(s)v_j$.",
-        sources=(S0.at("Motivation"),),
-        scope="one row, values of width 1; the derivation, of the negation: any pattern that leaves out a key k, any number of other keys, all scores",
-        inventory=("C076",),
-        corrected_by="sparsity.hull-of-the-set",
-        holds=_full_is_attainable,
-        worked=_told_layer,
+        id="sparsity.hull-of-the-set",
+        title="A sparse row's output lies among the values of its set, so a row that hides a key cannot match a full row on all values",
+        states="What one sparse row cannot do, whatever a stack of them can: its output is an average of the visible values, and of these alone.",
+        precise=r"If every $\langle u,v_j\rangle\ge\mathrm{low}$ for $j\in W$, then $\langle u,o\rangle\ge\mathrm{low}$, for every direction $u$, whatever the "
+        r"scores and the values outside $W$ are. Let one value outside be $\mathrm{low}+\rho$ and all others $\mathrm{low}$: a full row gives more than "
+        r"$\mathrm{low}$, and every row over $W$ gives $\mathrm{low}$. So no scores over $W$ give what a full row gives for all values.",
+        sources=(S0.at("Local Attention Windows"),),
+        scope="one row with a key that is certainly in the set, any number of others, in or out of it; every real score; v_j = low + x_j along u with x_j ≥ 0 "
+        "where M_j = 1; on the same values, in one layer",
+        uses=("convexity.output-in-the-hull",),
+        holds=_sparse_stays_between,
     )
 )
-def layer_for_layer() -> Iterator[Step]:
+def hull_of_the_set() -> Iterator[Step]:
+    output = _in_the_set(sp.exp(s[j]) * (low + above[j]), sp.exp(own) * (low + first))
+    slack = _in_the_set(sp.exp(s[j]) * above[j], sp.exp(own) * first)
+    yield Step(low, "<=", output, "values outside have the factor M_j = 0; the rest is an average of numbers that are at least low", certificate=slack)
     raised = low + radius * sp.KroneckerDelta(j, k)
     full = total(sp.exp(s[j]) * raised, j) / total(sp.exp(s[l]), l)
     yield Step(
@@ -386,25 +380,6 @@ def layer_for_layer() -> Iterator[Step]:
     keeps = 1 - sp.KroneckerDelta(j, k)
     sparse = (sp.exp(own) * low + total(keeps * mu[j] * sp.exp(s[j]) * raised, j)) / (sp.exp(own) + total(keeps * mu[j] * sp.exp(s[j]), j))
     yield Step(sparse, "=", low, "a sparse row that leaves the key out gives the common value, whatever its scores are")
-
-
-@derived(
-    Claim(
-        id="sparsity.hull-of-the-set",
-        title="A sparse row's output lies among the values of its set",
-        states="The correct form: the output is an average of the visible values, and of these alone.",
-        precise=r"If every $\langle u,v_j\rangle\ge\mathrm{low}$ for $j\in W$, then $\langle u,o\rangle\ge\mathrm{low}$, for every direction $u$, whatever the scores and the "
-        r"values outside $W$ are.",
-        sources=(S0.at("Local Attention Windows"),),
-        scope="one row with a key that is certainly in the set, any number of others, in or out of it; every real score; v_j = low + x_j along u with x_j ≥ 0 where M_j = 1",
-        uses=("convexity.output-in-the-hull",),
-        holds=_sparse_stays_between,
-    )
-)
-def hull_of_the_set() -> Iterator[Step]:
-    output = _in_the_set(sp.exp(s[j]) * (low + above[j]), sp.exp(own) * (low + first))
-    slack = _in_the_set(sp.exp(s[j]) * above[j], sp.exp(own) * first)
-    yield Step(low, "<=", output, "values outside have the factor M_j = 0; the rest is an average of numbers that are at least low", certificate=slack)
 
 
 # --- how many pairs -----------------------------------------------------------------------------------------------------------------------
@@ -559,7 +534,8 @@ def _masking_reduces(rows: Rows, width: int) -> Outcome:
 def _told_masking(rows: Rows, width: int) -> str:
     length, touched, longest_row = len(rows), sum(map(len, rows)), max(map(len, rows))
     return (
-        f"n = {length}, d = {width}; positions from 0: {listed(rows)}. The formula's softmax runs over all {length}² = {length**2} scores, each a product of {width} features, "
+        f"n = {length}, d = {width}; positions from 0: {listed(rows)}. The formula's softmax runs over all {length}² = {length**2} scores, each a product "
+        f"over {width} feature(s), "
         f"before the mask is applied: {_masked_operations(rows, width)} operations in all, even if the values are summed over visible keys only. For rows of at most "
         f"{longest_row} key(s), 9 · {longest_row} · {length} · {width} = {9 * longest_row * length * width} would be allowed. Computing the {touched} visible pairs alone "
         f"takes {_operations(rows, width)}."
@@ -569,10 +545,11 @@ def _told_masking(rows: Rows, width: int) -> str:
 @derived(
     Claim(
         id="sparsity.masking-reduces-cost",
-        title="Multiplying a sparsity mask onto the softmax reduces the complexity",
+        title="Multiplying a sparsity mask onto the softmax reduces the order of the cost",
         states="Sparse patterns reduce the O(n²) complexity; sparse attention is the mask times softmax(Q Kᵀ/√d) elementwise.",
-        reading="The formula is computed as written: the softmax over all keys, then the mask. Even if the last product, with the values, then skips the zeros, "
-        "the cost should follow the keys that rows see: at most 9nmd operations where rows see at most m, as dense attention takes at most 9n²d.",
+        reading="The formula is computed as written: the softmax over all keys, then the mask. Even if the last product, with the values, then skips the "
+        "zeros, the cost should follow the keys that rows see: at most 9nmd operations where rows see at most m, as dense attention takes at most 9n²d. "
+        "(Skipping the zeros saves something, less than half of the operations; what is judged is the order.)",
         precise=r"At most $9\,nmd$ operations, whatever $n$ is.",
         sources=(S0.at("Mathematical Formulation"), S0.at("Motivation")),
         scope="every n, d and m ≤ n, every pattern with non-empty rows of at most m keys; the derivation: every n ≥ 5m",
@@ -711,20 +688,27 @@ def _told_stride(step: int, share: int, further: int) -> str:
         id="sparsity.fixed-stride-solves",
         title="Attention with a fixed stride solves the quadratic complexity",
         states="The problem is quadratic complexity in the sequence length; attending to every k-th position, with a fixed stride, is a solution.",
-        reading="With k fixed, the number of pairs is of lower order than n²: below any share of it for large n.",
-        precise=r"For every $k$ and $s$, from some length on at most $n^2/s$ pairs satisfy $j\equiv i\pmod k$. (Tried from $n=(s(2k+2))^2$ on; the derivation shows the "
-        "negation at every length.)",
+        reading="The number of pairs is of lower order than n²: below any share of it for large n. 'Fixed' says that the stride is the same at every position; "
+        "whether it may depend on the length is left open.",
+        precise=r"For every $s$, from some length on at most $n^2/s$ pairs satisfy $j\equiv i\pmod k$. With $k=\sqrt n$ they are $k^3$, at most $n^2/s$ for "
+        r"$k\ge s$. With a $k$ that does not depend on $n$ they are more than $n^2/s$ at every length, for every $s>k$. (Tried with such a $k$ from "
+        r"$n=(s(2k+2))^2$ on.)",
         sources=(S0.at("Strided Sparse Attention"), S4.at("Sparse Attention")),
-        scope="every fixed stride, every length; the derivation: s > k",
+        scope="every stride; n = k² where it grows with the length, every n where it does not",
         kind=Kind.COST,
         inventory=("C081",),
         uses=("sparsity.pairs-touched",),
+        unsaid="the stride grows with the length, as √n does; one that does not depend on n divides the pairs by k and leaves them quadratic",
         corrected_by="sparsity.strided-pairs",
         holds=_stride_solves,
         worked=_told_stride,
     )
 )
 def fixed_stride_solves() -> Iterator[Step]:
+    shares, slack = sp.symbols("s x", integer=True, positive=True)
+    root = shares + slack
+    yield Step((root**2) ** 2 / root, "=", root**3, "a stride that grows: at n = k² there are n²/k = k³ pairs, since k divides n")
+    yield Step(shares * root**3, "<=", (root**2) ** 2, "which is at most n²/s from k = s on (k = s + x)", certificate=root**3 * slack)
     left, below, surplus = (
         sp.Symbol("r", integer=True, nonnegative=True),
         sp.Symbol("r'", integer=True, positive=True),
@@ -733,7 +717,8 @@ def fixed_stride_solves() -> Iterator[Step]:
     span = left + below
     share = span + surplus
     yield Step(
-        n**2, "<", share * (n**2 + left * (span - left)) / span, "for s = k + s', k = r + r', the pairs number more than n²/s at every n",
+        n**2, "<", share * (n**2 + left * (span - left)) / span,
+        "a stride that does not depend on n: for s = k + s', k = r + r', the pairs number more than n²/s at every n",
         certificate=surplus * n**2 / span + share * left * below / span,
     )  # fmt: skip
 
@@ -831,13 +816,14 @@ def _told_intervals(interval: int, share: int, bounded: bool, further: int) -> s
         id="sparsity.regular-intervals-are-linear",
         title="Attention to positions at regular intervals has linear complexity",
         states="Local attention, of which attention to positions at regular intervals is a variant, has complexity O(n) instead of O(n²).",
-        reading="The interval is fixed, and a row sees positions at that interval, as the text says; it names no limit to their number. Some constant c serves every n: at most cn pairs.",
+        reading="The interval is fixed, and a row sees positions at that interval. The heading 'Local' suggests a limit to their number; the description names "
+        "none. Some constant c serves every n: at most cn pairs.",
         precise=r"For some $c$ at most $cn$ pairs satisfy $j\equiv i\pmod g$, for every $n$. (Tried with $c=2s+1$ at $n\ge3sg$.)",
         sources=(S1.at("Local Attention"),),
         scope="every fixed interval",
         kind=Kind.COST,
         inventory=("C079",),
-        unsaid="a row sees a limited number of positions, at most c (as in a dilated window, or a block of fixed length)",
+        unsaid="a row sees a limited number of positions, at most c, as the heading suggests (a dilated window, or a block of fixed length)",
         corrected_by="sparsity.limited-intervals-are-linear",
         holds=_intervals_are_linear,
         worked=_told_intervals,
@@ -863,9 +849,9 @@ def regular_intervals_are_linear() -> Iterator[Step]:
 )
 def limited_intervals_are_linear() -> Iterator[Step]:
     steps, interval = sp.symbols("c g", integer=True, positive=True)
-    length = steps * interval + 1
+    length = steps * interval + 1 + more
     yield Step(total(2 * steps + 1 - short[i], i), "<=", (2 * steps + 1) * n, "at most c positions on each side, and itself", certificate=total(short[i], i))
-    yield Step(steps * length, "<", length**2 / interval, "n²/g against cn at n = cg + 1", certificate=length / interval)
+    yield Step(steps * length, "<", length**2 / interval, "n²/g against cn from n = cg + 1 on", certificate=length * (1 + more) / interval)
 
 
 def _class_sizes(step: int, length: int) -> Outcome:
@@ -1016,7 +1002,8 @@ def _told_set(length: int, place: int, causal: bool) -> str:
         id="sparsity.dilated-set-as-written",
         title="The set of offsets ±2^l, as written, is an attention set",
         states="W_i = {i − 2^0, i − 2^1, …, i + 2^0, i + 2^1, …} takes the window's place in the softmax.",
-        reading="Clipped to the sequence, it gives every position some key, so that the softmax over it is defined, with or without a causal mask.",
+        reading="Clipped to the sequence, it gives every position some key, so that the softmax over it is defined, with or without a causal mask. (The text "
+        "has no mask here; causal attention is an addition of ours, since the same patterns serve generation.)",
         precise=r"$W_i\cap\{0,\dots,n-1\}\ne\emptyset$, and $W_i\cap\{0,\dots,i\}\ne\emptyset$ for causal attention, at every position of every sequence.",
         sources=(S0.at("Dilated Attention"),),
         scope="every n ≥ 1, every position",
@@ -1239,7 +1226,8 @@ def _told_meanings(length: int, place: int) -> str:
     Claim(
         id="sparsity.dilated-means-one-thing",
         title="Dilated attention means the same in all of the texts",
-        states="One text gives dilated attention exponentially increasing gaps, the offsets ±2^l; another attends to positions at regular intervals.",
+        states="(Implied by the common name.) One text gives dilated attention exponentially increasing gaps, the offsets ±2^l; another attends to positions "
+        "at regular intervals.",
         reading="At each position, for some interval, and some number of steps after which the regular positions may end, the two descriptions give the same keys (the position itself aside).",
         precise=r"For all $n$ and $i$ there are $g$ and $c$ with $\{i\pm2^l\}=\{i\pm tg:1\le t\le c\}$ in $0,\dots,n-1$.",
         sources=(S0.at("Dilated Attention"), S1.at("Local Attention"), S1.at("Longformer Attention")),
@@ -1307,7 +1295,7 @@ def _told_window(length: int, reach: int, layers: int, place: int) -> str:
     Claim(
         id="sparsity.window-depth-as-made",
         title="L layers of a window with w on each side see 2Lw + 1 positions",
-        states="Local windows see further with depth: L layers of half-width w see exactly 2Lw + 1 positions.",
+        states="(Implied; neither text speaks of depth.) Local windows see further with depth: L layers of half-width w see exactly 2Lw + 1 positions.",
         precise=r"Position $i$ sees exactly $2Lw+1$ positions through $L$ layers, for every $i$ and $n$.",
         sources=(S0.at("Local Attention Windows"), S1.at("Local Attention")),
         scope="every n, w, L and i",
@@ -1355,58 +1343,24 @@ def window_depth() -> Iterator[Step]:
     )  # fmt: skip
 
 
-def _fixed_window(length: int, reach: int, in_place: bool) -> list[Seen]:
-    """'Attend to fixed-size local window': blocks that stay in place, or a window of fixed size around each position."""
-    return pattern("fixed window", 2 * reach + 1, length) if in_place else [frozenset(x for x in range(length) if abs(x - at) <= reach) for at in range(length)]
-
-
-def _windows_differ(length: int, reach: int, in_place: bool) -> Outcome:
-    return exact.decided(_fixed_window(length, reach, in_place) != pattern("sliding window", reach, length))
-
-
-def _windows_compared(length: int, reach: int, in_place: bool) -> Outcome:
-    """They differ exactly if the fixed window stays in place and the sequence is longer than w + 1; then it is closed at any depth."""
-    fixed, sliding = _fixed_window(length, reach, in_place), pattern("sliding window", reach, length)
-    closed = not in_place or through(fixed, fixed) == fixed
-    return exact.decided((fixed != sliding) == (in_place and length >= reach + 2) and closed)
-
-
-def _told_windows(length: int, reach: int, in_place: bool) -> str:
-    what = f"blocks of {2 * reach + 1}" if in_place else f"a window of the fixed size {2 * reach + 1} around each position"
-    return (
-        f"n = {length}, w = {reach}, the fixed window read as {what}: {listed(_fixed_window(length, reach, in_place))}. The sliding window gives the same sets."
-    )
-
-
-@derived(
-    Claim(
-        id="sparsity.fixed-and-sliding-differ",
-        title="Fixed window and sliding window are different variants",
-        states="Variants of local attention: a fixed window, which attends to a fixed-size local window, and a sliding window, a moving window of attention.",
-        reading="The two descriptions give different patterns. By its words a fixed window has a fixed size, which the text elsewhere says of a sliding window; it may also stay in place, "
-        "so that the sequence is cut into blocks.",
-        precise=r"On either meaning of 'fixed' the sets $W_i$ differ from $\{j:|i-j|\le w\}$, both of size $2w+1$.",
-        sources=(S1.at("Local Attention"), S1.at("Streaming Attention")),
-        scope="every n ≥ 1 and w ≥ 1",
-        inventory=("C332",),
-        unsaid="the fixed window stays in place, the same block for all positions in it, and the sequence is longer than w + 1",
-        corrected_by="sparsity.fixed-and-sliding",
-        holds=_windows_differ,
-        worked=_told_windows,
-    )
-)
-def fixed_and_sliding_differ() -> Iterator[Step]:
-    yield Step(w + 1, "<=", 2 * w, "position w + 1 is in the first block, 0 to 2w, and so seen by position 0", certificate=w - 1)
-    yield Step(w, "<", w + 1, "and outside its sliding window")
+def _windows_compared(length: int, reach: int) -> Outcome:
+    """They differ exactly if the sequence is longer than w + 1; in whole blocks by w(w + 1) pairs; and blocks are closed at any depth."""
+    fixed, sliding = pattern("fixed window", 2 * reach + 1, length), pattern("sliding window", reach, length)
+    gained = length % (2 * reach + 1) != 0 or sum(map(len, fixed)) - sum(map(len, sliding)) == reach * (reach + 1)
+    return exact.decided((fixed != sliding) == (length >= reach + 2) and gained and through(fixed, fixed) == fixed)
 
 
 @derived(
     Claim(
         id="sparsity.fixed-and-sliding",
-        title="Blocks and sliding windows differ as soon as n ≥ w + 2, in pairs and, above all, in depth",
-        states="The correct form: as blocks, fixed windows are another pattern; as windows of a fixed size they are sliding windows.",
-        precise=r"For $b=2w+1$ and $n\ge w+2$ position 0 sees $w+1$ in its block and not in its window; for $n\le w+1$ both see everything. Blocks touch $w(w+1)$ pairs more in $n=qb$ "
-        r"positions. Through any depth a block stays closed, since $\lfloor i/b\rfloor=\lfloor l/b\rfloor=\lfloor j/b\rfloor$, while a window gains $w$ on each side with each layer.",
+        title="Fixed and sliding windows differ as soon as n ≥ w + 2, in pairs and, above all, in depth",
+        states="Variants of local attention: a fixed window, which attends to a fixed-size local window, and a sliding window, a moving window of attention.",
+        reading="A fixed window is one that does not move: the sequence is cut into blocks, and all positions of a block see the block. A sliding window moves "
+        "with the position. Both of the same size, 2w + 1.",
+        precise=r"For $b=2w+1$ and $n\ge w+2$ position 0 sees $w+1$ in its block and not in its window; for $n\le w+1$ both see everything. Blocks touch "
+        r"$w(w+1)$ pairs more in $n=qb$ positions, $q\ge1$. Through any depth a block stays closed, since $\lfloor i/b\rfloor=\lfloor l/b\rfloor=\lfloor "
+        r"j/b\rfloor$, while a window gains $w$ on each side with each "
+        "layer.",
         sources=(S1.at("Local Attention"),),
         scope="every n ≥ 1, w ≥ 1",
         inventory=("C332",),
@@ -1415,14 +1369,17 @@ def fixed_and_sliding_differ() -> Iterator[Step]:
     )
 )
 def fixed_and_sliding() -> Iterator[Step]:
-    length = whole * (2 * w + 1)
+    count = 1 + whole  # blocks
+    length = count * (2 * w + 1)
     at, other, klass = sp.symbols("x_1 x_2 B", integer=True, nonnegative=True)
-    yield Step(w + 1, "<=", 2 * w, "n ≥ w + 2: position w + 1 shares the first block with position 0", certificate=w - 1)
+    yield Step(w + 1, "<=", 2 * w, "n ≥ w + 2: position w + 1 shares the first block, 0 to 2w, with position 0", certificate=w - 1)
+    yield Step(w, "<", w + 1, "and is outside the sliding window of position 0")
+    yield Step((w - more) - 0, "<=", w, "n ≤ w + 1: no two positions are more than w apart, nor outside the first block", certificate=more)
     yield Step(
-        sp.Sum(sp.Sum(2 * w + 1, (i, 1, 2 * w + 1)), (j, 1, whole)) - (length * (2 * w + 1) - w * (w + 1)),
+        sp.Sum(sp.Sum(2 * w + 1, (i, 1, 2 * w + 1)), (j, 1, count)) - (length * (2 * w + 1) - w * (w + 1)),
         "=",
         w * (w + 1),
-        "pairs of q blocks, less those of the sliding window",
+        "pairs of 1 + q blocks, less those of the sliding window",
     )
     yield Step(
         (klass * (2 * w + 1) + at) - (klass * (2 * w + 1) + other), "=", at - other,
@@ -1482,7 +1439,7 @@ def _two_hops(size: int, length: int) -> Outcome:
 @derived(
     Claim(
         id="sparsity.blocks-two-hops",
-        title="With one representative a block, two layers join every two positions; blocks alone never do",
+        title="With one representative a block, two layers join every two positions; blocks alone never join positions of different blocks",
         states="Local blocks attend within the block, global blocks to representative positions.",
         precise=r"Position $i$ sees the representative $\rho$ of $j$'s block, and $\rho$ sees $j$: $a_{i\rho}=a_{\rho j}=1$, a walk of two steps, so every output of two layers can depend on "
         "every token. Without representatives a position sees its own block only, at any depth.",
