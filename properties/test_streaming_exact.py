@@ -29,7 +29,8 @@ def calls(owners: st.SearchStrategy[int], number: st.SearchStrategy[int]) -> st.
 owners, numbers = st.integers(0, 2), st.integers(1, 3)
 orders = st.lists(st.integers(0, 5), min_size=1, max_size=4).map(tuple)
 test_the_class_is_a_cache = searched(streaming.cache_class, calls=calls(st.just(0), numbers), block=st.integers(1, 3), order=orders)
-test_the_class_serves_all = searched(streaming.cache_class_shared, calls=calls(owners, st.just(1)), block=st.integers(1, 3), order=orders)
+batches = st.tuples(st.integers(1, 3), st.integers(1, 3)).map(lambda sizes: tuple((owner, 1) for _ in range(sizes[1]) for owner in range(sizes[0])))
+test_the_class_serves_a_batch = searched(streaming.cache_class_batch, calls=batches, block=st.integers(1, 3), order=orders)
 test_where_tokens_are_stored_changes_nothing = searched(streaming.page_table, calls=calls(owners, numbers), block=st.integers(1, 3), order=orders)
 
 stored = {"fmt": st.sampled_from(["float32", "float16", "bfloat16", "float64"]), "number": st.integers(-(2**30), 2**30), "power": st.integers(-40, -15)}
@@ -50,7 +51,9 @@ test_what_a_cache_holds = searched(streaming.cache_memory, length=sizes, layers=
 test_what_a_cache_saves = searched(streaming.cache_saves, length=st.integers(1, 20))
 
 lengths = st.lists(st.integers(1, 9), min_size=1, max_size=7).map(tuple)
-test_similar_lengths_need_less_padding = searched(streaming.similar_lengths, lengths=lengths, size=few)
+test_similar_lengths_need_less_padding = searched(
+    streaming.similar_lengths, lengths=st.lists(st.integers(1, 4), min_size=4, max_size=7).map(tuple), size=st.integers(2, 4)
+)
 test_refilled_batches_need_no_more_padding = searched(streaming.sorted_batches, lengths=lengths, size=few)
 
 sequences = st.lists(st.lists(small, min_size=1, max_size=3).map(tuple), min_size=1, max_size=3).map(tuple)
@@ -61,7 +64,12 @@ test_packed_sequences_are_as_alone = searched(streaming.packed_is_each_alone, **
 test_concatenation_scores_fewer_pairs = searched(streaming.packing_saves, lengths=lengths)
 test_blocks_have_no_more_pairs_than_padding = searched(streaming.packed_pairs, lengths=lengths)
 test_a_sequence_in_a_batch_is_as_alone = searched(
-    streaming.batch_alone, sequences=sequences, layers=thin_layers, place=st.integers(0, 2), other=st.lists(small, min_size=1, max_size=3).map(tuple)
+    streaming.batch_alone,
+    sequences=sequences,
+    layers=thin_layers,
+    ramp=st.integers(0, 2),
+    place=st.integers(0, 2),
+    other=st.lists(small, min_size=1, max_size=3).map(tuple),
 )
 
 test_a_rolling_cache_is_a_window = searched(streaming.window_cache_is_window, tokens=stream, layers=thin_layers, window=windows, sinks=st.integers(0, 2))
@@ -84,7 +92,7 @@ bits = st.lists(st.integers(0, 1), max_size=2).map(tuple)
 test_a_finite_state_merges_histories = searched(streaming.no_finite_state, table=tables, later=bits)
 test_latency = searched(streaming.latency, tokens=st.integers(1, 8), heads=few, width=few, window=st.integers(1, 5), features=sizes)
 
-test_the_error_of_the_best_k = searched(streaming.top_k_error, scores=scores, values=five_values, number=st.integers(1, 5))
+test_the_error_of_the_best_k = searched(streaming.top_k_error, scores=scores, values=five_values, found=st.tuples(*[st.booleans()] * 5))
 test_the_best_k_carry_most = searched(streaming.top_k_is_best, scores=scores, chosen=st.tuples(*[st.booleans()] * 5))
 test_memory_and_context_mix = searched(streaming.memory_and_context, scores=scores, values=five_values, memory=scores, memory_values=five_values)
 test_retrieval_outlives_the_window = searched(

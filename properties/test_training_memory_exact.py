@@ -1,6 +1,7 @@
 """Searches for the claims about training in less memory: loops are run and counted, formats are emulated operation by operation."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -99,13 +100,14 @@ test_the_roofline_bounds_the_speed = searched(
     ridge=st.sampled_from((1, 20, 300)),
 )
 
-significands = st.integers(1, 2**11 - 1)
-test_float16_needs_loss_scaling = searched(
-    training_memory.loss_scaling,
-    significand=significands | st.sampled_from((1, 2, 3)),
-    exponent=st.integers(-40, 0) | st.integers(-27, -24),
-    scale=st.integers(0, 40),
-)
+half_numbers = st.tuples(st.integers(1, 2**11 - 1), st.integers(-40, 4)) | st.tuples(st.integers(1, 3), st.integers(-27, -22) | st.integers(10, 15))
+edges = st.sampled_from(((1, 0), (1, -24), (2**11 - 1, 5)))  # with the scales below, products on either side of 65520, and on it
+gradients = {
+    "gradients": st.lists(half_numbers | edges, min_size=1, max_size=3),
+    "scale": st.tuples(st.just(1) | st.integers(1, 9), st.integers(-4, 40)) | st.sampled_from(((2**12 - 1, 4), (2**13 - 1, 3), (2**13 + 1, -13))),
+}
+test_float16_needs_loss_scaling_always = searched(training_memory.loss_scaling_required, **gradients)
+test_float16_needs_loss_scaling = searched(training_memory.loss_scaling, **gradients)
 test_bfloat16_has_the_range_of_float32 = searched(
     training_memory.bfloat16_range,
     significand=st.integers(2**23, 2**24 - 1) | st.integers(1, 2**9) | st.integers(2**24 - 2**17, 2**24 - 1),
@@ -132,10 +134,19 @@ numbers = st.tuples(st.integers(-(2**11) + 1, 2**11 - 1), exponents) | st.tuples
 test_gradients_are_those_of_float32 = searched(training_memory.gradients_are_float32, cotangent=numbers, activation=numbers)
 test_gradients_have_their_own_format = searched(training_memory.gradients_own_format, cotangent=numbers, activation=numbers)
 
-short = st.tuples(st.integers(-(2**8) + 1, 2**8 - 1), st.integers(-12, 2))  # numbers of float16 and of bfloat16
+PARTS = 64
+
+
+def weights_of_sum_one(count: int) -> st.SearchStrategy[list[tuple[int, int]]]:
+    """Positive multiples of 2^−6 that add up to 1, as significands and exponents."""
+    ends = st.lists(st.integers(1, PARTS - 1), min_size=count - 1, max_size=count - 1, unique=True).map(sorted)
+    return ends.map(lambda cuts: [(after - before, -6) for before, after in pairwise((0, *cuts, PARTS))])
+
+
+short = st.tuples(st.integers(-(2**8) + 1, 2**8 - 1), st.integers(-12, 7))  # numbers of float16 and of bfloat16
 stored = {
     "name": st.sampled_from(("float16", "bfloat16")),
-    "weights": keys.flatmap(lambda length: st.lists(short, min_size=length, max_size=length)),
+    "weights": keys.flatmap(weights_of_sum_one),
     "values": keys.flatmap(lambda length: st.lists(short, min_size=length, max_size=length)),
     "order": keys.flatmap(lambda length: st.permutations(range(length))),
 }

@@ -112,6 +112,30 @@ def test_nothing_of_a_checkpoint_goes_to_the_cpu(in_checkpoint: Attention) -> No
     assert places.found == {"meta"}
 
 
+def test_hooks_that_offload_put_what_is_kept_on_the_cpu() -> None:
+    """What the test above looks for is found where there is something to find. (save_on_cpu itself copies numbers, and the meta device has none.)"""
+    tensors = inputs("meta")
+    with Places() as places:
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: torch.empty_like(x, device="cpu"), lambda x: torch.empty_like(x, device="meta")):
+            output = attention(*tensors)
+        output.sum().backward()
+    assert places.found == {"meta", "cpu"}
+    copies = training_memory._plain_with_hooks(ROWS, KEYS, WIDTH)
+    assert {x.place for x in copies} == {"CPU"}
+    assert training_memory.WHOLE * sum(x.numbers for x in copies) == sum(kept(attention, inputs()).values())
+
+
+@pytest.mark.filterwarnings("ignore:torch.utils.checkpoint")
+def test_the_call_as_written_is_reentrant_and_refuses_autograd_grad() -> None:
+    tensors = inputs()
+    with FlopCounterMode(display=False) as counter:
+        checkpoint(attention, *tensors).sum().backward()
+    assert counter.get_total_flops() == 2 * training_memory._attention_products(ROWS, KEYS, WIDTH, 2)
+    with pytest.raises(RuntimeError, match="use_reentrant"):
+        torch.autograd.grad(checkpoint(attention, *tensors).sum(), tensors)
+    assert len(torch.autograd.grad(stopping(*tensors).sum(), tensors)) == len(tensors)
+
+
 def dropped(x: Tensor) -> Tensor:
     return functional.dropout(x, 0.5) * x
 

@@ -194,7 +194,8 @@ caching_for_inference = Claim(
     id="streaming.caching-for-inference",
     title="At inference the keys and values of processed tokens can be cached",
     states="For inference, cache the key-value pairs of previously processed tokens.",
-    reading="What attention computes for the newest token from the cached pairs is what it would compute from all tokens so far.",
+    reading="What attention computes for the newest token from the cached pairs is what it would compute from all tokens so far. (The section says “for inference”, not “for generation”; that generation "
+    "needs a causal mask is said in another section, that a cache needs one is not.)",
     precise="From the cache, the newest token's output equals its row in a computation over all tokens so far, for attention as the text defines it: causal or bidirectional.",
     sources=(S1.at("Attention Caching"),),
     scope="every number of tokens and of layers; one layer alone needs no mask, as its keys and values depend on nothing but their own token",
@@ -328,6 +329,33 @@ def _class_by_hand(calls: Sequence[Call], block: int, order: Row) -> str:
     return "\n".join(lines)
 
 
+def _rounds(calls: Sequence[Call]) -> list[list[Token]]:
+    """What each round brings: one token of every sequence of the batch."""
+    new = [token for _, tokens, _ in _histories(calls) for token in tokens]
+    batch = len({owner for owner, _ in calls})
+    return [new[start : start + batch] for start in range(0, len(new), batch)]
+
+
+def _batch_returns(calls: Sequence[Call], block: int, order: Row) -> Outcome:
+    """Calls round by round, in each one token of every sequence (block and order play no part). Where there is one sequence: all of its tokens so far."""
+    rounds = _rounds(calls)
+    cache = AsWritten(len(rounds))
+    try:
+        returned = [cache.update(new) for new in rounds]
+    except ValueError:
+        return Outcome.REFUTED
+    return exact.decided(returned == [[token for one in rounds[: number + 1] for token in one] for number in range(len(rounds))])
+
+
+def _batch_by_hand(calls: Sequence[Call], block: int, order: Row) -> str:
+    first = _rounds(calls)[0]
+    shape = (len(first), *SHAPE)
+    return (
+        f"A batch of {len(first)} sequences with {SHAPE[0]} heads of width {SHAPE[1]}. The first call brings one token of each: a tensor of shape {shape}. It is assigned to `k_cache[0]`, "
+        f"of shape {SHAPE}, which has no axis for the batch: the assignment raises."
+    )
+
+
 cache_class = Claim(
     id="streaming.cache-class",
     title="The text's class is a key-value cache",
@@ -342,19 +370,19 @@ cache_class = Claim(
     holds=_class_returns,
     worked=_class_by_hand,
 )
-cache_class_shared = Claim(
-    id="streaming.cache-class-shared",
-    title="One object of the text's class serves all layers and sequences",
-    states="A class whose buffers have neither an axis of layers nor one of sequences, and whose counter nothing resets.",
-    reading="A model keeps one such cache, and every layer and sequence writes to it, one token a call.",
-    precise="After any calls, each bringing one token of some sequence or layer, the rows returned are the tokens so far of that sequence or layer, in order.",
-    sources=(S1.at("Attention Caching"),),
-    scope="every list of calls; `max_seq_len` is large enough",
+cache_class_batch = Claim(
+    id="streaming.cache-class-batch",
+    title="One object of the text's class serves a batch of sequences",
+    states="A class with buffers [max_seq_len, heads, dim] and a counter; `update` takes the new keys and values. Sequences are processed in batches.",
+    reading="Sequences are decoded together: each call of `update` is handed the next key and value of every sequence, [batch, heads, dim], and returns those of every sequence so far.",
+    precise="After any number of rounds, each bringing one token of every sequence of the batch, what is returned is the tokens so far, sequence by sequence, in order.",
+    sources=(S1.at("Attention Caching"), S1.at("Batch Processing")),
+    scope="every size of the batch and number of rounds; the buffers have no axis for the batch, so the assignment to one row raises for two sequences or more; `max_seq_len` is large enough",
     inventory=("C161",),
-    unsaid="every layer and every sequence has an object of its own, a new sequence a new one",
+    unsaid="the batch is a single sequence (or each sequence has an object of its own)",
     corrected_by="streaming.page-table",
-    holds=_class_returns,
-    worked=_class_by_hand,
+    holds=_batch_returns,
+    worked=_batch_by_hand,
 )
 
 
@@ -392,7 +420,7 @@ cache_class_format = Claim(
     sources=(S1.at("Attention Caching"),),
     scope="float64, float32, float16 and bfloat16, numbers within their ranges; the buffers are also on the default device, and a float16 or bfloat16 model gets float32 keys back, which a product with its queries refuses",
     inventory=("C161",),
-    unsaid="the model computes in float32, PyTorch's default (a narrower format loses no value, but comes back as float32)",
+    unsaid="the model's format has no more bits than float32 (a narrower one comes back as float32)",
     corrected_by="streaming.buffer-format",
     holds=_class_keeps,
     worked=_kept_by_hand,
@@ -487,6 +515,7 @@ used_directly = Claim(
     sources=(S1.at("Attention Caching"),),
     scope="batched products contract the last axis and batch over the first, so head b of the query meets token b; sizes as stated, every scale",
     inventory=("C162",),
+    unsaid="the products name their axes (scores by einsum 'hd,thd->ht'), or the first two axes are swapped first",
     corrected_by="streaming.heads-first",
     holds=_used_directly,
     worked=_layout_by_hand,
@@ -498,7 +527,7 @@ used_directly = Claim(
         id="streaming.heads-first",
         title="With heads as the leading axis, batched products are attention head by head",
         states="Swap the first two axes of the returned tensors, then multiply.",
-        precise=r"With $K'_{gka} = K_{kga}$ (head $g$, token $k$): $\sum_aQ_{ga}K'_{gka} = \sum_aQ_{ga}K_{kga}$, head $g$'s score of token $k$. As returned, the product is $\sum_aQ_{ga}K_{gka}$: token $g$, head $k$.",
+        precise=r"With $K'_{gka} = K_{kga}$ (head $g$, token $k$): $\sum_aQ_{ga}K'_{gka} = \sum_aQ_{ga}K_{kga}$, head $g$'s score of token $k$, which a product that names its axes takes from $K$ as returned. A batched product of what was returned is $\sum_aQ_{ga}K_{gka}$: token $g$, head $k$.",
         sources=(S1.at("Attention Caching"),),
         scope="every number of heads and tokens, every width, every real Q, K, V",
         inventory=("C162",),
@@ -581,7 +610,7 @@ def _decode_time(cached: int, heads: int, width: int) -> Outcome:
     Claim(
         id="streaming.decode-time",
         title="A decoded token costs of order td on its cache, and 8d² − 4d operations of projections whatever t is",
-        states="With cached keys and values, one more token costs O(td).",
+        states="Implied: with cached keys and values, one more token costs O(td).",
         reading="Operations (multiply, add, compare, exp, divide: one each) of one layer for one token that sees t keys, its own included; d = h d_h.",
         precise=r"Attention: $h(4td_h + 5t - d_h - 2)$, so between $td$ and $9td$. The four projections: $8d^2 - 4d$, which is more than $9td$ as soon as $8d > 9t + 4$: O(td) is the attention alone. "
         r"(Written with $t = 1 + x$, $d_h = 1 + y$.)",
@@ -614,7 +643,7 @@ def _cache_memory(length: int, layers: int, kv_heads: int, group: int, width: in
     Claim(
         id="streaming.cache-memory",
         title="The cache holds 2 · L · H_kv · d_h · n numbers",
-        states="A key-value cache of L layers and H heads takes 2·L·H·d_h·n elements for n tokens.",
+        states="Implied: a key-value cache of L layers and H heads takes 2·L·H·d_h·n elements for n tokens.",
         precise=r"$2Lh_{kv}d_hn$ numbers for one sequence of $n$ tokens, with $h_{kv}$ key-value heads of width $d_h$ in each of $L$ layers: one key and one value a head, layer and token. With groups of $h/h_{kv}$ query heads that share "
         r"theirs it is $h/h_{kv}$ times less than with $h_{kv} = h$. Buffers allocated for $n_{\max}$ tokens, as the text's class does, take $2Lh_{kv}d_hn_{\max}$ from the start.",
         sources=(S1.at("Attention Caching"), AINSLIE.at("grouped-query attention")),
@@ -646,7 +675,7 @@ def _cache_saves(length: int) -> Outcome:
     Claim(
         id="streaming.cache-saves",
         title="A cache turns cubic work into quadratic",
-        states="Caching keys and values saves recomputation.",
+        states="Implied: caching keys and values saves recomputation.",
         precise=r"Generating $n$ tokens scores $n(n + 1)/2$ query-key pairs with a cache, and $n(n + 1)(n + 2)/6$ if every step recomputes the causal triangle: $(n + 2)/3$ times as many. By induction from no token, where both are 0.",
         sources=(S1.at("Attention Caching"),),
         scope="every n; per head and layer, the triangle computed without its masked half",
@@ -689,7 +718,8 @@ def refilled(batches: Sequence[Sequence[int]]) -> list[Sequence[int]]:
 
 
 def _sorted_pads_less(lengths: Row, size: int) -> Outcome:
-    return exact.decided(padded(cut(sorted(lengths), size)) <= padded(cut(lengths, size)))
+    either = min(padded(cut(sorted(lengths, reverse=downwards), size)) for downwards in (False, True))
+    return exact.decided(either <= padded(cut(lengths, size)))
 
 
 def _refilled_pads_less(lengths: Row, size: int) -> Outcome:
@@ -702,10 +732,10 @@ def _refilled_pads_less(lengths: Row, size: int) -> Outcome:
 
 
 def _sorted_by_hand(lengths: Row, size: int) -> str:
-    arrived, ordered = cut(tuple(lengths), size), cut(tuple(sorted(lengths)), size)
+    arrived, up, down = (cut(tuple(order), size) for order in (lengths, sorted(lengths), sorted(lengths, reverse=True)))
     return (
-        f"Lengths {list(lengths)}, batches of {size}. As they come: {[list(x) for x in arrived]}, {padded(arrived)} places. Sorted first: {[list(x) for x in ordered]}, {padded(ordered)} places. "
-        "The last batch is not full, and sorting moved it to the longest sequences."
+        f"Lengths {list(lengths)}, batches of {size}. As they come: {[list(x) for x in arrived]}, {padded(arrived)} places. Sorted upwards: {[list(x) for x in up]}, {padded(up)} places; "
+        f"downwards: {[list(x) for x in down]}, {padded(down)} places. The last batch is not full: what sorting puts there, the longest or the shortest, is not what pads least."
     )
 
 
@@ -713,8 +743,8 @@ similar_lengths = Claim(
     id="streaming.similar-lengths",
     title="Sorting by length before batching reduces padding",
     states="Dynamic batching, grouping sequences of similar lengths, is a solution to the padding overhead.",
-    reading="Sequences sorted by length and cut into batches of b never need more places than batches of b in the order of arrival. (Less is not promised: equal lengths need no padding at all.)",
-    precise=r"$\sum_B|B|\max(B)$ over the sorted batches is at most the same sum over the batches as they came, for every $b$.",
+    reading="Sequences sorted by length, either way, and cut into batches of b never need more places than batches of b in the order of arrival: the better of the two does not. (Less is not promised: equal lengths need no padding at all.)",
+    precise=r"$\sum_B|B|\max(B)$ over the batches sorted upwards, or over those sorted downwards, is at most the same sum over the batches as they came, for every $b$.",
     sources=(S1.at("Batch Processing"),),
     scope="each batch is padded to its own longest sequence; the last batch may be smaller than b",
     inventory=("C152",),
@@ -734,7 +764,8 @@ similar_lengths = Claim(
         r"least $\sum_{h\le u}b_h$ lengths are at most $M_u$, and these come first. So $\sum_ub_ur_u \le \sum_ub_uM_u$. With batches of one size $b$ the refill is always the same, sorted and cut: the least possible. "
         r"(In the steps $M_u = r_u + x_u$; $y_u$ counts the lengths up to $M_k$ in the later batch $u$.)",
         sources=(S1.at("Batch Processing"),),
-        scope="every number of sequences and batches, all lengths, all sizes of batches; places are counted, each batch padded to its longest sequence",
+        scope="every number of sequences and batches, all lengths, all sizes of batches; places are counted, each batch padded to its longest sequence; that the lengths up to M_k fill the first k refilled batches is "
+        "argued in words, and tried: where batches are full, against every order of up to six sequences",
         inventory=("C152",),
         holds=_refilled_pads_less,
     )
@@ -907,15 +938,15 @@ def packed_pairs() -> Iterator[Step]:
     yield Step(total(own[j] ** 2, j), "<=", padding, "pairs: the square of each padded length is the larger", certificate=total(x[j] * (2 * own[j] + x[j]), j))
 
 
-def _batch_alone(sequences: Sequence[Row], layers: Sequence[Layer], place: int, other: Row) -> Outcome:
-    """Padded on the left to one length, the padding hidden; each row against its sequence alone, also after one sequence is replaced."""
+def _batch_alone(sequences: Sequence[Row], layers: Sequence[Layer], ramp: int, place: int, other: Row) -> Outcome:
+    """Padded on the left to one length, the padding hidden and positions counted behind it; each row against its sequence alone, also after one is replaced."""
     outcomes = []
     for batch in (list(sequences), [other if at == place % len(sequences) else sequence for at, sequence in enumerate(sequences)]):
         longest = max(map(len, batch))
         for sequence in batch:
             pad = longest - len(sequence)
-            rows = recomputed([7] * pad + list(sequence), layers, lambda row, key, pad=pad: key == row or (pad <= key < row))  # type: ignore[misc]
-            outcomes.append(exact.equal(rows[pad:], recomputed(sequence, layers, causal)))
+            rows = recomputed([7] * pad + _placed(sequence, ramp), layers, lambda row, key, pad=pad: key == row or (pad <= key < row))  # type: ignore[misc]
+            outcomes.append(exact.equal(rows[pad:], _alone([sequence], layers, ramp, True)))
     return Outcome.worst(outcomes)
 
 
@@ -927,7 +958,8 @@ def _batch_alone(sequences: Sequence[Row], layers: Sequence[Layer], place: int, 
         precise=r"With $\delta = 1$ for the replaced sequence $l$ and 0 for any other: after other scores and values are put at sequence $l$, the output of sequence $k$ is $o_k + \delta_{kl}(o' - o_k)$, so nothing changes for $k \ne l$. Padding is "
         "removed by its mask.",
         sources=(S1.at("Batch Processing"),),
-        scope="every batch, every length; softmax over one sequence's keys; nothing between the layers mixes the batch (batch normalisation does, and capacity limits of expert layers do)",
+        scope="every batch, every length, sequences padded on the left in the runs; softmax over one sequence's keys; nothing between the layers mixes the batch (batch normalisation does, and capacity limits of expert layers do)",
+        assumes=("positions count from each sequence's own first token, or enter by their differences only",),
         uses=("masks.padding",),
         holds=_batch_alone,
     )
@@ -960,7 +992,7 @@ def _rolls(tokens: Row, layers: Sequence[Layer], window: int, sinks: int) -> Out
         precise=r"If the slots hold the keys with $A_j = 1$, and the new key $l$ takes the slot of the oldest, $k$, then they hold $A_j - \delta_{jk} + \delta_{jl}$, and the row read from them is the softmax over the last $W$ keys, the new one included "
         r"(the first tokens of the sequence besides, if slots are kept for them). With such a cache in each layer, a stack computes what it computes under the banded mask.",
         sources=(S1.at("Streaming Attention"), JIANG.at("rolling buffer cache"), XIAO.at("rolling cache with attention sinks")),
-        scope="every W ≥ 1, every number of tokens, kept first tokens and layers; every real score and value; positions are those of the stream",
+        scope="every W ≥ 1, every number of tokens, kept first tokens and layers; every real score and value; positions are those of the stream (the paper on attention sinks numbers them within the cache: another function)",
         inventory=("C290",),
         uses=("masks.causal-stack", "symmetry.key-value-invariance"),
         holds=_rolls,
@@ -1468,9 +1500,10 @@ def _top(scores: Row, number: int) -> list[bool]:
     return [at in best for at in range(len(scores))]
 
 
-def _top_k(scores: Row, values: Row, number: int) -> Outcome:
-    number, values = min(number, len(scores)), values[: len(scores)]
-    taken = _top(scores, number)
+def _top_k(scores: Row, values: Row, found: Sequence[bool]) -> Outcome:
+    """Retrieved: the best-scoring key, and whichever others the search has found."""
+    values = values[: len(scores)]
+    taken = [other or at == scores.index(max(scores)) for at, other in zip(range(len(scores)), found, strict=False)]
     missing = [score for score, kept in zip(scores, taken, strict=True) if not kept]
     crowd = len(missing) * exact.ball(max(missing) - max(scores)).exp() if missing else arb(0)
     share = crowd / (1 + crowd)
@@ -1484,11 +1517,11 @@ def _top_k(scores: Row, values: Row, number: int) -> Outcome:
         id="streaming.top-k-error",
         title="Attention to the k best-scoring memories differs from attention to all N by at most a share that the gap bounds",
         states="Retrieval-augmented attention: attention combined with retrieval from an external memory.",
-        reading="The k keys with the largest scores are retrieved, and softmax runs over them alone.",
+        reading="The k keys with the largest scores, or the best one and others that a search finds, are retrieved, and softmax runs over them alone.",
         precise=r"If every one of the $H = N - k$ keys left out scores at least $\Delta$ below the best, their mass is $\varepsilon \le \dfrac{He^{-\Delta}}{1 + He^{-\Delta}}$, and the output moves by at most $\varepsilon$ times the extent of the values in any direction. "
         r"For $k \ge N$ nothing is left out. Without a gap, $\Delta = 0$, the bound is $H/(1 + H)$: it says little.",
         sources=(S1.at("Retrieval-Augmented Attention"), WU.at("kNN lookup")),
-        scope="every k ≥ 1 and H ≥ 1, all real scores (the best one B, the other kept ones with the mass R ≥ 0, those left out B − Δ − y_u); the k retrieved are the best: search that misses one counts it among those left out",
+        scope="every k ≥ 1 and H ≥ 1, all real scores (the best one B, the other kept ones with the mass R ≥ 0, those left out B − Δ − y_u); the best-scoring key is among the k retrieved; any other key that a search misses counts among those left out, and Δ with it",
         inventory=("C296",),
         uses=("convexity.pruned-mass",),
         holds=_top_k,

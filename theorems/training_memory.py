@@ -141,7 +141,7 @@ entry_size, layer_size = sp.symbols("X A", positive=True)
         "checkpoints placed as well as possible between layers of attention.",
         precise=r"Some $C$, the same for all $n$, bounds the numbers held by $C\sqrt n$. Not so: the inputs that are recomputed from are $nd > C\sqrt n$ numbers at "
         r"$n = (C+1)^2$, and the layer in work holds $n^2$ weights. With $L$ layers in $t$ segments of $s$, $L \le st$, each number of a layer counted once, "
-        r"$s + t$ is what is held, and $4L \le (s + t)^2$: $2\sqrt L$ is the least.",
+        r"$s + t$ is what is held, and $4L \le (s + t)^2$: $2\sqrt L$ is the least. At $s = t = \lceil\sqrt L\rceil$ it is at most $4\sqrt L$.",
         sources=(S0.at("Gradient Checkpointing"), CHEN.at("section 4"), RABE),
         scope="layers of attention as written, every n, d and number of layers",
         kind=Kind.COST,
@@ -149,8 +149,8 @@ entry_size, layer_size = sp.symbols("X A", positive=True)
         uses=("training_memory.chunks-of-keys",),
         holds=_root_of_length,
         worked=_root_by_hand,
-        unsaid="n counts the layers, all of one size (Chen et al., where the square root comes from); or attention is itself computed in chunks of about √n keys, and "
-        "Q, K, V, the output and their gradients are not counted (training_memory.chunks-of-keys)",
+        unsaid="n counts the layers, all of one size (Chen et al., where the square root comes from); or attention is itself computed in chunks of about √n keys, each block of queries is a "
+        "checkpoint as well, and Q, K, V, the output and their gradients are not counted (training_memory.chunks-of-keys)",
         corrected_by="training_memory.square-root-of-layers",
     )
 )
@@ -170,12 +170,16 @@ def square_root_of_length() -> Iterator[Step]:
         4 * (span * pieces - spare), "<=", (span + pieces) ** 2,
         "n the number of layers, here L = st − x: s layers in work and t inputs kept are at least 2√L", certificate=(span - pieces) ** 2 + 4 * spare,
     )  # fmt: skip
+    yield Step(
+        (2 * (1 + spare)) ** 2, "<=", 16 * (spare**2 + 1), "and at most 4√L at s = t = ⌈√L⌉ = 1 + x, where L ≥ x² + 1: O(√L)",
+        certificate=8 * spare**2 + 4 * (spare - 1) ** 2 + 8,
+    )  # fmt: skip
 
 
 @derived(
     Claim(
         id="training_memory.square-root-of-layers",
-        title="Checkpoints take the memory of L layers down to that of about 2√L, for one more forward pass",
+        title="Checkpoints take the memory of L layers down to that of at most 2⌈√L⌉, for one more forward pass",
         states="the correct form: the square root is of the number of layers, and each of them still counts in full",
         reading="Numbers held at once for the backward pass, L layers of A numbers each, the input of X ≤ A numbers among them; segments of s layers, the first perhaps of fewer.",
         precise=r"$(\lceil L/s\rceil - 1)X + sA$ numbers, every layer run forward twice. The least over $s$ is at least $2\sqrt{LXA} - X$, and at most "
@@ -215,39 +219,60 @@ def square_root_of_layers() -> Iterator[Step]:
     )
 
 
-def _chunked(length: int, block: int, width: int) -> int:
-    """Numbers held at once, beside inputs, outputs and their gradients, by a training step that takes `block` queries at a time and ⌈√n⌉ keys at a time."""
-    step = Passes()
+@dataclass(slots=True)
+class Chunked(Passes):
+    """The same, and scores computed."""
+
+    scores: int = 0
+
+
+def _chunked(length: int, block: int, width: int, dropped: bool) -> Chunked:
+    """A training step, all of its forward pass first, that takes `block` queries at a time and ⌈√n⌉ keys at a time. `dropped`: each block of queries is a checkpoint.
+    Inputs, outputs and their gradients are not counted."""
+    step = Chunked()
     chunk = isqrt(length - 1) + 1
-    for queries in cut(length, block):
-        summaries = 0
-        for keys in cut(length, chunk):  # forward: the scores of one chunk, then its largest score, its mass and its weighted sum for each query
-            step.hold(len(queries) * len(keys))
-            step.held -= len(queries) * len(keys)
-            step.hold(len(queries) * (width + 2))
-            summaries += len(queries) * (width + 2)
-        step.hold(summaries)  # their gradients
-        for keys in cut(length, chunk):  # backward: the scores of the chunk again, and their gradients
-            step.hold(2 * len(queries) * len(keys))
-            step.held -= 2 * len(queries) * len(keys)
-        step.held -= 2 * summaries
-    return step.peak
+    blocks, waiting = cut(length, block), list[int]()
+    for backward in (False, True):
+        for queries in reversed(blocks) if backward else blocks:
+            summaries = waiting.pop() if backward and not dropped else 0
+            if not summaries:
+                for keys in cut(length, chunk):  # the scores of one chunk, then its largest score, its mass and its weighted sum for each query
+                    step.scores += len(queries) * len(keys)
+                    step.hold(len(queries) * len(keys))
+                    step.held -= len(queries) * len(keys)
+                    step.hold(len(queries) * (width + 2))
+                    summaries += len(queries) * (width + 2)
+            if not backward:
+                step.held -= summaries * dropped
+                waiting += [summaries] * (not dropped)
+                continue
+            step.hold(summaries)  # their gradients
+            for keys in cut(length, chunk):  # the scores of the chunk again, and their gradients
+                step.scores += len(queries) * len(keys)
+                step.hold(2 * len(queries) * len(keys))
+                step.held -= 2 * len(queries) * len(keys)
+            step.held -= 2 * summaries
+    return step
 
 
 def _chunks(length: int, block: int, width: int) -> Outcome:
     root = isqrt(length - 1) + 1
-    return decided(_chunked(length, block, width) <= 2 * block * (width + 3) * root and root**2 <= 4 * length)
+    dropped, kept = (_chunked(length, block, width, each) for each in (True, False))
+    waiting = length * (width + 2) * len(cut(length, root))
+    small = dropped.peak <= 2 * block * (width + 3) * root and root**2 <= 4 * length
+    return decided(small and kept.peak >= waiting and (dropped.scores, kept.scores) == (3 * length**2, 2 * length**2))
 
 
 @derived(
     Claim(
         id="training_memory.chunks-of-keys",
-        title="Attention in chunks of √n keys, each recomputed for the backward pass, needs O(√n) numbers beside inputs and outputs",
+        title="Attention in chunks of √n keys, recomputed twice for the backward pass, needs O(√n) numbers beside inputs and outputs",
         states="where a square root of the sequence length does occur",
-        reading="b queries at a time, ⌈√n⌉ keys at a time; a chunk keeps its largest score, mass and weighted sum for each query, and is computed again backwards. Inputs, "
-        "outputs and their gradients are not counted.",
+        reading="b queries at a time, ⌈√n⌉ keys at a time; a chunk keeps its largest score, mass and weighted sum for each query. Each block of queries is a checkpoint as well: its summaries are "
+        "dropped after the forward pass, computed again when the backward pass reaches the block, and then each chunk once more (every score three times). Inputs, outputs and their gradients are not counted.",
         precise=r"At most $2b\lceil\sqrt n\rceil + 2b(d+2)\lceil\sqrt n\rceil = 2b(d+3)\lceil\sqrt n\rceil \le 4b(d+3)\sqrt n$ numbers: the scores of one chunk and their gradients, "
-        r"and the summaries of all chunks and theirs.",
+        r"and the summaries of all chunks of a block and theirs, for $3n^2$ scores computed. If the blocks are no checkpoints, every score is computed twice, and the summaries of all queries, "
+        r"$n(d+2)$ numbers for each chunk of keys, wait for the backward pass.",
         sources=(RABE, S0.at("Gradient Checkpointing")),
         scope="every n, d_v = d and number b of queries that does not grow with n; what inputs and outputs need, n·d each, is not counted",
         kind=Kind.COST,
@@ -259,8 +284,10 @@ def chunks_of_keys() -> Iterator[Step]:
     block, root, less = sp.Symbol("b", integer=True, positive=True), sp.Symbol("q", integer=True, positive=True), sp.Symbol("x", integer=True, nonnegative=True)
     one_chunk = sp.Sum(sp.Sum(sp.S.One, (i, 1, block)), (j, 1, root))
     summaries = sp.Sum(sp.Sum(d + 2, (i, 1, block)), (l, 1, root))
-    yield Step(2 * one_chunk + 2 * summaries, "=", 2 * block * (d + 3) * root, "√n = q keys a chunk, at most q chunks of n ≤ q² keys")
+    waiting = sp.Sum(sp.Sum(d + 2, (i, 1, n)), (l, 1, root))
+    yield Step(2 * one_chunk + 2 * summaries, "=", 2 * block * (d + 3) * root, "q = ⌈√n⌉ keys a chunk, at most q chunks of n ≤ q² keys")
     yield Step((1 + less) ** 2, "<=", 4 * (less**2 + 1), "⌈√n⌉ = 1 + x for n > x²: at most 2√n", certificate=2 * less**2 + (less - 1) ** 2 + 2)
+    yield Step(waiting, "=", n * (d + 2) * root, "summaries of all n queries, for q chunks of keys: more than n numbers, if they have to wait")
 
 
 # --- checkpoints: what is computed ------------------------------------------------------------------------------------------------------
@@ -303,7 +330,7 @@ def _one_more_forward(length: int, width: int) -> Outcome:
     exactly = forward == 4 * length**2 * width + 5 * length**2 - length * width - 2 * length
     exactly &= backward == 8 * length**2 * width + 4 * length**2 - 3 * length * width - length
     plain, checkpointed = forward + backward, 2 * forward + backward
-    return decided(exactly and 4 * plain < 3 * checkpointed and 2 * checkpointed < 3 * plain)
+    return decided(exactly and 4 * plain < 3 * checkpointed and 7 * checkpointed <= 10 * plain and (7 * checkpointed == 10 * plain) == (width == 1))
 
 
 def _half_more_by_hand(length: int, width: int) -> str:
@@ -341,7 +368,7 @@ def _from_one(expression: sp.Expr) -> sp.Expr:
         uses=("training_memory.one-more-forward",),
         holds=_half_more,
         worked=_half_more_by_hand,
-        unsaid="the backward pass costs as much as the forward pass, or 1.5 is meant as a bound that nothing attains; attention's backward pass costs nearly twice its forward pass",
+        unsaid="the backward pass costs as much as the forward pass, or 1.5 is meant as a bound that nothing attains; attention's backward pass costs 4/3 to 2 times its forward pass",
         corrected_by="training_memory.one-more-forward",
     )
 )
@@ -356,11 +383,11 @@ def half_more_computation() -> Iterator[Step]:
 @derived(
     Claim(
         id="training_memory.one-more-forward",
-        title="Recomputing attention costs more than a third and less than a half of a training step",
+        title="Recomputing attention costs more than a third and at most three sevenths of a training step",
         states="the correct form: a training step with one more forward pass",
         reading="Multiply, add, compare, exp and divide count one each; the backward pass uses the kept weights, the checkpointed step computes the whole forward pass again.",
-        precise=r"$F = 4n^2d + 5n^2 - nd - 2n$ forward, $B = 8n^2d + 4n^2 - 3nd - n$ backward, and $\tfrac43 (F + B) < 2F + B < \tfrac32 (F + B)$ for all $n, d \ge 1$ (written "
-        r"with $n = 1 + x$, $d = 1 + y$). For large $n$ and $d$ the factor tends to $\tfrac43$.",
+        precise=r"$F = 4n^2d + 5n^2 - nd - 2n$ forward, $B = 8n^2d + 4n^2 - 3nd - n$ backward, and $\tfrac43 (F + B) < 2F + B \le \tfrac{10}7 (F + B)$ for all $n, d \ge 1$ (written "
+        r"with $n = 1 + x$, $d = 1 + y$), so $\tfrac43F \le B < 2F$. Equality exactly at $d = 1$: $3B - 4F = (d - 1)(8n^2 - 5n)$. For large $n$ and $d$ the factor tends to $\tfrac43$.",
         sources=(S0.at("Gradient Checkpointing"), CHEN.at("section 4"), DAO.at("appendix B")),
         scope="attention on given Q, K, V, every n and d; as many keys as queries, d_v = d",
         kind=Kind.COST,
@@ -381,8 +408,15 @@ def one_more_forward() -> Iterator[Step]:
     plain, checkpointed = _from_one(forward_count + backward_count), _from_one(2 * forward_count + backward_count)
     third = sp.Rational(4, 3) * plain
     yield Step(third, "<", checkpointed, "2F > B: more than 4/3", certificate=sp.expand(checkpointed - third))
-    half = sp.Rational(3, 2) * plain
-    yield Step(checkpointed, "<", half, "F < B: less than 3/2", certificate=sp.expand(half - checkpointed))
+    most = sp.Rational(10, 7) * plain
+    yield Step(checkpointed, "<=", most, "4F ≤ 3B: at most 10/7, which is less than 3/2", certificate=sp.expand(most - checkpointed))
+    yield Step(
+        3 * backward_count - 4 * forward_count,
+        "=",
+        (d - 1) * (8 * n**2 - 5 * n),
+        "the difference has the factor d − 1, and the other is positive: equality at d = 1 alone",
+    )
+    yield Step(sp.S.Zero, "<", _from_one(8 * n**2 - 5 * n), "8n² > 5n", certificate=_from_one(8 * n**2 - 5 * n))
 
 
 @dataclass(slots=True)
@@ -431,8 +465,8 @@ def _products(rows: int, keys: int, width: int) -> Outcome:
         title="In matrix products a checkpointed step of attention costs 4/3 of a plain one, or 7/6 if it stops at the weights",
         states="the correct form of the factor, in the products that dominate",
         precise=r"With $n_q n_k d$ multiply-adds a product: 2 forward ($QK^\top$, $PV$), 4 backward ($P^\top dO$, $dO\,V^\top$, $dS\,K$, $dS^\top Q$). Both forward products again: "
-        r"$\frac{2+4+2}{2+4} = \frac43$. A recomputation that stops once Q, K, V and P are there again, as nothing backward needs the output, computes one of them again: $\frac76$. A linear "
-        r"layer has 1 product forward and 2 backward: $\frac43$ as well.",
+        r"$\frac{2+4+2}{2+4} = \frac43$. A recomputation that stops once Q, K, V and P are there again, as nothing backward needs the output, computes one of them again: $\frac76$. "
+        r"(The text's call leaves `use_reentrant` at its default, the variant that computes both again; $\frac76$ needs `use_reentrant=False`.) A linear layer has 1 product forward and 2 backward: $\frac43$ as well.",
         sources=(S0.at("Gradient Checkpointing"), TORCH_CHECKPOINT, DAO.at("appendix B")),
         scope="every n_q, n_k and d = d_v",
         kind=Kind.COST,
@@ -490,7 +524,7 @@ def _solves_by_hand(count: int, length: int, width: int) -> str:
         uses=("training_memory.checkpointed-layers",),
         holds=_solves_both,
         worked=_solves_by_hand,
-        unsaid="only memory is meant, and what falls is how many n × n matrices are kept at once by two or more layers; one layer's n² stays, and computation rises by a forward pass",
+        unsaid="only memory is meant, and what falls is how many n × n matrices are kept at once by two or more layers; one layer's n² stays, unless the checkpoints are inside attention (training_memory.chunks-of-keys), and computation rises by a forward pass or more",
         corrected_by="training_memory.checkpointed-layers",
     )
 )
@@ -616,7 +650,8 @@ def _slope_again(row: sp.Symbol, place: sp.Symbol) -> sp.Expr:
         precise=r"With $L = \sum_{t,e} G_{te}\sum_j P_{tj}V_{je}$: the gradients are functions of $Q, K, V, G$ alone, once $P_{rj} = e^{c\,Q_r\cdot K_j}/\sum_l e^{c\,Q_r\cdot K_l}$ "
         r"is computed again: $\partial L/\partial Q_{ra} = c\sum_j P_{rj}\big(dP_{rj} - \sum_l P_{rl}\,dP_{rl}\big)K_{ja}$ with $dP_{rj} = \sum_e G_{re}V_{je}$, and so for $K$ and $V$.",
         sources=(S0.at("Activation Offloading"), CHEN.at("section 4"), TORCH_CHECKPOINT),
-        scope="any m, n, d, d_v; any real scale (1/√d in the text's function, which has no dropout and no other randomness)",
+        scope="any m, n, d, d_v; any real scale (1/√d in the text's function, which has no dropout and no other randomness); gradients by .backward(): the call as written leaves torch the choice, which is the "
+        "reentrant variant, under which torch.autograd.grad raises (use_reentrant=False has no such limit)",
         inventory=("C140",),
         uses=("gradients.queries", "gradients.keys", "gradients.values"),
         holds=_checkpointing_holds,
@@ -798,11 +833,13 @@ class Tensor:
 class Autograd:
     """What recorded operations do with numbers: each computes where its operands are, and keeps what its backward pass needs.
 
-    A product needs both operands, a softmax its output; a division by a constant needs nothing. No tensor is kept twice.
+    A product needs both operands, a softmax its output; a division by a constant needs nothing. No tensor is kept twice. With hooks (as save_on_cpu sets them) a copy of
+    what is kept is put on the place that they name, and fetched for the backward pass.
     """
 
     kept: list[Tensor] = field(default_factory=list)
     scores: int = 0
+    hooks: str = ""
 
     def product(self, left: Tensor, right: Tensor, tall: int, wide: int, recording: bool) -> Tensor:
         return self._result(tall * wide, left, recording, left, right)
@@ -819,6 +856,13 @@ class Autograd:
     def _keep(self, recording: bool, *needed: Tensor) -> None:
         self.kept += [x for x in needed if recording and not any(x is y for y in self.kept)]
 
+    def to(self, x: Tensor, place: str) -> Tensor:
+        return Tensor(numbers=x.numbers, place=place)
+
+    def between(self) -> list[Tensor]:
+        """What is held between the passes for the backward pass."""
+        return [self.to(x, self.hooks) if self.hooks else x for x in self.kept]
+
     def attention(self, q: Tensor, k: Tensor, v: Tensor, rows: int, keys: int, width: int, recording: bool) -> Tensor:
         """The text's inner function, line by line."""
         scores = self.product(q, k, rows, keys, recording)
@@ -826,29 +870,48 @@ class Autograd:
         return self.product(self.softmax(scores, recording), v, rows, width, recording)
 
 
+def _inputs(rows: int, keys: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v = (Tensor(numbers=size * width, place="accelerator") for size in (rows, keys, keys))
+    return q, k, v
+
+
 def _snippet(rows: int, keys: int, width: int) -> tuple[list[Tensor], list[Tensor], Autograd]:
     """`checkpointed_attention` on an accelerator: what outlives its forward pass, split into inputs and others, and the run after the backward pass has computed it again."""
-    q, k, v = (Tensor(numbers=size * width, place="accelerator") for size in (rows, keys, keys))
-    inputs = [q, k, v]
+    inputs = _inputs(rows, keys, width)
     run = Autograd()
-    run.attention(q, k, v, rows, keys, width, recording=False)
+    run.attention(*inputs, rows, keys, width, recording=False)
     run.kept += inputs  # what `checkpoint` keeps
-    between = list(run.kept)
-    run.attention(q, k, v, rows, keys, width, recording=True)
+    between = run.between()
+    run.attention(*inputs, rows, keys, width, recording=True)
     return [x for x in between if any(x is y for y in inputs)], [x for x in between if not any(x is y for y in inputs)], run
 
 
+def _plain_with_hooks(rows: int, keys: int, width: int) -> list[Tensor]:
+    """Attention without a checkpoint, under hooks that copy to the CPU what autograd keeps."""
+    run = Autograd(hooks="CPU")
+    run.attention(*_inputs(rows, keys, width), rows, keys, width, recording=True)
+    return run.between()
+
+
+def _elsewhere(tensors: Sequence[Tensor]) -> bool:
+    """Whether any of them lies anywhere but on the accelerator."""
+    return any(x.place != "accelerator" for x in tensors)
+
+
 def _offloads(rows: int, keys: int, width: int) -> Outcome:
-    """Whether any activation lies anywhere but on the accelerator between the passes."""
+    """Whether any activation lies elsewhere between the passes."""
     inputs, others, _ = _snippet(rows, keys, width)
-    return decided(any(x.place != "accelerator" for x in (*inputs, *others)))
+    return decided(_elsewhere((*inputs, *others)))
 
 
 def _recomputes(rows: int, keys: int, width: int) -> Outcome:
+    """And that what `_offloads` looks for is found where there is something to find: with hooks that offload."""
     inputs, others, run = _snippet(rows, keys, width)
     kept = sum(x.numbers for x in inputs) == (rows + 2 * keys) * width and not others
     recorded = sum(x.numbers for x in run.kept) == (rows + 2 * keys) * width + rows * keys
-    return decided(kept and recorded and run.scores == 2 * rows * keys and all(x.place == "accelerator" for x in run.kept))
+    moved = _plain_with_hooks(rows, keys, width)
+    offloaded = _elsewhere(moved) and sum(x.numbers for x in moved if x.place == "CPU") == (rows + 2 * keys) * width + rows * keys
+    return decided(kept and recorded and run.scores == 2 * rows * keys and not _elsewhere(run.kept) and offloaded)
 
 
 def _snippet_by_hand(rows: int, keys: int, width: int) -> str:
@@ -882,7 +945,7 @@ snippet_offloads = Claim(
         title="`checkpointed_attention` keeps q, k and v where they are, stores no activation, and computes the scores twice",
         states="the correct form: it is gradient checkpointing; offloading needs a copy, such as the hooks of torch.autograd.graph.save_on_cpu",
         precise=r"Kept between the passes: $(n_q + 2n_k)d$ numbers, the inputs, on the accelerator, and nothing else. Computed: $2n_qn_k$ scores. While the backward pass runs, $n_qn_k$ weights "
-        r"are held as without it, so the peak of a single call does not fall.",
+        r"are held as without it, so the peak of a single call does not fall. Attention without `checkpoint`, under hooks that copy what is kept to the CPU, does leave $(n_q + 2n_k)d + n_qn_k$ numbers there.",
         sources=(S0.at("Activation Offloading"), TORCH_CHECKPOINT),
         scope="inputs on an accelerator, every size",
         kind=Kind.COST,
@@ -1046,6 +1109,8 @@ def _faster(share: Fraction, factor: int) -> Outcome:
 def _amdahl(share: Fraction, factor: int) -> Outcome:
     speed = _speed(share, factor)
     within = factor != 2 or (speed >= Fraction(3, 2)) == (share >= Fraction(2, 3))
+    saved = share * (1 - Fraction(1, factor))
+    within &= (Fraction(3, 2) <= speed <= 2) == (Fraction(1, 3) <= saved <= Fraction(1, 2))
     return decided(1 <= speed <= factor and speed * (1 - share) <= 1 and within)
 
 
@@ -1063,24 +1128,28 @@ def _faster_by_hand(share: Fraction, factor: int) -> str:
         states="Mixed precision: 1.5-2x speed improvement on modern hardware.",
         reading="Hardware, model and baseline are not named, so no clock can settle it. What is judged is what any time is made of: operations that half precision makes $\\sigma \\ge 2$ times faster (2 "
         "where moving bytes limits them, more on matrix units) take a share f of the step, and the rest does not change.",
-        precise=r"$\frac32 \le \frac{1}{1 - f + f/\sigma} \le 2$. For $\sigma = 2$ and $\frac23 \le f \le 1$ it holds (written $1 - f/2$ for the time that is left, with $f = \frac23 + x = 1 - y$); not for every "
-        r"$f$ and $\sigma$.",
+        precise=r"$\frac32 \le \frac{1}{1 - f + f/\sigma} \le 2$. With $g = f(1 - 1/\sigma)$, the share of the time that is saved, this is $\frac32 \le \frac1{1 - g} \le 2$: it holds exactly if $\frac13 \le g \le \frac12$, so "
+        r"not for every $f$ and $\sigma$. For $\sigma = 2$ that is $f \ge \frac23$.",
         sources=(S0.at("Mixed Precision Training"), AMDAHL),
         scope="every share 0 < f ≤ 1 and factor σ ≥ 2 of the model above; no time is measured",
         inventory=("C143",),
         uses=("training_memory.amdahl",),
         holds=_faster,
         worked=_faster_by_hand,
-        unsaid="the operations that gain take at least two thirds of the time and gain a factor 2, as where memory traffic limits them; smaller shares gain less, matrix units may gain more",
+        unsaid="between a third and a half of the time is saved, 1/3 ≤ f(1 − 1/σ) ≤ 1/2: for σ = 2, as where memory traffic limits, the operations that gain take two thirds of the time or more",
         corrected_by="training_memory.amdahl",
     )
 )
 def mixed_precision_speed() -> Iterator[Step]:
-    more, rest = sp.Symbol("x", nonnegative=True), sp.Symbol("y", nonnegative=True)
-    yield Step(
-        1 - (sp.Rational(2, 3) + more) / 2, "<=", sp.Rational(2, 3), "f = 2/3 + x: the time falls to at most 2/3, so 1.5 times as fast", certificate=more / 2
-    )
-    yield Step(sp.Rational(1, 2), "<=", 1 - (1 - rest) / 2, "f = 1 − y: and to no less than 1/2, twice as fast", certificate=rest / 2)
+    share, factor, room = sp.symbols("f sigma y", positive=True)
+    more = sp.Symbol("x", nonnegative=True)
+    third, half = sp.Rational(1, 3), sp.Rational(1, 2)
+    yield Step(1 - share + share / factor, "=", 1 - share * (1 - 1 / factor), "the time that is left is 1 − g")
+    yield Step(1 - (third + more), "<=", 2 * third, "g = 1/3 + x: at most 2/3 is left, so 1.5 times as fast or more", certificate=more)
+    yield Step(2 * third, "<", 1 - (third - room), "g = 1/3 − y: more is left, and it is less than 1.5 times as fast", certificate=room)
+    yield Step(half, "<=", 1 - (half - more), "g = 1/2 − x: no less than 1/2 is left, so twice as fast at the most", certificate=more)
+    yield Step(1 - (half + room), "<", half, "g = 1/2 + y: less is left, and it is more than twice as fast", certificate=room)
+    yield Step(share * (1 - 1 / factor).subs(factor, 2), "=", share / 2, "σ = 2: g = f/2, which is never above 1/2, and at least 1/3 if f ≥ 2/3")
 
 
 @derived(
@@ -1090,7 +1159,8 @@ def mixed_precision_speed() -> Iterator[Step]:
         states="the correct form: a bound on the gain from the share of the time that gains",
         reading="A part β of a step's time is divided by σ, a part α stays.",
         precise=r"$\frac{\alpha + \beta}{\alpha + \beta/\sigma}$ lies between 1 and $\sigma$, and below $\frac{\alpha + \beta}{\alpha}$: with $f = \beta/(\alpha + \beta)$, at most $1/(1 - f)$. At $\sigma = 2$ it reaches "
-        r"$\frac32$ exactly if $f \ge \frac23$.",
+        r"$\frac32$ exactly if $f \ge \frac23$. For any $\sigma$ it lies "
+        r"from $\frac32$ to 2 exactly if $\frac13 \le f(1 - 1/\sigma) \le \frac12$ (training_memory.mixed-precision-speed).",
         sources=(S0.at("Mixed Precision Training"), AMDAHL),
         scope="all times α > 0, β > 0 and factors σ > 1 (written 1 + ρ)",
         inventory=("C143",),
@@ -1104,6 +1174,8 @@ def amdahl() -> Iterator[Step]:
     yield Step(after, "<", before, "some time is gained", certificate=gains * rho / (1 + rho))
     yield Step(before / after, "<", 1 + rho, "less than σ, because α stays", certificate=rho * stays / after)
     yield Step(before / after, "<", before / stays, "and less than 1/(1 − f), because β/σ is left", certificate=before * gains / ((1 + rho) * after * stays))
+    saved = gains / before * (1 - 1 / (1 + rho))
+    yield Step(after, "=", before * (1 - saved), "f(1 − 1/σ) of the time is saved: so the gain is 1/(1 − f(1 − 1/σ))")
     doubled = before - sp.Rational(3, 2) * (stays + gains / 2)
     yield Step(doubled, "=", (gains - 2 * stays) / 4, "σ = 2: 1.5 times as fast if β ≥ 2α, which is f ≥ 2/3, and not otherwise")
 
@@ -1152,17 +1224,18 @@ def _speed_by_hand(queries: int, keys: int, width: int, block_rows: int, ridge: 
         title="FlashAttention is 2 to 4 times faster, in training and inference",
         states="2-4x speedup: faster training and inference, with exact results.",
         reading="Hardware, sizes and baseline are not named, so no clock can settle it. What is judged is what the speed-up comes from: on the roofline, time is the larger of operations (as many as "
-        "standard attention's, or more) and of numbers moved, and the ratio of the two times is 2 to 4 at every size that training and inference meet, generating token by token (one query) among them.",
+        "standard attention's, or more) and of numbers moved, and the ratio of the two times is 2 to 4 at every size that training and inference meet, generating token by token (one query) among them. "
+        "Blocks of queries are the outer loop, as in the loop of another of the course texts.",
         precise=r"With memory traffic as the limit, $n$ queries and keys, and $R$ whole blocks of $B$ rows, $n = RB$: standard attention moves $4n^2 + 4nd$ numbers, the tiled loop $2nd + 2Rnd$. The "
         r"ratio is at least 2 if $d \le B$ and at most 4 if $B \le 2d$ (written $B = 2x + y$, $d = x + y$). With one query it is below $1 + 2/d$, and where operations are the limit it is 1.",
-        sources=(S1.at("Flash Attention"), DAO.at("theorem 2"), WILLIAMS),
-        scope="the forward pass, numbers of one size, every number of queries and keys; no time is measured",
+        sources=(S1.at("Flash Attention"), S0.at("Algorithmic Steps"), DAO.at("theorem 2"), WILLIAMS),
+        scope="the forward pass, numbers of one size, every number of queries and keys; Q is the outer loop; no time is measured",
         kind=Kind.COST,
         inventory=("C117",),
         uses=("training_memory.roofline", "cost.loads-with-queries-outside"),
         holds=_two_to_four,
         worked=_speed_by_hand,
-        unsaid="many queries at once, memory traffic as the limit, and d to 2d query rows a block",
+        unsaid="many queries at once (as many as keys), in whole blocks of d to 2d rows, and memory traffic as the limit",
         corrected_by="training_memory.roofline",
     )
 )
@@ -1222,6 +1295,9 @@ def roofline() -> Iterator[Step]:
 # --- gradients in half precision --------------------------------------------------------------------------------------------------------
 
 
+Binary = tuple[int, int]  # significand and exponent
+
+
 def _dyadic(significand: int, exponent: int) -> Fraction:
     return significand * Fraction(2) ** exponent
 
@@ -1231,34 +1307,89 @@ def _smallest(fmt: Format) -> Fraction:
     return Fraction(2) ** (fmt.bottom - fmt.bits + 1)
 
 
-def _loss_scaling(significand: int, exponent: int, scale: int) -> Outcome:
-    """What float16 makes of a gradient of 11 bits: without a scale, and with the scale 2^scale."""
-    gradient = _dyadic(significand, exponent)
-    lost = (HALF.rounded(gradient) == 0) == (2 * gradient <= _smallest(HALF))
-    scaled = gradient * Fraction(2) ** scale
-    stored = HALF.rounded(scaled)
-    if scaled >= HALF.largest + Fraction(2) ** (HALF.top - HALF.bits):
-        return decided(lost and stored == INFINITE)
-    if scaled < Fraction(2) ** HALF.bottom:
-        return decided(lost and isinstance(stored, Fraction) and abs(stored - scaled) <= _smallest(HALF) / 2)
-    return decided(lost and isinstance(stored, Fraction) and stored / Fraction(2) ** scale == gradient)
+def _infinite_from(fmt: Format) -> Fraction:
+    """Half a unit above the largest number: from here on rounding gives infinity (the tie goes there too)."""
+    return fmt.largest + Fraction(2) ** (fmt.top - fmt.bits)
+
+
+def _sizes(gradients: Sequence[Binary]) -> list[Fraction]:
+    return [abs(_dyadic(*gradient)) for gradient in gradients]
+
+
+def _loss_scaling(gradients: Sequence[Binary], scale: Binary) -> Outcome:
+    """What float16 makes of gradients: each without a scale and with this one, and whether any scale serves them all."""
+    small, infinite, factor = _smallest(HALF) / 2, _infinite_from(HALF), _dyadic(*scale)
+    right = True
+    for size in _sizes(gradients):
+        stored = HALF.rounded(size * factor)
+        right &= (HALF.rounded(size) == 0) == (size <= small)
+        right &= (stored == 0) == (size * factor <= small) and (stored == INFINITE) == (size * factor >= infinite)
+        if scale[0] == 1 and Fraction(2) ** HALF.bottom <= size * factor < infinite:
+            right &= stored == size * factor
+    least, most = min(_sizes(gradients)), max(_sizes(gradients))
+    if most * small >= least * infinite:
+        right &= HALF.rounded(least * factor) == 0 or HALF.rounded(most * factor) == INFINITE
+    else:
+        between = (small / least + infinite / most) / 2
+        right &= all(HALF.rounded(size * between) not in (0, INFINITE) for size in _sizes(gradients))
+    return decided(right)
+
+
+def _some_vanish(gradients: Sequence[Binary], scale: Binary) -> Outcome:
+    """Whether one of the gradients, none of them 0, becomes 0 as it is (the scale plays no part)."""
+    return decided(any(HALF.rounded(size) == 0 for size in _sizes(gradients)))
+
+
+def _none_vanishes_by_hand(gradients: Sequence[Binary], scale: Binary) -> str:
+    sizes = _sizes(gradients)
+    return (
+        f"A training step whose gradient(s) have the size(s) {', '.join(map(str, sizes))}. The smallest positive float16 number is {_smallest(HALF)}, and none of them is at most half of it: stored in "
+        f"float16 as they are, they become {', '.join(str(HALF.rounded(size)) for size in sizes)}. None becomes 0, so nothing has to be scaled."
+    )
 
 
 grid = sp.Symbol("eta", positive=True)  # the distance of neighbouring subnormal numbers, which is the smallest positive number
-largest = sp.Symbol("Omega", positive=True)
+infinite_from = sp.Symbol("Omega", positive=True)  # rounding gives infinity from here on
+
+
+@derived(
+    Claim(
+        id="training_memory.loss-scaling-required",
+        title="Training in FP16 requires loss scaling",
+        states="Mixed precision with FP16: numerical stability requires careful loss scaling.",
+        reading="Required means needed in every training: without a scale, float16 turns some non-zero gradient of every training step into 0.",
+        precise=r"Of the gradients $g_1, \dots, g_N \ne 0$ of a training step some $g_i$ has $|g_i| \le 2^{-25}$, so that float16 stores 0. Not every step has one: a gradient of $2^{-24}(1 + x)$, "
+        r"$x \ge 0$, is nearer to $2^{-24}$ than to 0.",
+        sources=(S0.at("Mixed Precision Training"), MICIKEVICIUS.at("section 3.2"), TORCH_AMP.at("gradient scaling")),
+        scope="gradients of up to 11 significant bits, not 0, stored in float16 with rounding to nearest",
+        inventory=("C144",),
+        uses=("training_memory.loss-scaling",),
+        holds=_some_vanish,
+        worked=_none_vanishes_by_hand,
+        unsaid="some gradients are at most 2^−25 in size",
+        corrected_by="training_memory.loss-scaling",
+    )
+)
+def loss_scaling_required() -> Iterator[Step]:
+    gradient, more = sp.Symbol("g", positive=True), sp.Symbol("x", nonnegative=True)
+    smallest = sp.Rational(2) ** (HALF.bottom - HALF.bits + 1)
+    yield Step(smallest, "=", sp.Rational(1, 2**24), "float16: the smallest positive number is 2^−24")
+    yield Step(gradient, "<=", (2 * gradient + more) - gradient, "at most half of it, η = 2g + x: 0 is as near as η is, and a tie goes to 0", certificate=more)
+    yield Step(smallest * (1 + more) - smallest, "<", smallest * (1 + more), "2^−24 or more: 2^−24 is nearer than 0", certificate=smallest)
 
 
 @derived(
     Claim(
         id="training_memory.loss-scaling",
         title="Small gradients vanish in float16 unless the loss is scaled, and too large a scale makes others infinite",
-        states="Mixed precision with FP16: numerical stability needs careful loss scaling.",
-        reading="There are gradients, well inside float32's range, that float16 turns into 0 and that a scale of the loss saves; too large a scale turns others into infinity, so it has to be chosen. "
-        "(Training whose gradients all stay above the threshold needs none.)",
+        states="the correct form: which gradients need a scale, and when a constant one serves them all",
+        reading="Gradients well inside float32's range that float16 turns into 0 and a scale of the loss saves; too large a scale turns others into infinity, so it has to be chosen. "
+        "(Training whose gradients all stay between the thresholds needs none.)",
         precise=r"With $\eta$ the smallest positive number ($2^{-24}$ in float16): every $0 < g < \eta/2$ is nearer to 0 than to any other number of the format ($g = \eta/2$ is a tie, which goes to 0). Scaled by $2^k$ into "
-        r"the normal range, a float16 significand survives exactly. If $h/g > 2\Omega/\eta$, every scale $c > \eta/2g$ that saves $g$ makes $c\,h > \Omega$: no constant scale serves both.",
+        r"the normal range, a float16 number survives exactly. Rounding gives infinity from $\Omega$ on, half a unit above the largest number ($65520$ in float16). For gradients $g \le h$: a scale $c$ saves $g$ if $c > \eta/2g$, and leaves $h$ "
+        r"finite if $ch < \Omega$. If $h/g \ge 2\Omega/\eta$, every $c$ that saves $g$ makes $ch > \Omega$: no constant scale serves both. If $h/g < 2\Omega/\eta$, the mean of $\eta/2g$ and $\Omega/h$ does.",
         sources=(S0.at("Mixed Precision Training"), MICIKEVICIUS.at("section 3.2"), TORCH_AMP.at("gradient scaling")),
-        scope="every format with subnormal numbers, rounding to nearest; gradients of 11 significant bits in the runs, which are in float16",
+        scope="every format with subnormal numbers, rounding to nearest, scales of any size; gradients of up to 11 significant bits in the runs, which are in float16",
         inventory=("C144",),
         uses=("training_memory.loss-scale-is-exact",),
         holds=_loss_scaling,
@@ -1266,6 +1397,8 @@ largest = sp.Symbol("Omega", positive=True)
 )
 def loss_scaling() -> Iterator[Step]:
     yield Step(sp.Rational(2) ** (HALF.bottom - HALF.bits + 1), "=", sp.Rational(1, 2**24), "float16: the smallest positive number is 2^−24")
+    largest = (2 - sp.Rational(2) ** (1 - HALF.bits)) * 2**HALF.top
+    yield Step(largest + sp.Rational(2) ** (HALF.top - HALF.bits), "=", sp.Integer(65520), "and half a unit above the largest, 65504, is 65520")
     gradient, spare, more = sp.symbols("g x y", positive=True)
     multiple = sp.Symbol("k", integer=True, nonnegative=True)
     spaced = 2 * gradient + spare  # η
@@ -1273,11 +1406,17 @@ def loss_scaling() -> Iterator[Step]:
         gradient, "<", (1 + multiple) * spaced - gradient, "η = 2g + x: 0 is nearer to g than (1 + k)η is, for every k ≥ 0, so g becomes 0",
         certificate=spare + multiple * spaced,
     )  # fmt: skip
-    scale, large = grid / (2 * gradient) + spare, 2 * largest * gradient / grid + more
+    over = sp.Symbol("y", nonnegative=True)
+    scale, large = grid / (2 * gradient) + spare, 2 * infinite_from * gradient / grid + over
     yield Step(
-        largest, "<", scale * large, "c = η/(2g) + x saves g; with h = 2Ωg/η + y it makes c h overflow",
-        certificate=more * grid / (2 * gradient) + spare * large,
+        infinite_from, "<", scale * large, "c = η/(2g) + x saves g; with h = 2Ωg/η + y it makes c h overflow",
+        certificate=over * grid / (2 * gradient) + spare * large,
     )  # fmt: skip
+    held = sp.Symbol("h", positive=True)
+    limit = (held + more) * grid / (2 * gradient)  # Ω, where h + y = 2Ωg/η
+    mean = (grid / (2 * gradient) + limit / held) / 2
+    yield Step(grid / 2, "<", mean * gradient, "with h = 2Ωg/η − y, the mean of η/2g and Ω/h saves g", certificate=more * grid / (4 * held))
+    yield Step(mean * held, "<", limit, "and leaves h finite", certificate=more * grid / (4 * gradient))
 
 
 def _brain_range(significand: int, exponent: int) -> Outcome:
@@ -1392,9 +1531,6 @@ def loss_scale_is_exact() -> Iterator[Step]:
     )  # fmt: skip
 
 
-Binary = tuple[int, int]  # significand and exponent
-
-
 def _float32_gradient(cotangent: Binary, activation: Binary) -> Outcome:
     """Whether the gradient that the backward pass of a float16 product stores is the one float32 would."""
     exactly = _dyadic(*cotangent) * _dyadic(*activation)
@@ -1424,27 +1560,37 @@ def _gradient_by_hand(cotangent: Binary, activation: Binary) -> str:
         id="training_memory.gradients-are-float32",
         title="With FP16 in the forward pass, gradients are FP32",
         states="Mixed precision: use FP16 for the forward pass, FP32 for gradients.",
-        reading="Every gradient is a number computed and held in float32: in the backward pass of a product of float16 numbers, what float32 would give.",
-        precise=r"The gradient that is stored is the product of cotangent and operand as float32 holds it. It is so where the backward pass itself runs in float32: two significands $2^{11}\frac{a}{a + b}$ have a product below $2^{22} < 2^{24}$, "
-        r"so float32 holds it exactly. In ordinary mixed precision it is rounded to float16.",
+        reading="As a description of mixed precision as its paper and torch.amp have it: every gradient is a number computed and held in float32, in the backward pass of a product of float16 numbers what float32 would give. "
+        "(As an instruction there is nothing to judge: whoever runs the backward pass in float32 has float32 gradients.)",
+        precise=r"The gradient that is stored is the product of cotangent and operand as float32 holds it. Float32 would hold it exactly: two significands $2^{11}\frac{a}{a + b}$ have a product below $2^{22} < 2^{24}$. In mixed precision it is "
+        r"rounded to float16. What is of float32 is the type of a master weight's gradient, the cast of that number: a significand below $2^{11} < 2^{24}$, and a multiple of $2^{-24}$, so of $2^{-149}$.",
         sources=(S1.at("Memory-Efficient Attention"), MICIKEVICIUS.at("section 3"), TORCH_AMP.at("gradient scaling")),
         scope="products of float16 numbers, rounding to nearest",
         inventory=("C145",),
         uses=("training_memory.gradients-own-format",),
         holds=_float32_gradient,
         worked=_gradient_by_hand,
-        unsaid="the backward pass casts its operands up and runs in float32, or only the type of the float32 master weights' gradients is meant (their values come through float16)",
+        unsaid="the gradients of the float32 master weights are meant, and only their type: their values come through float16",
         corrected_by="training_memory.gradients-own-format",
     )
 )
 def gradients_are_float32() -> Iterator[Step]:
     kept, left_out = sp.symbols("a b", positive=True)
     other, other_out = sp.symbols("f g", positive=True)
-    top = sp.Integer(2**HALF.bits)
+    top, enough = sp.Integer(2**HALF.bits), sp.Integer(2**SINGLE.bits)
     yield Step(
-        top * kept / (kept + left_out) * top * other / (other + other_out), "<", sp.Integer(2**SINGLE.bits),
-        "the product of two significands below 2^11 is below 2^22, and so is exact in 24 bits",
-        certificate=2**SINGLE.bits - top**2 + top**2 * (1 - kept * other / ((kept + left_out) * (other + other_out))),
+        top * kept / (kept + left_out) * top * other / (other + other_out), "<", enough,
+        "computed in float32: the product of two significands below 2^11 is below 2^22, and so is exact in 24 bits",
+        certificate=enough - top**2 + top**2 * (1 - kept * other / ((kept + left_out) * (other + other_out))),
+    )  # fmt: skip
+    yield Step(
+        top * kept / (kept + left_out), "<", enough, "computed in float16 and cast: a significand of 11 bits is one of 24 bits, so the cast is a float32 number",
+        certificate=enough - top + top * left_out / (kept + left_out),
+    )  # fmt: skip
+    down = HALF.bottom - HALF.bits - (SINGLE.bottom - SINGLE.bits)
+    yield Step(
+        sp.Rational(2) ** (HALF.bottom - HALF.bits + 1), "=", sp.Integer(2) ** down * sp.Rational(2) ** (SINGLE.bottom - SINGLE.bits + 1),
+        "and a multiple of float16's smallest number, 2^−24, is one of float32's",
     )  # fmt: skip
 
 
@@ -1550,6 +1696,9 @@ def _order_by_hand(name: str, weights: Sequence[Binary], values: Sequence[Binary
         r"no two numbers share one. Every finite float16 comes back from its own pattern (all of them are tried).",
         sources=(S1.at("Memory-Efficient Attention"), S1.at("Attention Memory Scaling"), IEEE.at("section 3.4")),
         scope="finite numbers of binary formats (−0, infinities and NaNs are patterns too, and copied as such); computing stays where it was",
+        assumes=(
+            "what is computed from them is the same operations in the same order, each a function of its operands' bits (no atomic additions in an arbitrary order)",
+        ),
         inventory=("C150",),
         holds=_copied,
     )
@@ -1576,9 +1725,9 @@ computed_elsewhere = Claim(
     title="Attention computed on the CPU from offloaded matrices returns the same numbers",
     states="Attention offloading: move attention matrices to the CPU.",
     reading="The matrices stay there, and the CPU computes with them, in the same format; its sums run in an order of their own.",
-    precise="Σ p_j v_j with every product and partial sum rounded is the same number in every order.",
+    precise=r"For weights of sum 1, $\sum_j p_j v_j$ with every product and partial sum rounded is the same number in every order.",
     sources=(S1.at("Attention Memory Scaling"),),
-    scope="float16 and bfloat16, rounding to nearest",
+    scope="float16 and bfloat16, rounding to nearest; positive weights that the format holds exactly",
     inventory=("C150",),
     holds=_computed_elsewhere,
     worked=_order_by_hand,
