@@ -31,7 +31,7 @@ SIZE = 2**30  # of the shared memory; pages that are never touched cost nothing
 GUARD = 64  # bytes of 0xFF, a NaN in every format, on either side of an argument
 FLOOD = 2**20  # bytes printed by one call
 ANSWER = 2**20  # the longest answer, in bytes: more is no description of tensors
-DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "float16", "bfloat16", "bool")}
+DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "float16", "bfloat16", "bool", "int64")}
 
 
 class Late(SubjectDied):

@@ -29,7 +29,7 @@ import torch
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 MISSING = object()
-DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "float16", "bfloat16", "bool")}
+DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "float16", "bfloat16", "bool", "int64")}
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 Tensor, as_strided, frombuffer = torch.Tensor, torch.as_strided, torch.frombuffer  # kept: the function may replace torch's names
 

@@ -133,6 +133,9 @@ def all_tried(chosen: Sequence[Mutant], rows: dict[str, Row], jobs: int) -> None
                 rows[row["name"]] = row
                 if number % OFTEN == 0:
                     write(rows.values())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
         finally:
             write(rows.values())
 

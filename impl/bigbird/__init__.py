@@ -1,0 +1,28 @@
+"""BigBird attention, a window, random keys and global tokens: by a mask, or by the pairs of the pattern."""
+
+from functools import partial
+
+from impl.bigbird import reference
+from impl.patterns import by_pairs
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Conventions, Implementation, Variant
+
+variant = Variant(
+    name="bigbird",
+    reference=reference.attention,
+    traits=frozenset({Trait.DEFINED, Trait.PATTERN}),
+    source="Zaheer et al. 2020, section 2, https://arxiv.org/abs/2007.14062",
+)
+SHARE = 0.08  # of a profile's examples: the true values cost some ms an example
+implementations = (
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, offers=("draws",), share=SHARE),
+    Implementation(
+        variant=variant,
+        name="by-pairs",
+        call=partial(reference.attention, method=by_pairs),
+        conventions=Conventions(masked_nan="blocked"),
+        arithmetic=STRAIGHTFORWARD,
+        offers=("draws",),
+        share=SHARE,
+    ),
+)

@@ -1,0 +1,27 @@
+"""Attention to positions at distances that double: by a mask, or by the pairs of the pattern."""
+
+from functools import partial
+
+from impl.dilated import reference
+from impl.patterns import by_pairs
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Conventions, Implementation, Variant
+
+variant = Variant(
+    name="dilated",
+    reference=reference.attention,
+    traits=frozenset({Trait.DEFINED, Trait.PATTERN}),
+    source="Li et al. 2019, section 4.2, https://arxiv.org/abs/1907.00235",
+)
+SHARE = 0.08  # of a profile's examples: the true values cost some ms an example
+implementations = (
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=SHARE),
+    Implementation(
+        variant=variant,
+        name="by-pairs",
+        call=partial(reference.attention, method=by_pairs),
+        conventions=Conventions(masked_nan="blocked"),
+        arithmetic=STRAIGHTFORWARD,
+        share=SHARE,
+    ),
+)

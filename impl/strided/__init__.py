@@ -1,0 +1,27 @@
+"""Attention to every k-th position: by a mask, or by the pairs of the pattern."""
+
+from functools import partial
+
+from impl.patterns import by_pairs
+from impl.strided import reference
+from impl.trait import Trait
+from impl.variant import STRAIGHTFORWARD, Conventions, Implementation, Variant
+
+variant = Variant(
+    name="strided",
+    reference=reference.attention,
+    traits=frozenset({Trait.DEFINED, Trait.PATTERN}),
+    source="Child et al. 2019, section 4.3, https://arxiv.org/abs/1904.10509",
+)
+SHARE = 0.08  # of a profile's examples: the true values cost some ms an example
+implementations = (
+    Implementation(variant=variant, name="reference", call=reference.attention, arithmetic=STRAIGHTFORWARD, share=SHARE),
+    Implementation(
+        variant=variant,
+        name="by-pairs",
+        call=partial(reference.attention, method=by_pairs),
+        conventions=Conventions(masked_nan="blocked"),
+        arithmetic=STRAIGHTFORWARD,
+        share=SHARE,
+    ),
+)
