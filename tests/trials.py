@@ -155,8 +155,10 @@ def main() -> int:
     options = parser.parse_args()
     load_checks()
     by_name = {mutant.name: mutant for mutant in mutants()}
-    for mutant in by_name.values():
-        mutant.source_text()  # said now, and not after half an hour
+    for mutant in by_name.values():  # what is wrong with one is said now, and not after half an hour
+        mutant.source_text()
+        if unknown := set(mutant.laws) - LAWS.keys():
+            raise BadMutant(f"mutant {mutant.name!r} names unknown laws {sorted(unknown)}")
     rows = {name: row for name, row in committed().items() if name in by_name}
     named = [m for m in by_name.values() if any(fnmatch(x, pattern) for x in (m.name, m.file) for pattern in options.only)]
     if options.only and not named:

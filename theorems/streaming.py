@@ -755,34 +755,18 @@ similar_lengths = Claim(
 )
 
 
-@derived(
-    Claim(
-        id="streaming.sorted-batches",
-        title="Sorted batches of the same sizes never need more padding, and with one size no grouping needs less",
-        states="Group sequences of similar lengths.",
-        precise=r"Take any batches, in the order of their longest sequences $M_1 \le \dots \le M_B$, of $b_u$ sequences each, and refill them with the lengths from the shortest on. Batch $u$ then has the longest length $r_u \le M_u$, because at "
-        r"least $\sum_{h\le u}b_h$ lengths are at most $M_u$, and these come first. So $\sum_ub_ur_u \le \sum_ub_uM_u$. With batches of one size $b$ the refill is always the same, sorted and cut: the least possible. "
-        r"(In the steps $M_u = r_u + x_u$; $y_u$ counts the lengths up to $M_k$ in the later batch $u$.)",
-        sources=(S1.at("Batch Processing"),),
-        scope="every number of sequences and batches, all lengths, all sizes of batches; places are counted, each batch padded to its longest sequence; that the lengths up to M_k fill the first k refilled batches is "
-        "argued in words, and tried: where batches are full, against every order of up to six sequences",
-        inventory=("C152",),
-        holds=_refilled_pads_less,
-    )
+sorted_batches = Claim(
+    id="streaming.sorted-batches",
+    title="Sorted batches of the same sizes never need more padding, and with one size no grouping needs less",
+    states="Group sequences of similar lengths.",
+    precise=r"Take any batches, in the order of their longest sequences $M_1 \le \dots \le M_B$, of $b_u$ sequences each, and refill them with the lengths from the shortest on. Batch $u$ then has a longest length $r_u \le M_u$ "
+    r"(at least $\sum_{h\le u}b_h$ lengths are at most $M_u$, and the shortest come first). So $\sum_ub_ur_u \le \sum_ub_uM_u$. With batches of one size $b$ the refill is always the same, sorted and cut: the least possible.",
+    sources=(S1.at("Batch Processing"),),
+    scope="every number of sequences and batches, all lengths, all sizes of batches; places are counted, each batch padded to its longest sequence. The counting is argued in words, and tried: where batches are "
+    "full, against every order of up to six sequences",
+    inventory=("C152",),
+    holds=_refilled_pads_less,
 )
-def sorted_batches() -> Iterator[Step]:
-    size, longest = sp.IndexedBase("b", positive=True), sp.IndexedBase("r", positive=True)
-    first, later = sp.Sum(size[j], (j, 1, k)), sp.Sum(y[l], (l, k + 1, n))
-    yield Step(
-        first - 1, "<", first + later,
-        "if r_k exceeded M_k, the lengths up to M_k would fill less than the first k refilled batches, at most Σ b − 1 places; but the first k batches as they were have Σ b of them, "
-        "and later ones y more: a contradiction, so r_k ≤ M_k",
-        certificate=1 + later,
-    )  # fmt: skip
-    yield Step(
-        total(size[j] * longest[j], j), "<=", total(size[j] * (longest[j] + x[j]), j),
-        "no batch got longer, and each kept its size", certificate=total(size[j] * x[j], j),
-    )  # fmt: skip
 
 
 def _placed(sequence: Row, ramp: int, start: int = 0) -> list[int]:
