@@ -257,15 +257,19 @@ def imported(module: str) -> Any:
     """A module by name, or a file by its path."""
     path = Path(module)
     if module.endswith(".py"):
-        name = f"judged_{path.stem}"  # a file may be called random.py
-        spec = importlib.util.spec_from_file_location(name, path.resolve())
-        assert spec is not None
-        assert spec.loader is not None
-        loaded = importlib.util.module_from_spec(spec)
-        sys.modules[name] = loaded
-        spec.loader.exec_module(loaded)
-        return loaded
+        return from_file(f"judged_{path.stem}", path.resolve())  # a file may be called random.py
     return importlib.import_module(module)
+
+
+def from_file(name: str, path: Path) -> Any:
+    """The file as a module of this name."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[name] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
 def parameters(function: Any) -> list[str] | None:
@@ -385,12 +389,11 @@ def main() -> None:
     sys.path[:] = [entry for entry in sys.path if not entry or Path(entry).resolve() != Path(options["project"])]
     if options["folder"]:
         sys.path.insert(0, options["folder"])
-    spec = importlib.util.spec_from_file_location("attention_ledger", options["variant_file"])  # what a file that declares itself may import
-    assert spec is not None
-    assert spec.loader is not None
     torch.set_num_threads(1)
-    sys.modules["attention_ledger"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["attention_ledger"])
+    variant = Path(options["variant_file"])
+    from_file("impl.trait", variant.with_name("trait.py"))  # which the next one asks for
+    from_file("attention_ledger", variant)  # what a file that declares itself may import
+    del sys.modules["impl.trait"]  # `impl` may be a package of the judged function's own
     child = Child(options)
     confined(options["memory"], options["device"])
     try:

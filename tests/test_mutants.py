@@ -1,8 +1,9 @@
 """A check that cannot fail is no evidence: planted bugs must be noticed under every seed, and right implementations left in peace.
 
 The committed evidence says what notices each mutant, and of which code: it is out of date as soon as the edit, its source or a law that it meets changes.
-Here a third of the mutants is planted again, and every one that is the first to show what a law can do. It meets the first law that killed it and those that
-it is the first to show; a kernel's, in Triton's interpreter, which is slow, meets one law under one seed. `make mutants` tries them all.
+Here a third of the mutants and controls is planted again, and every mutant that is the first to show what a law can do. Under one of the three seeds, it meets
+the first law that killed it and those that it is the first to show; a kernel's, in Triton's interpreter, which is slow, only the first. `make mutants` tries
+all of them under all seeds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PLANTED = [mutant for mutant in planting.mutants() if mutant.to_be_noticed]
 CONTROLS = [mutant for mutant in planting.mutants() if mutant.control]
 SURVIVORS = [mutant for mutant in planting.mutants() if mutant.survives]
 TRITON = next(i for i in IMPLEMENTATIONS if i.triton)
-CONTROL_EXAMPLES = 60  # a law; the committed evidence tried as many as the ci profile does
+CONTROL_EXAMPLES = 25  # a law; the committed evidence tried as many as the ci profile does
 AGAIN = "run `make mutants` and commit reports/evidence/mutants.json"
 
 
@@ -53,18 +54,21 @@ def showing() -> set[str]:
     return set(first.values())
 
 
+def in_the_third(mutant: Mutant) -> bool:
+    return sum(mutant.name.encode()) % 3 == 0
+
+
 SHOWING = showing()
-REPLAYED = [mutant for mutant in PLANTED if sum(mutant.name.encode()) % 3 == 0 or mutant.name in SHOWING]
+REPLAYED = [mutant for mutant in PLANTED if in_the_third(mutant) or mutant.name in SHOWING]
 
 
 @pytest.mark.parametrize("mutant", [m for m in REPLAYED if not m.of_theorem and not m.of_kernel], ids=lambda m: m.name)
-def test_a_planted_bug_is_killed_under_three_seeds(mutant: Mutant) -> None:
+def test_a_planted_bug_is_killed(mutant: Mutant) -> None:
     laws = assigned().get(mutant.name, [])
     assert laws, f"nothing is known to notice {mutant.name!r}; {AGAIN}"
-    implementation = planting.mutated_implementation(mutant)
+    implementation, seed = planting.mutated_implementation(mutant), planting.SEEDS[len(mutant.name) % len(planting.SEEDS)]
     for law in laws:
-        for seed in planting.SEEDS:
-            assert planting.noticed_by(LAWS[law], implementation, seed), f"{law} missed {mutant.name!r} under seed {seed}"
+        assert planting.noticed_by(LAWS[law], implementation, seed), f"{law} missed {mutant.name!r} under seed {seed}"
 
 
 @pytest.mark.parametrize("mutant", [m for m in REPLAYED if m.of_kernel], ids=lambda m: m.name)
@@ -81,7 +85,7 @@ def test_an_edited_statement_is_not_proved(mutant: Mutant) -> None:
         assert planting.theorem_broken(mutant, claim), f"{claim} is still derived although {mutant.why}"
 
 
-@pytest.mark.parametrize("control", CONTROLS, ids=lambda m: m.name)
+@pytest.mark.parametrize("control", [control for control in CONTROLS if in_the_third(control)], ids=lambda m: m.name)
 def test_a_right_but_unusual_implementation_is_not_accused(control: Mutant) -> None:
     implementation = planting.mutated_implementation(control)
     accusers = planting.accusers(implementation, planting.laws_here(implementation), CONTROL_EXAMPLES)
