@@ -1,9 +1,9 @@
 """A check that cannot fail is no evidence: planted bugs must be noticed under every seed, and right implementations left in peace.
 
 The committed evidence says what notices each mutant, and of which code: it is out of date as soon as the edit, its source or a law that it meets changes.
-Here a third of the mutants and controls is planted again, and every mutant that is the first to show what a law can do. Under one of the three seeds, it meets
-the first law that killed it and those that it is the first to show; a kernel's, in Triton's interpreter, which is slow, only the first. `make mutants` tries
-all of them under all seeds.
+Here an eighth of the mutants and a third of the controls are planted again, and every mutant that is the first to show what a law can do. Under one of the
+three seeds, it meets the first law that killed it and those that it is the first to show; a kernel's, in Triton's interpreter, which is slow, only the first.
+`make mutants` tries all of them under all seeds.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def showing() -> set[str]:
     return set(first.values())
 
 
-def in_the_third(mutant: Mutant) -> bool:
-    return sum(mutant.name.encode()) % 3 == 0
+def falls_to(mutant: Mutant, one_in: int) -> bool:
+    return sum(mutant.name.encode()) % one_in == 0
 
 
 SHOWING = showing()
-REPLAYED = [mutant for mutant in PLANTED if in_the_third(mutant) or mutant.name in SHOWING]
+REPLAYED = [mutant for mutant in PLANTED if falls_to(mutant, 8) or mutant.name in SHOWING]
 
 
 @pytest.mark.parametrize("mutant", [m for m in REPLAYED if not m.of_theorem and not m.of_kernel], ids=lambda m: m.name)
@@ -85,7 +85,7 @@ def test_an_edited_statement_is_not_proved(mutant: Mutant) -> None:
         assert planting.theorem_broken(mutant, claim), f"{claim} is still derived although {mutant.why}"
 
 
-@pytest.mark.parametrize("control", [control for control in CONTROLS if in_the_third(control)], ids=lambda m: m.name)
+@pytest.mark.parametrize("control", [control for control in CONTROLS if falls_to(control, 3)], ids=lambda m: m.name)
 def test_a_right_but_unusual_implementation_is_not_accused(control: Mutant) -> None:
     implementation = planting.mutated_implementation(control)
     accusers = planting.accusers(implementation, planting.laws_here(implementation), CONTROL_EXAMPLES)
