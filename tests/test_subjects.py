@@ -10,7 +10,7 @@ from tests.judged import judge, subjects, tried, tried_here
 from theorems.outcome import Outcome
 
 ADVERSARIES, HONEST, BUGS = subjects("adversaries"), subjects("honest"), subjects("bugs")
-ENOUGH = 5  # examples of each law, for a function that is right
+ENOUGH = 4  # examples of each law, for a function that is right
 TELLING = (  # tried first on bugs
     "outputs lie within the bound", "gradients lie within the bound", "a mask beside the causal flag counts or is refused",
     "the gradient of an additive mask lies within the bound", "each sequence and head is computed alone", "no key after a row touches it",
