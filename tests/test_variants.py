@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -32,15 +32,18 @@ def stranger(name: str, call: Callable[..., Any]) -> Implementation:
     return replace(implementation_of(asked, VARIANTS[name], described), call=call)
 
 
-def accused(implementation: Implementation) -> list[str]:
+def accused(implementation: Implementation) -> Iterator[str]:
+    """What each law finds fault with, one after another."""
     laws = [law for law in laws_for(implementation.variant, list(LAWS.values())) if not law.apart]
-    observed = ((law, law.run(implementation, FEW, seed=number, shrink=False)) for number, law in enumerate(laws))
-    return [f"{law.title}: {found.outcome.value}: {found.detail}" for law, found in observed if found.outcome not in QUIET]
+    for number, law in enumerate(laws):
+        found = law.run(implementation, FEW, seed=number, shrink=False)
+        if found.outcome not in QUIET:
+            yield f"{law.title}: {found.outcome.value}: {found.detail}"
 
 
 @pytest.mark.parametrize("name", DEFINED)
 def test_a_variant_s_own_reference_is_accused_of_nothing(name: str) -> None:
-    assert not accused(stranger(name, VARIANTS[name].reference))
+    assert not list(accused(stranger(name, VARIANTS[name].reference)))
 
 
 @pytest.mark.parametrize("name", DEFINED)
@@ -49,7 +52,7 @@ def test_what_is_slightly_off_is_found_out(name: str) -> None:
         found: Tensor = VARIANTS[name].reference(*arguments, **keywords)
         return found * 1.02
 
-    assert accused(stranger(name, off))
+    assert any(accused(stranger(name, off)))
 
 
 def test_every_variant_is_drawn_and_defined_once_more_apart_from_five() -> None:
