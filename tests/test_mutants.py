@@ -16,6 +16,7 @@ import torch
 
 from impl import IMPLEMENTATIONS
 from impl.variant import Implementation
+from properties import digest
 from properties.verifies import LAWS
 from reports.mutants import Mutants, read
 from tests import planting, trials
@@ -35,30 +36,27 @@ def evidence() -> Mutants:
     return read(trials.EVIDENCE)
 
 
-def assigned() -> dict[str, list[str]]:
-    """Which laws each implementation mutant meets: its first killer, and those that it is the first to show."""
-    shown: set[str] = set()
-    chosen = {}
-    for row in evidence().mutants:
-        chosen[row.name] = [law for place, law in enumerate(row.kills) if place == 0 or law not in shown]
-        shown |= set(row.kills)
-    return chosen
-
-
-def showing() -> set[str]:
-    """The mutants that are the first to show what some law can do."""
+@cache
+def first_to_show() -> dict[str, str]:
+    """Of each law, the first mutant that it kills."""
     first: dict[str, str] = {}
     for row in evidence().mutants:
         for law in row.kills:
             first.setdefault(law, row.name)
-    return set(first.values())
+    return first
+
+
+@cache
+def assigned() -> dict[str, list[str]]:
+    """Which laws each implementation mutant meets: its first killer, and those that it is the first to show."""
+    return {row.name: [law for place, law in enumerate(row.kills) if place == 0 or first_to_show()[law] == row.name] for row in evidence().mutants}
 
 
 def falls_to(mutant: Mutant, one_in: int) -> bool:
     return sum(mutant.name.encode()) % one_in == 0
 
 
-SHOWING = showing()
+SHOWING = set(first_to_show().values())
 REPLAYED = [mutant for mutant in PLANTED if falls_to(mutant, 20) or mutant.name in SHOWING]
 
 
@@ -113,6 +111,8 @@ def test_the_committed_evidence_is_about_these_mutants_and_these_checks() -> Non
     assert {row.name for row in committed.controls} == {m.name for m in CONTROLS}, AGAIN
     assert {row.name: row.survives for row in committed.survivors} == {m.name: m.survives for m in SURVIVORS}, AGAIN
     assert not [row.name for row in committed.survivors if row.noticed_by], "noticed, so no survivors"
+    changed = [name for name, then in committed.digests.items() if digest.of_law(name) != then]
+    assert not changed, f"changed since the mutants were tried: {changed}; {AGAIN}"
     then = {row.name: row.met for rows in (committed.mutants, committed.controls, committed.survivors) for row in rows}
     changed = [mutant.name for mutant in planting.mutants() if then[mutant.name] != trials.met(mutant)]
     assert not changed, f"they, or what they met, changed since they were tried: {changed}; {AGAIN}"
