@@ -1,0 +1,513 @@
+"""How many labelings attention can give, which keys a head can single out, and what sample sizes follow.
+
+A sequence of equal tokens is mapped to its token times W_V whatever the scores (universality.constant-sequences), so linear classifiers sit inside
+every attention layer, at every length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import product
+from math import comb
+
+import sympy as sp
+from flint import arb, fmpq, fmpq_mat
+
+from theorems import exact
+from theorems.claim import Claim, derived
+from theorems.exact import ball
+from theorems.outcome import Outcome
+from theorems.sources import S0, Source
+from theorems.step import Step
+from theorems.symbols import a, d, i, j, l, n, s, total
+
+Row = Sequence[int]
+Rows = Sequence[Row]
+Inequality = tuple[list[Fraction], Fraction, list[Fraction]]  # coefficients · q ≥ bound, and which multiples of the given inequalities it is
+
+VAPNIK = Source(
+    key="vapnik1971", title="On the uniform convergence of relative frequencies of events to their probabilities", url="https://doi.org/10.1137/1116025"
+)
+SHALEV = Source(key="shalev2014", title="Understanding Machine Learning: From Theory to Algorithms", url="https://doi.org/10.1017/CBO9781107298019")
+HOEFFDING = Source(
+    key="hoeffding1963", title="Probability inequalities for sums of bounded random variables", url="https://doi.org/10.1080/01621459.1963.10500830"
+)
+BARTLETT = Source(
+    key="bartlett2002", title="Rademacher and Gaussian complexities: risk bounds and structural results", url="https://www.jmlr.org/papers/v3/bartlett02a.html"
+)
+KARPINSKI = Source(
+    key="karpinski1997",
+    title="Polynomial bounds for VC dimension of sigmoidal and general Pfaffian neural networks",
+    url="https://doi.org/10.1006/jcss.1997.1477",
+)
+VC, SAMPLES, RADEMACHER = S0.at("VC Dimension of Attention"), S0.at("Sample Complexity"), S0.at("Rademacher Complexity")
+
+k = sp.Symbol("k", integer=True, positive=True)  # a point
+m = sp.Symbol("m", integer=True, positive=True)  # how many samples
+w = sp.IndexedBase("w", real=True)
+gap = sp.IndexedBase("g", nonnegative=True)
+
+
+def _matrix(rows: Sequence[Sequence[int | Fraction]]) -> fmpq_mat:
+    return fmpq_mat(len(rows), len(rows[0]), [fmpq(x.numerator, x.denominator) for row in rows for x in row])
+
+
+def _fraction(x: fmpq) -> Fraction:
+    return Fraction(int(x.p), int(x.q))
+
+
+def _dot(x: Sequence[int | Fraction], y: Sequence[int | Fraction]) -> Fraction:
+    return sum((Fraction(one) * other for one, other in zip(x, y, strict=True)), Fraction(0))
+
+
+# --- labelings (C319) ---------------------------------------------------------------------------------------------------------------------
+
+
+def _signs_of(points: Rows) -> tuple[list[Fraction], int]:
+    """Σ_k c_k point_k = 0 with a positive c_k: the coefficients (none if the points are independent), and the rank."""
+    reduced, rank = _matrix(list(zip(*points, strict=True))).rref()
+    pivots = [next(column for column in range(len(points)) if reduced[place, column] != 0) for place in range(rank)]
+    free = [column for column in range(len(points)) if column not in pivots]
+    if not free:
+        return [], rank
+    vector = [Fraction(int(column == free[0])) for column in range(len(points))]
+    for place, pivot in enumerate(pivots):
+        vector[pivot] = -_fraction(reduced[place, free[0]])
+    return vector, rank
+
+
+def _one_token(points: Rows, length: int, tries: Rows) -> Outcome:
+    """Independent points: a w for every labeling, run as attention on constant sequences. Dependent ones: the labeling by the signs of a dependency, which no drawn w has."""
+    coefficients, _ = _signs_of(points)
+    if coefficients:
+        wanted = [c > 0 for c in coefficients]
+        return exact.decided(all([_dot(x, one) > 0 for x in points] != wanted for one in tries))
+    rows = _matrix(points)
+    right = rows.transpose() * (rows * rows.transpose()).inv()
+    for labels in product((-1, 1), repeat=len(points)):
+        solution = right * _matrix([[label] for label in labels])
+        values = [_fraction(solution[place, 0]) for place in range(len(points[0]))]
+        outputs = [exact.attention([x] * length, [x] * length, [[_dot(x, values)]] * length)[0][0] for x in points]
+        if exact.equal(outputs, labels) is not Outcome.HELD:
+            return Outcome.REFUTED
+    return Outcome.HELD
+
+
+@derived(
+    Claim(
+        id="capacity.one-token",
+        title="Attention over equal tokens is a linear classifier, of VC dimension exactly d",
+        states="The VC dimension of attention at sequence length 1, and a lower bound at every length.",
+        reading="Labels are the sign of the output (positive or not) with a value projection to one number and without bias; with a bias it is d + 1.",
+        precise=r"On constant sequences of tokens $x \in \mathbb R^d$ the output is $w \cdot x$ at every length. The unit vectors are shattered: $w = \sum_k\sigma_ke_k$ gives $w \cdot e_k = \sigma_k$. No $d + 1$ tokens are: "
+        r"they have a dependency $\sum_kp_kx_k = \sum_kq_kx'_k$ with $p_k > 0$ for one token at least and $q_k \ge 0$, and the label positive for the $x_k$ and not for the $x'_k$ would give $0 < \sum_kp_k(w \cdot x_k) - \sum_kq_k(w \cdot x'_k) = 0$. So the VC dimension is $d$ at $n = 1$, where "
+        r"$d^2\log n = 0$: no multiple of $d^2\log n$ bounds it there. At every $n$ it is at least $d$. In the last formula $w\cdot x_k = u_k > 0$ and $w\cdot x'_k = -v_k \le 0$.",
+        sources=(VC, VAPNIK),
+        scope="every d; sequences of equal tokens of every length, n = 1 among them",
+        inventory=("C319",),
+        uses=("universality.constant-sequences",),
+        holds=_one_token,
+    )
+)
+def one_token() -> Iterator[Step]:
+    sign = sp.IndexedBase("sigma", real=True)
+    corner = sp.Symbol("b", integer=True, positive=True)
+    yield Step(total(sign[a] * sp.KroneckerDelta(a, corner), a), "=", sign[corner], "the unit vectors take any signs")
+    x, coefficient = sp.IndexedBase("x", real=True), sp.IndexedBase("c", real=True)
+    yield Step(
+        sp.Sum(coefficient[k] * total(w[a] * x[k, a], a), (k, 1, d + 1)), "=", total(w[a] * sp.Sum(coefficient[k] * x[k, a], (k, 1, d + 1)), a),
+        "d + 1 tokens have a dependency, c_k = p_k or −q_k, and the outputs have the same one",
+    )  # fmt: skip
+    yield _contradiction()
+
+
+def _contradiction() -> Step:
+    """What a labeling by the signs of a dependency would come to."""
+    some, more = sp.symbols("n_+ n_-", integer=True, positive=True)
+    p, u = sp.IndexedBase("p", positive=True), sp.IndexedBase("u", positive=True)
+    q, v = sp.IndexedBase("q", nonnegative=True), sp.IndexedBase("v", nonnegative=True)
+    return Step(
+        sp.Integer(0), "<", sp.Sum(p[k] * u[k], (k, 1, some)) + sp.Sum(q[k] * v[k], (k, 1, more)),
+        "but with the labels of its signs the dependency of the outputs would be positive, not 0: no parameters give these labels",
+    )  # fmt: skip
+
+
+def _vocabulary(sequences: Rows, words: int, scores: Row, values: Row, bias: int) -> Outcome:
+    """Sequences that begin with word 0, at most one more than words; if counts are dependent, the labels by the signs of the dependency, against drawn scores and values."""
+    places = [[0, *(word % words for word in row)] for row in sequences]
+    coefficients, _ = _signs_of([[row.count(word) for word in range(words)] for row in places])
+    if not coefficients:
+        return Outcome.HELD
+    outputs = []
+    for row in places:
+        weights = exact.softmax([scores[word % len(scores)] for word in row])
+        outputs.append(sum((p * (values[word % len(values)] + bias) for p, word in zip(weights, row, strict=True)), arb(0)))
+    masses = [sum((ball(scores[word % len(scores)]).exp() for word in row), arb(0)) for row in places]
+    joint = sum((ball(c) * mass * output for c, mass, output in zip(coefficients, masses, outputs, strict=True)), arb(0))
+    labeled = all(bool(o > 0) == (c > 0) for c, o in zip(coefficients, outputs, strict=True) if c)
+    return Outcome.worst([exact.equal([joint], [0]), exact.decided(not labeled)])
+
+
+@derived(
+    Claim(
+        id="capacity.vocabulary",
+        title="Over a vocabulary of q words the VC dimension of a head is at most q², at every sequence length",
+        states="The VC dimension of softmax attention with real parameters, for tokens from a finite vocabulary.",
+        reading="Labels are the sign of the first row's output (positive or not), projected to one number, with or without a bias.",
+        precise=r"Where word $u$ asks, the output times the normaliser is $\sum_vc_va_{uv}$ with $c_v$ the number of times that word $v$ occurs and $a_{uv} = e^{s(u, v)}(y_v + b)$: a linear function of $q$ counts. $q + 1$ sequences "
+        r"with one asking word have dependent counts, and labels by the signs of the dependency are not given. Among $q^2 + 1$ sequences some $q + 1$ have the same asking word: no $q^2 + 1$ sequences are shattered. With $d$ one-hot words the bound is "
+        r"$d^2$, whatever $n$, and for $n \ge 2$ that is at most $\frac{1}{\log 2}d^2\log n$. (A bound: at $n = 1$ no more than $d$ inputs are shattered, capacity.one-token.)",
+        sources=(VC, VAPNIK),
+        scope="one head, every score function, every value of each word, every length; several lengths at once as well",
+        inventory=("C319",),
+        holds=_vocabulary,
+    )
+)
+def vocabulary() -> Iterator[Step]:
+    yield Step(
+        d**2, "<=", d**2 / sp.log(2) * sp.log(2 + gap[1]),
+        "d² for d words, which the next steps show, is at most d² log n / log 2 for n = 2 + g", certificate=d**2 / sp.log(2) * sp.log(1 + gap[1] / 2),
+    )  # fmt: skip
+    count = sp.IndexedBase("c", nonnegative=True)
+    value = sp.IndexedBase("y", real=True)
+    shift = sp.Symbol("b", real=True)
+    weight = total(count[j] * sp.exp(s[j]) * value[j], j) / (sp.exp(s[i]) + total(count[l] * sp.exp(s[l]), l))
+    mass = sp.exp(s[i]) + total(count[l] * sp.exp(s[l]), l)
+    own = sp.exp(s[i]) * value[i] / mass
+    yield Step(
+        (own + weight + shift) * mass, "=", sp.exp(s[i]) * (value[i] + shift) + total(count[j] * sp.exp(s[j]) * (value[j] + shift), j),
+        "equal words have equal scores and values; the asking word i occurs once more than c_i says. The normaliser is positive, so the sign is that of a linear function of the counts",
+    )  # fmt: skip
+    counts, coefficient, part = sp.IndexedBase("c", real=True), sp.IndexedBase("z", real=True), sp.IndexedBase("a", real=True)
+    yield Step(
+        sp.Sum(coefficient[k] * total(part[j] * counts[k, j], j), (k, 1, n + 1)), "=", total(part[j] * sp.Sum(coefficient[k] * counts[k, j], (k, 1, n + 1)), j),
+        "the counts of one sequence more than there are words (here n words) have a dependency, and these functions of them have the same one",
+    )  # fmt: skip
+    yield _contradiction()
+
+
+def _labelings(points: Rows, values: Row) -> set[tuple[bool, ...]]:
+    """Labels of sequences of numbers by the first row's output, for query, key and value weights from a grid: certainly positive, or not."""
+    found = set()
+    for query, key, value in product(values, repeat=3):
+        outputs = [exact.attention([[query * x[0]]], [[key * y] for y in x], [[value * y] for y in x])[0][0] for x in points]
+        found.add(tuple(bool(o > 0) for o in outputs))
+    return found
+
+
+def _finite_precision(points: Rows, bits: int) -> Outcome:
+    """Weights of `bits` bits each: no more labelings than settings, and so no more than 3 · bits sequences shattered."""
+    count = len(_labelings(points, range(-(2 ** (bits - 1)), 2 ** (bits - 1))))
+    return exact.decided(count <= 2 ** (3 * bits) and (count < 2 ** len(points) or len(points) <= 3 * bits))
+
+
+@derived(
+    Claim(
+        id="capacity.finite-precision",
+        title="With b-bit parameters the VC dimension is at most b times their number, at every sequence length",
+        states="The VC dimension of attention as it is computed.",
+        precise=r"$N$ shattered inputs take $2^N$ settings of the parameters, and there are at most $2^{bP}$: so $N \le bP$. For one head with $d \times d$ matrices "
+        r"$W_Q, W_K, W_V$ it is $3bd^2$ whatever $n$: a multiple of $d^2$, without a logarithm, which for $n \ge 2$ is at most $\frac{3b}{\log 2}\,d^2\log n$. In the formula $N = "
+        r"bP + x$ with $x \ge 1$ inputs too many.",
+        sources=(VC, SHALEV.at("section 6.3.4")),
+        scope="every number P of parameters of b bits, every rule that turns parameters and an input into a label (softmax, masks and rounding included)",
+        inventory=("C319",),
+        holds=_finite_precision,
+    )
+)
+def finite_precision() -> Iterator[Step]:
+    bits, excess = sp.symbols("b x", integer=True, positive=True)
+    yield Step(
+        3 * bits * d**2, "<=", 3 * bits / sp.log(2) * d**2 * sp.log(2 + gap[1]),
+        "for n = 2 + g the logarithm is at least log 2", certificate=3 * bits / sp.log(2) * d**2 * sp.log(1 + gap[1] / 2),
+    )  # fmt: skip
+    room = sp.Symbol("P", integer=True, positive=True)
+    yield Step(
+        sp.exp(bits * room * sp.log(2)), "<", sp.exp((bits * room + excess) * sp.log(2)),
+        "more than bP inputs have more labelings than there are settings", certificate=sp.exp(bits * room * sp.log(2)) * (sp.exp(excess * sp.log(2)) - 1),
+    )  # fmt: skip
+
+
+vc_dimension = Claim(
+    id="capacity.vc-dimension",
+    title="The VC dimension of attention is O(d² log n)",
+    states="The VC dimension bounds the complexity of attention: VCdim(Attention) = O(d² log n), d the embedding dimension and n the sequence length.",
+    precise=r"There is a constant $C$ with $\mathrm{VCdim} \le C\,d^2\log n$ for all $d$ and all $n \ge 2$ (at $n = 1$ the bound is 0 and false), for the signs of one head's output with real $W_Q, W_K, W_V$.",
+    sources=(VC, KARPINSKI),
+    scope="one head with real parameters and real tokens",
+    inventory=("C319",),
+    not_checkable="The text does not say which parameters are trained, what the labels are, or how the bound is derived. For real parameters the known general bounds for networks with "
+    "exponentials are polynomials of higher degree (Karpinski and Macintyre 1997), and whether d² log n is enough for softmax at n ≥ 2 could be neither proved nor "
+    "refuted here. What can be checked: the literal bound fails at n = 1 (capacity.one-token); for tokens from a vocabulary of d words d² suffices "
+    "(capacity.vocabulary), and with b-bit parameters 3bd² (capacity.finite-precision), both without a logarithm.",
+)
+
+
+# --- which keys a head can single out -----------------------------------------------------------------------------------------------------
+
+
+def _separated(keys: Rows, own: int) -> tuple[list[Fraction], list[Fraction]]:
+    """Either q with q · (key − other) ≥ 1 for all others, or λ ≥ 0 of sum 1 with key = Σ λ other: Fourier–Motzkin elimination, which keeps track of multiples."""
+    others = [key for place, key in enumerate(keys) if place != own]
+    given: list[Inequality] = [
+        ([Fraction(x - y) for x, y in zip(keys[own], other, strict=True)], Fraction(1), [Fraction(int(place == index)) for index in range(len(others))])
+        for place, other in enumerate(others)
+    ]
+    stages = [given]
+    for feature in range(len(keys[0])):
+        now = stages[-1]
+        above, below = ([row for row in now if row[0][feature] * sign > 0] for sign in (1, -1))
+        kept = [row for row in now if row[0][feature] == 0]
+        stages.append([*kept, *(_combined(up, down, feature) for up in above for down in below)])
+    if impossible := next((row for row in stages[-1] if row[1] > 0), None):
+        whole = sum(impossible[2], Fraction(0))
+        return [], [x / whole for x in impossible[2]]
+    query = [Fraction(0)] * len(keys[0])
+    for feature in reversed(range(len(keys[0]))):
+        rows = [(row[0][feature], row[1] - sum((row[0][at] * query[at] for at in range(feature + 1, len(query))), Fraction(0))) for row in stages[feature]]
+        lows, highs = [rest / x for x, rest in rows if x > 0], [rest / x for x, rest in rows if x < 0]
+        query[feature] = max(lows) if lows else min(highs) if highs else Fraction(0)
+    return query, []
+
+
+def _combined(up: Inequality, down: Inequality, feature: int) -> Inequality:
+    """The sum of multiples of the two in which the feature cancels."""
+    first, second = -down[0][feature], up[0][feature]
+    return (
+        [first * x + second * y for x, y in zip(up[0], down[0], strict=True)],
+        first * up[1] + second * down[1],
+        [first * x + second * y for x, y in zip(up[2], down[2], strict=True)],
+    )
+
+
+def _singled_out(keys: Rows, own: int, queries: Rows, sharpness: int) -> Outcome:
+    """A certificate either way, verified: a query whose weight there reaches the bound; or a combination of the others, and drawn queries give at most a half."""
+    own %= len(keys)
+    others = [key for place, key in enumerate(keys) if place != own]
+    query, combination = _separated(keys, own)
+    if combination:
+        mixed = [sum((x * key[place] for x, key in zip(combination, others, strict=True)), Fraction(0)) for place in range(len(keys[0]))]
+        weights = [exact.softmax([_dot(asked, key) for key in keys])[own] for asked in queries]
+        inside = min(combination) >= 0 and sum(combination) == 1 and mixed == list(keys[own])
+        return Outcome.worst([exact.decided(inside), exact.at_most(weights, [Fraction(1, 2)] * len(weights))])
+    apart = all(_dot(query, [x - y for x, y in zip(keys[own], other, strict=True)]) >= 1 for other in others)
+    weight = exact.softmax([sharpness * _dot(query, key) for key in keys])[own]
+    bound = 1 / (1 + len(others) * ball(-sharpness).exp())
+    return Outcome.worst([exact.decided(apart), exact.at_most(bound, weight)])
+
+
+@derived(
+    Claim(
+        id="capacity.singled-out-keys",
+        title="A key that is a convex combination of other keys never gets more than half of the weight; any other key can get nearly all",
+        states="Which patterns a head can attend to.",
+        precise=r"If key $j$ is a convex combination $\sum_l\lambda_lk_l$ of other keys (a copy of one, for instance), then $p_j \le \frac12$ for every query: its score is at most the best of the others'. "
+        r"If it is not, let $q$ be $k_j$ less the nearest point $c$ of the others' hull: $q \cdot (k_j - k_l) \ge |q|^2 > 0$ for every other key, and the query $tq$ gives $p_j \ge \frac{1}{1 + (n-1)e^{-t|q|^2}}$, which tends to 1. "
+        r"So in width 1 a head can give more than half of its weight to two of its keys at most, the largest and the smallest, while in width 2 keys on a circle can all be singled out "
+        r"(compression.narrow-student). In the last formula there are $n$ other keys, $|q|^2$ is $q$, and $q \cdot (c - k_l) = x_l \ge 0$.",
+        sources=(S0.at("Expressiveness Analysis"),),
+        scope="every number of keys and every width, real keys and queries, no mask; a key without others has all the weight",
+        holds=_singled_out,
+    )
+)
+def singled_out_keys() -> Iterator[Step]:
+    share = sp.IndexedBase("lambda", positive=True)  # before division by their sum
+    best, behind = sp.Symbol("c", real=True), sp.Symbol("x", nonnegative=True)
+    mean = total(share[l] * (best - gap[l]), l) / total(share[j], j)
+    yield Step(
+        mean,
+        "=",
+        best - total(share[l] * gap[l], l) / total(share[j], j),
+        "a combination has the same combination of scores, here of some that lie g_l below the best",
+    )
+    yield Step(mean, "<=", best, "so it does not score more than the best of the others", certificate=total(share[l] * gap[l], l) / total(share[j], j))
+    mass = sp.exp(best - behind) + sp.exp(best) + total(sp.exp(s[l]), l)
+    yield Step(
+        sp.exp(best - behind) / mass, "<=", sp.Rational(1, 2), "with a score x ≥ 0 below the best one's it has at most half of what the two have, and the rest (scores s_l) takes its part as well",
+        certificate=(sp.exp(best) * (1 - sp.exp(-behind)) + total(sp.exp(s[l]), l)) / (2 * mass),
+    )  # fmt: skip
+    size = sp.Symbol("t", positive=True)
+    point, near, other = (sp.IndexedBase(name, real=True) for name in ("k", "c", "o"))
+    away = total((point[a] - near[a] - size * (other[a] - near[a])) ** 2, a) - total((point[a] - near[a]) ** 2, a)
+    yield Step(
+        away, "=", size * (size * total((other[a] - near[a]) ** 2, a) - 2 * total((point[a] - near[a]) * (other[a] - near[a]), a)),
+        "no point c + t(k_l − c) of the hull is nearer than c, so this is ≥ 0 for all 0 < t ≤ 1: q · (k_l − c) ≤ 0 with q = k_j − c",
+    )  # fmt: skip
+    yield Step(
+        total((point[a] - near[a]) * (point[a] - other[a]), a), "=", total((point[a] - near[a]) ** 2, a) + total((point[a] - near[a]) * (near[a] - other[a]), a),
+        "hence q · (k_j − k_l) = |q|² + q · (c − k_l) ≥ |q|²",
+    )  # fmt: skip
+    length, score = sp.Symbol("q", positive=True), sp.Symbol("s_j", real=True)  # |q|², and t times q · k_j
+    beyond = sp.IndexedBase("x", nonnegative=True)
+    low = total(sp.exp(-size * length - size * beyond[l]), l)
+    yield Step(
+        1 / (1 + n * sp.exp(-size * length)), "<=", sp.exp(score) / (sp.exp(score) + total(sp.exp(score - size * length - size * beyond[l]), l)),
+        "the n other keys score at least t|q|² less",
+        certificate=sp.exp(-size * length) * total(1 - sp.exp(-size * beyond[l]), l) / ((1 + n * sp.exp(-size * length)) * (1 + low)),
+    )  # fmt: skip
+
+
+# --- sample sizes (C320) ------------------------------------------------------------------------------------------------------------------
+
+
+def _tail(samples: int, chance: Fraction, off: Fraction) -> Fraction:
+    """The probability that a frequency of `samples` trials is off by more than `off`."""
+    return sum(
+        (comb(samples, hits) * chance**hits * (1 - chance) ** (samples - hits) for hits in range(samples + 1) if abs(Fraction(hits, samples) - chance) > off),
+        Fraction(0),
+    )
+
+
+def _enough_samples(chances: Sequence[Fraction], off: Fraction, risk: Fraction) -> Outcome:
+    """As many samples as the bound asks for: the sum over the class of exact binomial tails is at most the risk."""
+    needed = (2 * len(chances) / ball(risk)).log() / (2 * ball(off) * ball(off))
+    whole = needed.ceil().unique_fmpz()
+    if whole is None:
+        return Outcome.UNDECIDED
+    samples = int(whole)
+    return exact.decided(sum((_tail(samples, chance, off) for chance in chances), Fraction(0)) <= risk)
+
+
+@derived(
+    Claim(
+        id="capacity.finite-class-samples",
+        title="log(2H/δ)/(2ε²) samples suffice for a class of H classifiers",
+        states="The sample size for a finite class, such as attention with b-bit parameters: H ≤ 2^(bP).",
+        precise=r"$m \ge \frac{\log(2H/\delta)}{2\varepsilon^2}$ independent samples make all $H$ error rates on the sample lie within $\varepsilon$ of the true ones with probability at least $1 - \delta$: each is off by more with probability at most "
+        r"$2e^{-2m\varepsilon^2}$ (Hoeffding), and all together at most $2He^{-2m\varepsilon^2} \le \delta$. With $P$ parameters of $b$ bits $m \ge \frac{bP\log 2 + \log(2/\delta)}{2\varepsilon^2}$ is enough, at every sequence "
+        r"length. In the formulas $m = \frac{\log(2H/\delta) + x}{2\varepsilon^2}$.",
+        sources=(SAMPLES, HOEFFDING.at("Theorem 2"), SHALEV.at("Corollary 4.6")),
+        scope="every finite class, every distribution, losses 0 and 1 (agnostic); where some classifier makes no error, a multiple of 1/ε instead of 1/ε² is enough",
+        inventory=("C320",),
+        holds=_enough_samples,
+    )
+)
+def finite_class_samples() -> Iterator[Step]:
+    classes, risk, off = sp.symbols("H delta epsilon", positive=True)
+    beyond, chance, tilt = sp.Symbol("x", nonnegative=True), sp.Symbol("p", positive=True), sp.Symbol("t", positive=True)
+    yield Step(
+        chance * sp.exp(tilt * (1 - chance)) + (1 - chance) * sp.exp(-tilt * chance), "<=", sp.exp(tilt**2 / 8),
+        "the moment generating function of one trial of chance p, less its mean (Hoeffding's lemma)", cites=HOEFFDING.at("proof of Theorem 2"), domain={chance: (0.0, 1.0)},
+    )  # fmt: skip
+    yield Step(
+        sp.Subs(sp.exp(m * tilt**2 / 8 - m * tilt * off), tilt, 4 * off), "=", sp.exp(-2 * m * off**2),
+        "by Markov's inequality m trials are off by ε or more, on either side, with probability at most E exp(tS)/exp(tmε) for every t > 0; take t = 4ε",
+    )  # fmt: skip
+    samples = (sp.log(2 * classes / risk) + beyond) / (2 * off**2)
+    yield Step(
+        2 * classes * sp.exp(-2 * samples * off**2, evaluate=False),
+        "<=",
+        risk,
+        "the probabilities of H events add up to no more than δ",
+        certificate=risk * (1 - sp.exp(-beyond)),
+    )
+
+
+sample_complexity = Claim(
+    id="capacity.sample-complexity",
+    title="O((VCdim + log 1/δ)/ε²) samples suffice",
+    states="The number of samples needed for generalisation: m = O((VCdim + log(1/δ))/ε²).",
+    precise=r"There is a constant $C$ such that $m \ge C\,\frac{\mathrm{VCdim} + \log(1/\delta)}{\varepsilon^2}$ independent samples make the empirical errors of a class lie within $\varepsilon$ of the true ones, all at once, with probability at least $1 - \delta$.",
+    sources=(SAMPLES, SHALEV.at("Theorem 6.8")),
+    scope="binary classifiers, independent samples, 0 < ε, δ < 1",
+    inventory=("C320",),
+    not_checkable="As a number that suffices it is the fundamental theorem of statistical learning, a general theorem that is cited here (Shalev-Shwartz and Ben-David 2014, Theorem 6.8) "
+    "and says nothing particular of attention; where some classifier makes no error fewer are needed. What is checked is its form for finite classes, capacity.finite-class-samples.",
+)
+
+
+# --- Rademacher complexity (C321) -------------------------------------------------------------------------------------------------------------
+
+
+def _average_size(sample: Row) -> Fraction:
+    """E |Σ σ_i x_i| over all signs."""
+    outcomes = [abs(sum(sign * x for sign, x in zip(signs, sample, strict=True))) for signs in product((-1, 1), repeat=len(sample))]
+    return Fraction(sum(outcomes), len(outcomes))
+
+
+def _rademacher(sample: Row, bound: int, larger: int) -> Outcome:
+    """Whether the class (values w x) has one number at this sample however far its parameters go: with |w| ≤ bound and with |w| ≤ larger."""
+    return exact.decided(bound * _average_size(sample) == larger * _average_size(sample))
+
+
+def _rademacher_worked(sample: Row, bound: int, larger: int) -> str:
+    size, average = len(sample), _average_size(sample)
+    first, second = (Fraction(most * average, size) for most in (bound, larger))
+    return (
+        f"Inputs are constant sequences of tokens of width 1, here {list(sample)}: attention returns w·x with w for W_V, whatever the scores. Over |w| ≤ B the supremum of (1/m) Σσ_i w x_i is "
+        f"(B/m)·|Σσ_i x_i|, and the mean of |Σσ_i x_i| over all signs is {average}. So parameters up to {bound} give {first}, parameters up to {larger} give {second}: the number grows in proportion to what the "
+        "parameters may be, and over all real w the supremum is infinite. No number belongs to the class of all attention functions and m."
+    )
+
+
+def _rademacher_steps() -> Iterator[Step]:
+    x, sign = sp.IndexedBase("x", real=True), sp.KroneckerDelta
+    most, size = sp.Symbol("B", positive=True), sp.Symbol("S", nonnegative=True)
+    less = sp.Symbol("y", nonnegative=True)
+    yield Step(
+        (most - less) * size,
+        "<=",
+        most * size,
+        "w = B − y ≤ B and Σ σ_i x_i = S ≥ 0 (for S < 0, w ≥ −B): the supremum is B|S|, attained at w = ±B",
+        certificate=less * size,
+    )
+    place = sp.Symbol("i_0", integer=True, positive=True)
+    yield Step(
+        sp.Sum(x[i] * x[j] * sign(i, j), (i, 1, m), (j, 1, m)), "=", sp.Sum(x[place] ** 2, (place, 1, m)),
+        "E σ_i σ_j is 1 for i = j and 0 otherwise: E S² = Σ x_i²",
+    )  # fmt: skip
+    outcome = sp.IndexedBase("v", nonnegative=True)
+    mean = total(outcome[j], j) / n
+    yield Step(
+        mean**2, "<=", total(outcome[j] ** 2, j) / n, "over n equally likely outcomes (E|S|)² ≤ E S²: the difference is a variance",
+        certificate=total((outcome[j] - mean) ** 2, j) / n,
+    )  # fmt: skip
+
+
+rademacher = derived(
+    Claim(
+        id="capacity.rademacher",
+        title="R_m = E_σ sup_f (1/m) Σ σ_i f(x_i) is the complexity of attention at sample size m",
+        states="Rademacher complexity, the expected complexity over random labelings: R_m(Attention) = E_σ sup_f (1/m) Σ_i σ_i f(x_i).",
+        reading="As printed: a number for the class of all attention functions, W_V a real matrix as everywhere in the text. The sample x_1 … x_m stands in the formula and is taken as given.",
+        precise=r"For real $W_V$ of any size the right-hand side is infinite at every sample of constant sequences that are not all 0. It is a number for a class whose outputs are bounded on the sample, such as that with $|w| \le B$ "
+        r"(capacity.rademacher-bounded). With the expectation over the signs alone it is the empirical complexity of that sample; the $\mathfrak R_m$ of a class is its mean over samples.",
+        sources=(RADEMACHER, BARTLETT.at("Definition 2"), SHALEV.at("chapter 26")),
+        scope="the class of values w·x with bounded w, on constant sequences; every m",
+        inventory=("C321",),
+        uses=("universality.constant-sequences",),
+        unsaid="the parameters are bounded, or at least the outputs on the sample are; without that the supremum is infinite",
+        corrected_by="capacity.rademacher-bounded",
+        holds=_rademacher,
+        worked=_rademacher_worked,
+    )
+)(_rademacher_steps)
+
+
+def _rademacher_bounded(sample: Row, bound: int, larger: int) -> Outcome:
+    """For each bound by enumeration: the supremum over a grid of w up to the bound is attained at the ends, and the mean is at most B √(Σ x²)."""
+    results = []
+    signed = [sum(sign * x for sign, x in zip(signs, sample, strict=True)) for signs in product((-1, 1), repeat=len(sample))]
+    for most in (bound, larger):
+        grid = [Fraction(most * step, 4) for step in range(-4, 5)]
+        best = Fraction(sum(max(w_ * signed_sum for w_ in grid) for signed_sum in signed), len(signed))
+        results += [exact.decided(best == most * _average_size(sample)), exact.at_most(ball(best), most * ball(sum(x * x for x in sample)).sqrt())]
+    return Outcome.worst(results)
+
+
+rademacher_bounded = derived(
+    Claim(
+        id="capacity.rademacher-bounded",
+        title="On a given sample values with |w| ≤ B have the complexity (B/m) E|Σ σ_i x_i|, at most (B/m) √(Σ x_i²)",
+        states="The correct form: what the formula gives for bounded parameters and a given sample.",
+        reading="Width 1, where the bound needs no norm; in any width it is the textbook lemma for linear classes, cited and not used here.",
+        precise=r"$\hat{\mathfrak R} = \frac Bm\,\mathbb E\bigl|\sum_i\sigma_ix_i\bigr| \le \frac Bm\sqrt{\sum_ix_i^2}$ for attention to constant sequences of tokens of width 1 with $|w| \le B$. It is proportional to $B$: without a bound on $W_V$ it "
+        r"is infinite, unless all $x_i$ are 0. It depends on the sample. In the last formula $v_j = |S|$ in the $j$-th of $n = 2^m$ outcomes.",
+        sources=(RADEMACHER, SHALEV.at("Lemma 26.10")),
+        scope="constant sequences of width 1; every m, every sample, every B > 0",
+        inventory=("C321",),
+        uses=("universality.constant-sequences",),
+        holds=_rademacher_bounded,
+    )
+)(_rademacher_steps)
