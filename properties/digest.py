@@ -46,10 +46,10 @@ def roots(law: str, subject: str, claim: str) -> list[Path]:
 
 @cache
 def of_variant(variant: str) -> tuple[Path, ...]:
-    """The folder of its name under impl, and the file under properties/cases that says how its calls are drawn, where it has one."""
-    folder = ROOT / "impl" / variant.replace("-", "_")
+    """The folder of its name under impl or impl/instruments, and the file under properties/cases that says how its calls are drawn, where it has one."""
+    folders = [room / variant.replace("-", "_") for room in (ROOT / "impl", ROOT / "impl" / "instruments")]
     cases = [file for file in sorted(CASES.glob("*.py")) if f'case("{variant}")' in file.read_text(encoding="utf-8")]
-    return *sorted(folder.rglob("*.py")), *cases
+    return *(file for folder in folders for file in sorted(folder.rglob("*.py"))), *cases
 
 
 @cache

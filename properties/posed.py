@@ -33,9 +33,10 @@ class Posed:
     """A call with its definition.
 
     `define` computes the output from the float tensors among arguments and keywords, given by place, as tracked numbers. `wanted` are the places that
-    have a gradient, `value` is the one that the output is linear in. `batched` are the places whose first axis is the batch. `by_key` and `by_query`
-    give, by place, the axis that runs over keys or queries; where `ordered` names neither "keys" nor "queries", reordering them along all these axes
-    changes nothing but the order of the output's rows. `visible` [B, H, N, M], where the call hides keys from rows: what is hidden cannot act.
+    have a gradient, `values` are those that the output is linear in together. `batched` are the places whose first axis is the batch (none: there is
+    no batch). `by_key` and `by_query` give, by place, the axis that runs over keys or queries; where `ordered` names neither "keys" nor "queries",
+    reordering them along all these axes changes nothing but the order of the output's rows. `visible` [B, H, N, M], where the call hides keys from
+    rows: what is hidden cannot act.
     """
 
     arguments: tuple[Any, ...]
@@ -43,7 +44,7 @@ class Posed:
     define: Definition
     cotangent: Tensor
     wanted: tuple[Place, ...]
-    value: Place = 2
+    values: tuple[Place, ...] = (2,)
     batched: tuple[Place, ...] = (0, 1, 2)
     by_key: Mapping[Place, int] = field(default_factory=lambda: {1: 2, 2: 2})
     by_query: Mapping[Place, int] = field(default_factory=lambda: {0: 2})

@@ -62,14 +62,14 @@ def shared(one: Tensor, other: Tensor) -> bool:
 
 def whole_numbers(subject: Implementation) -> SearchStrategy[Posed]:
     """Calls whose values are whole numbers, so that doubling them stays far from the ends of every format."""
-    return any_case(subject).map(lambda x: x.with_tensors({x.value: x[x.value].sign()}))
+    return any_case(subject).map(lambda x: x.with_tensors({place: x[place].sign() for place in x.values}))
 
 
 @law("convexity.output-in-the-hull", on=Trait.DEFINED, draw=whole_numbers, off=needs_repeats)
 def test_doubled_values_double_the_output_exactly(subject: Subject, x: Posed) -> None:
     """Every variant is linear in its values, and a power of 2 passes through every rounding but those of subnormal numbers."""
     subject.saw(x.regimes)
-    once, twice = posed.output(subject, x), posed.output(subject, x.with_tensors({x.value: 2 * x[x.value]}))
+    once, twice = posed.output(subject, x), posed.output(subject, x.with_tensors({place: 2 * x[place] for place in x.values}))
     far = once.abs() >= 4 * torch.finfo(once.dtype).tiny / torch.finfo(once.dtype).eps
     require(same(torch.where(far, 2 * once, twice), twice), f"output {twice.tolist()} for doubled values, {once.tolist()} before, on {x}")
 
@@ -77,8 +77,7 @@ def test_doubled_values_double_the_output_exactly(subject: Subject, x: Posed) ->
 @law("symmetry.query-equivariance", on=Trait.DEFINED, draw=any_case)
 def test_each_sequence_is_computed_alone(subject: Subject, x: Posed) -> None:
     """The last sequence of the batch, without the others and beside one that is much larger, has the same true output."""
-    batch = x.cotangent.shape[0]
-    if batch < 2:
+    if not x.batched or x.cotangent.shape[0] < 2:
         return
     subject.saw(x.regimes)
     true = posed.truth(subject, x)
@@ -141,6 +140,6 @@ def test_what_a_row_does_not_see_leaves_it_bit_by_bit(subject: Subject, x: Posed
 def test_constant_values_give_the_mass_of_the_weights(subject: Subject, x: Posed) -> None:
     """With all values 1 the output is the sum of a row's weights: 1, or what the definition says."""
     subject.saw(x.regimes)
-    ones = x.with_tensors({x.value: torch.ones_like(x[x.value])})
+    ones = x.with_tensors({place: torch.ones_like(x[place]) for place in x.values})
     true = posed.truth(subject, ones)
     subject.judge("the sum of the weights", posed.output(subject, ones), true.balls(), true.bound(), ones)

@@ -39,15 +39,17 @@ _stopped = np.frompyfunc(lambda x: -(-x).expm1(), 1, 1)
 
 def reading_weights(x: Posed) -> Posed:
     """The call with the identity for values: it returns its weights [B, H, N, M]."""
-    b, h, m, _ = x[x.value].shape
+    (place,) = x.values
+    b, h, m, _ = x[place].shape
     eye = torch.eye(m, dtype=x.cotangent.dtype).repeat(b, h, 1, 1)
-    return x.with_tensors({x.value: eye}, cotangent=torch.zeros((*x.cotangent.shape[:-1], m), dtype=x.cotangent.dtype))
+    return x.with_tensors({place: eye}, cotangent=torch.zeros((*x.cotangent.shape[:-1], m), dtype=x.cotangent.dtype))
 
 
 def before_the_values(x: Posed) -> range:
     """The places of the energies."""
-    assert isinstance(x.value, int)
-    return range(x.value)
+    (place,) = x.values
+    assert isinstance(place, int)
+    return range(place)
 
 
 def rows_of(x: Posed, rows: slice, **further: Tensor) -> Posed:
@@ -201,7 +203,8 @@ def one_sequence(draw: st.DrawFn, subject: Implementation, n: int, m: int, times
     visible = np.ones((1, 1, n, m), dtype=np.bool_)
     eye, cotangent = torch.eye(m, dtype=dtype)[None, None], torch.zeros(1, 1, n, m, dtype=dtype)
     regimes = (f"energies: × {times:g} + {offset:g}", f"dtype: {str(dtype).removeprefix('torch.')}")
-    return Posed(arguments=(energy, eye), keywords=dict(previous), define=define, cotangent=cotangent, wanted=(0,), value=1, visible=visible, regimes=regimes)
+    fields: dict[str, Any] = {"wanted": (0,), "values": (1,), "visible": visible, "regimes": regimes}
+    return Posed(arguments=(energy, eye), keywords=dict(previous), define=define, cotangent=cotangent, **fields)
 
 
 @law("monotonic.expectation", on=Trait.MONOTONIC, draw=few_positions)
@@ -261,7 +264,7 @@ def widened(x: Posed, left: int, right: int) -> Posed:
     """The call with hidden positions on both sides, whose energies and values are anything; `previous` is 0 there."""
     energies: dict[Place, Tensor] = {place: pad(x[place], (left, right), value=3.0) for place in before_the_values(x)}
     seen = pad(torch.ones_like(x[0], dtype=torch.bool), (left, right), value=False)
-    changed = {x.value: pad(x[x.value], (0, 0, left, right), value=-7.0), **energies}
+    changed = {place: pad(x[place], (0, 0, left, right), value=-7.0) for place in x.values} | energies
     previous = {"previous": pad(x["previous"], (left, right))} if "previous" in x.keywords else {}
     return replace(x.with_tensors(changed), keywords=x.keywords | previous | {"attn_mask": seen}, visible=seen.numpy())
 

@@ -1,12 +1,8 @@
-"""Laws of attention over a memory: a row's best entries join its local keys, and no other entry acts.
-
-The output is linear in the values and the memory's values together, so that the laws of every definition, which speak of one place of values, are asked for
-here one by one.
-"""
+"""Laws of attention over a memory: a row's best entries join its local keys, and no other entry acts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,74 +14,16 @@ from torch import Tensor
 
 from impl.trait import Trait
 from impl.variant import Implementation
-from properties import posed, test_definitions
+from properties import posed
 from properties.cases.retrieval import chosen, in_doubt, products, retrieval
 from properties.oracle import Array
 from properties.posed import Place, Posed, any_case
 from properties.simplex import attended
 from properties.subject import Subject, require, same
 from properties.tracked import Flags, Tracked, bare, concatenate, softmax
-from properties.verifies import law, needs, needs_repeats
+from properties.verifies import law, needs_repeats
 
 PART: dict[str, Any] = {"entries": (3, 4, 5, 7), "top_k": (1, 2)}
-
-
-@law("running.weights", "running.contraction", on=Trait.RETRIEVAL, draw=any_case)
-def test_the_output_follows_the_definition_of_retrieval(subject: Subject, x: Posed) -> None:
-    posed.judge_output(subject, x)
-
-
-@law("running.weights", "running.contraction", on=Trait.RETRIEVAL, draw=any_case, lacking=needs("gradient"))
-def test_every_gradient_follows_the_definition_of_retrieval(subject: Subject, x: Posed) -> None:
-    """Those of keys and values of the memory too: of an entry that no row retrieves they are 0."""
-    posed.judge_gradients(subject, x)
-
-
-def as_defined(check: Callable[[Any], Any]) -> Callable[[Subject, Posed], None]:
-    """The check of a law of every definition."""
-    found: Callable[[Subject, Posed], None] = check.law.check  # type: ignore[attr-defined]
-    return found
-
-
-@law("flash.any-tiling-is-exact", on=Trait.RETRIEVAL, draw=any_case)
-def test_a_call_with_a_memory_repeats_itself_and_changes_nothing(subject: Subject, x: Posed) -> None:
-    as_defined(test_definitions.test_a_call_repeats_itself_and_changes_nothing)(subject, x)
-
-
-@law("symmetry.query-equivariance", on=Trait.RETRIEVAL, draw=any_case)
-def test_each_sequence_retrieves_from_its_own_memory(subject: Subject, x: Posed) -> None:
-    as_defined(test_definitions.test_each_sequence_is_computed_alone)(subject, x)
-
-
-@law("symmetry.query-equivariance", "symmetry.key-value-invariance", on=Trait.RETRIEVAL, draw=any_case)
-def test_local_keys_and_queries_may_be_reordered_beside_a_memory(subject: Subject, x: Posed) -> None:
-    as_defined(test_definitions.test_reordering_keys_with_values_keeps_the_definition)(subject, x)
-    as_defined(test_definitions.test_reordering_queries_reorders_the_definition)(subject, x)
-
-
-@law("masks.hidden-key-has-no-influence", on=Trait.RETRIEVAL, draw=partial(retrieval, causal=(True,)), off=needs_repeats)
-def test_local_keys_of_the_future_leave_a_row_bit_by_bit(subject: Subject, x: Posed) -> None:
-    as_defined(test_definitions.test_what_a_row_does_not_see_leaves_it_bit_by_bit)(subject, x)
-
-
-@law("convexity.output-in-the-hull", on=Trait.RETRIEVAL, draw=any_case)
-def test_local_keys_and_memory_share_one_softmax(subject: Subject, x: Posed) -> None:
-    """With all values 1, the memory's too, the output is 1; where a row sees nothing at all, 0."""
-    subject.saw(x.regimes)
-    ones = x.with_tensors({2: torch.ones_like(x[2]), 4: torch.ones_like(x[4])})
-    true = posed.truth(subject, ones)
-    subject.judge("the sum of the weights", posed.output(subject, ones), true.balls(), true.bound(), ones)
-
-
-@law("convexity.output-in-the-hull", on=Trait.RETRIEVAL, draw=any_case, off=needs_repeats)
-def test_doubled_values_of_both_double_the_output_exactly(subject: Subject, x: Posed) -> None:
-    """The values of the memory and of the local keys together: a power of 2 passes through every rounding but those of subnormal numbers."""
-    subject.saw(x.regimes)
-    whole: dict[Place, Tensor] = {place: x[place].sign() for place in (2, 4)}
-    once = posed.output(subject, x.with_tensors(whole))
-    twice = posed.output(subject, x.with_tensors({place: 2 * value for place, value in whole.items()}))
-    far = once.abs() >= 4 * torch.finfo(once.dtype).tiny / torch.finfo(once.dtype).eps
-    require(same(torch.where(far, 2 * once, twice), twice), f"output {twice.tolist()} for doubled values, {once.tolist()} before, on {x}")
 
 
 def flags(x: Posed) -> tuple[Flags, Flags]:

@@ -23,10 +23,11 @@ def weights_read_off(subject: Implementation) -> st.SearchStrategy[Posed]:
     """Calls whose values are the rows of the identity, so that the output is the weights."""
 
     def with_identity(x: Posed) -> Posed:
-        value = x[x.value]
+        (place,) = x.values
+        value = x[place]
         m = value.shape[-2]
         identity = torch.eye(m, dtype=value.dtype).expand(*value.shape[:-2], m, m)
-        return x.with_tensors({x.value: identity}, cotangent=x.cotangent.new_zeros((*x.cotangent.shape[:-1], m)))
+        return x.with_tensors({place: identity}, cotangent=x.cotangent.new_zeros((*x.cotangent.shape[:-1], m)))
 
     return any_case(subject).map(with_identity)
 

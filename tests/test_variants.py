@@ -11,6 +11,7 @@ from torch import Tensor
 
 from impl import VARIANTS
 from impl.variant import Implementation
+from properties import digest
 from properties.judge import Asked, implementation_of, laws_for
 from properties.judging import load_laws
 from properties.posed import CASES, load_cases
@@ -59,3 +60,11 @@ def test_every_variant_is_drawn_and_defined_once_more_apart_from_five() -> None:
     """The first two have bounds of their own; a projection is a draw, a training step and a divergence of two maps are no attention either."""
     assert set(VARIANTS) - set(CASES) == {"scaled-dot-product", "multi-head", "random-projection", "loss-scaling", "distillation"}
     assert set(CASES) <= set(VARIANTS)
+
+
+def test_the_digest_of_a_variant_takes_in_its_folder_and_how_its_calls_are_drawn() -> None:
+    """The file of cases is found by its text: a case registered under a name that the text does not spell out would be left out."""
+    for name in VARIANTS:
+        files = {(file.parent.name, file.stem) for file in digest.of_variant(name)}
+        assert (name.replace("-", "_"), "reference") in files
+        assert name not in CASES or ("cases", CASES[name].__module__.rpartition(".")[2]) in files

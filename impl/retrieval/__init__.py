@@ -9,7 +9,7 @@ from impl.variant import STRAIGHTFORWARD, Implementation, Limits, Variant
 variant = Variant(
     name="retrieval",
     reference=reference.attention,
-    traits=frozenset({Trait.RETRIEVAL}),
+    traits=frozenset({Trait.DEFINED, Trait.RETRIEVAL}),
     source="Tworkowski et al. 2023, section 3.1, https://arxiv.org/abs/2307.03170",
 )
 SHARE = 0.2  # of a profile's examples: the true values cost some 10 ms an example

@@ -135,7 +135,7 @@ def monotonic(draw: st.DrawFn, subject: Implementation) -> Posed:
         mask,
         define=define,
         wanted=(0, 1, *previous, *mask.wanted),
-        value=1,
+        values=(1,),
         by_key={1: 2},
         regimes=(*s.regimes, mask.regime, kind, f"previous: {'given' if previous else 'the first position'}"),
     )
@@ -163,7 +163,6 @@ def chunkwise(draw: st.DrawFn, subject: Implementation) -> Posed:
         mask,
         define=define,
         wanted=(0, 1, 2, *previous),
-        value=2,
         by_key={2: 2},
         regimes=(*s.regimes, mask.regime, kind, f"width: {width}", f"chunk energies: slope {slope}, offset {offset}"),
     )
@@ -206,7 +205,7 @@ def hard(draw: st.DrawFn, subject: Implementation) -> Posed:
         mask,
         define=define,
         wanted=(1,),
-        value=1,
+        values=(1,),
         by_key={1: 2},
         regimes=(*s.regimes, mask.regime, kind, f"start: {'given' if given else 'the first position'}"),
     )

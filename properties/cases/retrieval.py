@@ -59,6 +59,7 @@ def retrieval(
         keywords=keywords | ({} if mask is None else {"memory_mask": mask}),
         wanted=(0, 1, 2, 3, 4),
         batched=(0, 1, 2, 3, 4, *(("memory_mask",) if regime == "per sequence" else ())),
+        values=(2, 4),
         by_query={0: 2, **({"memory_mask": -2} if mask is not None else {})},
         ordered=("keys", "queries") if is_causal else (),
         regimes=("top_k: " + ("0" if number == 0 else "a part" if number < r else "all"),),

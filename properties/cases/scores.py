@@ -72,7 +72,7 @@ def location(draw: st.DrawFn, subject: Implementation) -> Posed:
         mask,
         (s.query(), s.value(), s.tensor(s.d, known)),
         define,
-        value=1,
+        values=(1,),
         batched=(0, 1),
         by_key={1: 2, 2: 1} if known == s.m else {1: 2},
         ordered=() if known == s.m else ("keys",),
