@@ -7,7 +7,7 @@ STAMP := $(VENV)/.complete
 TORCH := 2.13.0
 GPU_VENV := .venv-gpu
 
-.PHONY: verify test mutants kernels bench gpu peers lint clean help
+.PHONY: verify test mutants kernels trained bench gpu peers lint clean help
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,10 @@ mutants: $(STAMP)  ## try every planted bug under every law and write reports/ev
 
 kernels: $(STAMP)  ## compile every shipping configuration for four targets, without a GPU, and write reports/evidence/kernels.json (minutes)
 	@$(BIN)/python -m properties.kernels --jobs $(WORKERS)
+	@$(BIN)/python -m reports
+
+trained: $(STAMP)  ## train a small transformer, measure its attention and write reports/trained.md with pictures (a minute)
+	@$(BIN)/python -m properties.trained
 	@$(BIN)/python -m reports
 
 bench: $(STAMP)  ## time attention on the CPU beside torch's (minutes, an idle machine) and write reports/benchmark.svg with its evidence

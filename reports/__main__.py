@@ -4,6 +4,7 @@ import sys
 
 try:
     from properties import digest, kernels
+    from properties.trained import record as trained
     from reports.command import main
 except ModuleNotFoundError as error:
     print(f'the reports need the package {error.name!r}, which is not installed; pip install -e ".[dev]" installs all of them', file=sys.stderr)
@@ -15,4 +16,4 @@ except ValueError as error:  # the ledger itself is malformed, which theorems sa
     sys.exit(2)
 
 if __name__ == "__main__":
-    sys.exit(main(of_row=digest.of, of_law=digest.of_law, of_peers=digest.of_laws, of_kernels=kernels.current))
+    sys.exit(main(of_row=digest.of, of_law=digest.of_law, of_peers=digest.of_laws, of_kernels=kernels.current, of_trained=trained.current))

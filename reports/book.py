@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from properties.evidence import BadEvidence, Evidence, EvidenceFile, read
-from reports import gpu, kernels, mutants, peers
+from reports import gpu, kernels, mutants, peers, trained
 from reports.gpu import Run
 from reports.kernels import Kernels
 from reports.mutants import Mutants
 from reports.peers import Peer
+from reports.trained import Trained
 from reports.verdict import Grounds, Judgement, Verdict, is_current, judge_all
 from theorems.claim import Claim
 from theorems.inventory import Row
@@ -48,6 +49,8 @@ class Book:
     kernels: Kernels | None = None
     gpu: tuple[Run, ...] = ()
     sources_of_kernels: str = ""  # the digest of the sources that would be compiled today
+    trained: tuple[Trained, ...] = ()
+    code_of_trained: str = ""  # the digest of the code that would train and measure today
 
     @property
     def topics(self) -> dict[str, list[Claim]]:
@@ -73,8 +76,8 @@ class Book:
 
 
 def of_claims(name: str) -> bool:
-    """Whether a file of this name holds evidence about claims: mutants, peers, compiled kernels, and times have files of their own."""
-    return name not in (mutants.FILE, peers.FILE, kernels.FILE) and not name.startswith((gpu.PREFIX, "benchmark-"))
+    """Whether a file of this name holds evidence about claims: mutants, peers, compiled kernels, times and trained models have files of their own."""
+    return name not in (mutants.FILE, peers.FILE, kernels.FILE) and not name.startswith((gpu.PREFIX, trained.PREFIX, "benchmark-"))
 
 
 def evidence_in(folder: Path, claims: Mapping[str, Claim]) -> dict[str, EvidenceFile]:

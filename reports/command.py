@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from properties.evidence import BadEvidence, Evidence, write_text
-from reports import gpu, kernels, peers
+from reports import gpu, kernels, peers, trained
 from reports.book import Book, bound, evidence_in, mutants_in
 from reports.coverage import coverage
 from reports.headings import headings
@@ -37,13 +37,15 @@ def main(
     of_law: Callable[[str], str],
     of_peers: Callable[[], str],
     of_kernels: Callable[[], str] = str,
+    of_trained: Callable[[], str] = str,
     claims: Mapping[str, Claim] = CLAIMS,
 ) -> int:
-    """Run the command and return its exit status. `of_row`, `of_law`, `of_peers` and `of_kernels` give the digests that a run would write today."""
+    """Run the command and return its exit status. The functions `of_…` give the digests that a run would write today."""
     options = _parser().parse_args(arguments)
     try:
         book = replace(_book(options.evidence, claims, of_row, of_law), laws=of_peers(), sources_of_kernels=of_kernels())
         book = replace(book, kernels=kernels.read(options.evidence / kernels.FILE), gpu=gpu.read(options.evidence))
+        book = replace(book, trained=trained.read(options.evidence), code_of_trained=of_trained())
     except BadEvidence as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return BAD_INPUT

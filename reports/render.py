@@ -11,6 +11,7 @@ from reports.render_kernels import kernels_page
 from reports.render_peers import peers_page
 from reports.render_text import text_page
 from reports.render_topic import topic_page
+from reports.render_trained import trained_page
 
 MARK = "<!-- Written by `python -m reports` from the committed evidence. Edits are lost. -->"
 FOLDERS = ("topics", "texts")  # nothing but written pages lives there
@@ -25,6 +26,7 @@ def pages(book: Book) -> dict[str, str]:
         "peers.md": peers_page(book),
         **({"kernels.md": kernels_page(book)} if book.kernels else {}),
         **({"gpu.md": gpu_page(book.gpu)} if book.gpu else {}),
+        **({"trained.md": trained_page(book)} if book.trained else {}),
         **{f"topics/{topic}.md": topic_page(book, topic) for topic in book.topics},
         **{f"texts/{text.key}.md": text_page(book, text) for text in book.texts},
     }
