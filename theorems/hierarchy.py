@@ -159,7 +159,7 @@ def _only_by_log_sum_exp(words: Document, sentences: Row) -> Outcome:
         sources=(S0.at("Hierarchical Attention Networks"),),
         scope="m ≥ 1 sentences of one to n + 1 words each, every real score",
         inventory=("C099",),
-        uses=("hierarchy.flat-by-log-sum-exp",),
+        uses=("hierarchy.mass-is-a-distribution",),
         holds=_only_by_log_sum_exp,
     )
 )
@@ -571,7 +571,7 @@ def _repeated(sentences: Row, content: int, place: int) -> Outcome:
         sources=(S0.at("Hierarchical Attention Networks"),),
         scope="every number of sentences, every real score and value, z ≥ 1",
         inventory=("C108",),
-        uses=("hierarchy.set-of-sentences",),
+        uses=("symmetry.key-value-invariance",),
         holds=_repeated,
     )
 )
