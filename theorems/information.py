@@ -433,16 +433,21 @@ def output_and_values() -> Iterator[Step]:
     )
 
 
-def _chain(table: Sequence[Sequence[Row]]) -> Outcome:
-    """I(Y; X | A) from its definition against H(Y) − H(Y | X, A); counts [a][x][y]."""
-    whole = sum(count for plane in table for row in plane for count in row)
+def _given_attention(table: Sequence[Sequence[Row]], whole: int) -> arb:
+    """I(Y; X | A) from its definition: the information within each value of A, averaged over A."""
     given = arb(0)
     for plane in table:
         mass = sum(map(sum, plane))
         if mass:
             inside: Joint = {(x, y): Fraction(count, mass) for x, row in enumerate(plane) for y, count in enumerate(row)}
             given += ball(Fraction(mass, whole)) * mutual_information(inside)
-    return exact.equal(given, _h_y(table, whole) - _h_y_given(table, whole))
+    return given
+
+
+def _chain(table: Sequence[Sequence[Row]]) -> Outcome:
+    """I(Y; X | A) against H(Y) − H(Y | X, A); counts [a][x][y]."""
+    whole = sum(count for plane in table for row in plane for count in row)
+    return exact.equal(_given_attention(table, whole), _h_y(table, whole) - _h_y_given(table, whole))
 
 
 def _h_y(table: Sequence[Sequence[Row]], whole: int) -> arb:
@@ -480,12 +485,7 @@ conditional_formula = Claim(
 def _chain_rule(table: Sequence[Sequence[Row]]) -> Outcome:
     """H(Y) − H(Y|X, A) = I(Y; A) + I(Y; X | A)."""
     whole = sum(count for plane in table for row in plane for count in row)
-    given = arb(0)
-    for plane in table:
-        mass = sum(map(sum, plane))
-        if mass:
-            inside: Joint = {(x, y): Fraction(count, mass) for x, row in enumerate(plane) for y, count in enumerate(row)}
-            given += ball(Fraction(mass, whole)) * mutual_information(inside)
+    given = _given_attention(table, whole)
     outer: Joint = {(a, y): Fraction(sum(row[y] for row in plane), whole) for a, plane in enumerate(table) for y in range(len(plane[0]))}
     return exact.equal(mutual_information(outer) + given, _h_y(table, whole) - _h_y_given(table, whole))
 
