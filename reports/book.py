@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from properties.evidence import BadEvidence, Evidence, EvidenceFile, read
-from reports import gpu, kernels, mutants, peers, trained
+from properties.trained import record
+from reports import gpu, kernels, mutants, peers
 from reports.gpu import Run
 from reports.kernels import Kernels
 from reports.mutants import Mutants
@@ -77,7 +78,7 @@ class Book:
 
 def of_claims(name: str) -> bool:
     """Whether a file of this name holds evidence about claims: mutants, peers, compiled kernels, times and trained models have files of their own."""
-    return name not in (mutants.FILE, peers.FILE, kernels.FILE) and not name.startswith((gpu.PREFIX, trained.PREFIX, "benchmark-"))
+    return name not in (mutants.FILE, peers.FILE, kernels.FILE) and not name.startswith((gpu.PREFIX, record.PREFIX, "benchmark-"))
 
 
 def evidence_in(folder: Path, claims: Mapping[str, Claim]) -> dict[str, EvidenceFile]:

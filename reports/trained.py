@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from properties.evidence import BadEvidence
+from properties.trained.record import PREFIX, SCHEMA
 
-SCHEMA = "attention-ledger/trained/1"
-PREFIX = "trained-"
 FIGURES = ("entropy", "distance", "previous_token", "induction", "ablation", "gradient", "uniform", "another_sequence")
 OF_TRAINING = ("seed", "steps", "batch", "rate", "decay", "held_out", "often")
 OF_MODEL = ("layers", "heads", "width", "length", "vocabulary", "parameters")
