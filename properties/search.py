@@ -16,8 +16,10 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
+from properties import digest
 from properties.drawing import from_the_seed_alone
 from properties.evidence import SEARCH, Evidence
+from properties.recalled import Argument
 from theorems import CLAIMS
 from theorems.claim import Claim
 from theorems.outcome import Outcome
@@ -60,6 +62,23 @@ class Search:
         except Found:
             return Outcome.REFUTED, witness, tried
         return (Outcome.UNDECIDED if undecided else Outcome.HELD if tried else Outcome.NOT_RUN), None, tried
+
+    def argument(self, examples: int) -> Argument:
+        """The search, and that of the corrected claim where there is one, as an argument that can be run or recalled."""
+        claim = self.claim
+        about = [claim, CLAIMS[claim.corrected_by]] if claim.false_as_made else [claim]
+        roots = tuple(root for c in about for root in digest.roots(f"search:{claim.id}", SEARCH, c.id))
+        return Argument(law=f"search:{claim.id}", roots=roots, run=lambda: observe(self, examples), amiss=self._amiss, examples=examples)
+
+    def _amiss(self, rows: list[Evidence]) -> str:
+        """A false claim must be refuted and its correction survive; any other must survive."""
+        first, *corrected = rows
+        wanted = Outcome.REFUTED if self.claim.false_as_made else Outcome.HELD
+        if first.outcome is not wanted:
+            return f"{first.claim}: the search ended {first.outcome.value}, expected {wanted.value}: {first.counterexample}"
+        problems = [row for row in corrected if row.outcome is not Outcome.HELD]
+        told = "should survive the search that refutes"
+        return "; ".join(f"{row.claim} {told} {first.claim}, but ended {row.outcome.value}: {row.counterexample}" for row in problems)
 
 
 class Found(Exception):
@@ -118,7 +137,12 @@ def _shown(case: Case) -> str:
 
 
 def _text(value: object) -> str:
-    """Fractions as 1/2, nested sequences in brackets: readable, and Python where there are no fractions."""
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_text, value)) + "]"
+    """Fractions as 1/2, nested sequences in brackets, sets in braces, single words bare: readable, and `reports.redo` reads it back."""
+    match value:
+        case list() | tuple():
+            return "[" + ", ".join(map(_text, value)) + "]"
+        case set() | frozenset():
+            return "{" + ", ".join(sorted(map(_text, value))) + "}"
+        case str() if not value.isidentifier():
+            return repr(value)
     return str(value)

@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from impl import IMPLEMENTATIONS
+from impl._triton.patching import patch_once_a_launch
 from impl.scaled_dot_product import flash
 from impl.variant import Implementation
 from properties import digest, environment, judging, search
-from properties.derivations import observe_derivation
+from properties.derivations import derivation
 from properties.evidence import BadEvidence, Evidence, EvidenceFile, from_row, read, to_row, write
+from properties.recalled import Argument, recalled_or_run
 from properties.verifies import EXAMPLES, Law
 from theorems import CLAIMS
 from theorems.outcome import Outcome
@@ -36,12 +38,15 @@ class Ledger:
         self.config, self.path = config, path
         self.rows: list[Evidence] = []
         self.reports = 0
+        self.arguments: Counter[bool] = Counter()  # derivations and searches by whether they were recalled
         self.before = EvidenceFile(environment=environment.describe(), evidence=())
         if path is not None and path.exists():
             self.before = replace(self.before, evidence=read(path).evidence)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         rows = [from_row(json.loads(str(text))) for key, text in report.user_properties if key == "evidence"]
+        if report.when == "call":
+            self.arguments.update(bool(value) for key, value in report.user_properties if key == "recalled")
         if report.when == "call" and rows:
             self.rows += rows
             self.reports += 1
@@ -67,6 +72,8 @@ class Ledger:
             by_subject.setdefault(row.subject, Counter())[row.outcome.value] += 1
         for subject, outcomes in sorted(by_subject.items()):
             terminalreporter.write_line(f"{subject:40} " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())))
+        unchanged = "recalled, as nothing that they follow from has changed (--cache-clear runs all)"
+        terminalreporter.write_line(f"derivations and searches: {self.arguments[False]} run, {self.arguments[True]} {unchanged}")
         terminalreporter.write_line(f"written to {self.path}" if self.path else "not written (give --evidence FILE, or run the ci profile)")
 
 
@@ -95,8 +102,10 @@ def pytest_configure(config: pytest.Config) -> None:
     profile = profile_of(config)
     if profile not in PROFILES:
         raise pytest.UsageError(f"unknown profile {profile!r}; possible are {', '.join(PROFILES)}")
-    flash.missing()  # sets Triton to interpret, where there is no GPU, before anything else imports it: torch's checkpoints do
+    without_triton = flash.missing()  # sets Triton to interpret, where there is no GPU, before anything else imports it: torch's checkpoints do
     torch.set_num_threads(1)  # results must not depend on how many workers share the machine
+    if not without_triton:
+        patch_once_a_launch()
     if hasattr(config, "workerinput"):
         if config.getoption("--impl"):
             config.pluginmanager.register(judging.Judging(config, judging.asked_of(config), None), judging.NAME)
@@ -152,16 +161,22 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         keep(pyfuncitem, observed.evidence(law), chosen)
         conclude(observed.outcome, observed.detail, ours=implementation.ours)
     elif sought := getattr(pyfuncitem.obj, "search", None):
-        rows = search.observe(sought, search.EXAMPLES[chosen])
-        keep(pyfuncitem, rows, chosen)
-        expect(rows, false_as_made=sought.claim.false_as_made)
+        argue(pyfuncitem, sought.argument(search.EXAMPLES[chosen]), chosen)
     elif "derivation_of" in arguments:
-        row = observe_derivation(CLAIMS[str(arguments["derivation_of"])])
-        keep(pyfuncitem, [row], chosen)
-        conclude(row.outcome, row.detail, ours=True)
+        argue(pyfuncitem, derivation(CLAIMS[str(arguments["derivation_of"])]), chosen)
     else:
         return None
     return True
+
+
+def argue(item: pytest.Item, argument: Argument, profile: str) -> None:
+    """Run or recall a derivation or a search. What is recalled stands in pytest's own cache: `--cache-clear` empties it, `-p no:cacheprovider` does without."""
+    store = getattr(item.config, "cache", None)
+    rows, recalled = recalled_or_run(argument, store.mkdir("arguments") if store is not None else None)
+    item.user_properties.append(("recalled", recalled))
+    keep(item, rows, profile)
+    if problem := argument.amiss(rows):
+        pytest.fail(problem, pytrace=False)
 
 
 def keep(item: pytest.Item, rows: list[Evidence], profile: str) -> None:
@@ -179,14 +194,3 @@ def conclude(outcome: Outcome, detail: str, *, ours: bool) -> None:
     if ours:
         pytest.fail(f"{outcome.value}: {detail}", pytrace=False)
     pytest.xfail(f"a stranger's {outcome.value}: {detail}")
-
-
-def expect(rows: list[Evidence], *, false_as_made: bool) -> None:
-    """A false claim must be refuted and its correction survive; any other must survive."""
-    first, *corrected = rows
-    wanted = Outcome.REFUTED if false_as_made else Outcome.HELD
-    if first.outcome is not wanted:
-        pytest.fail(f"{first.claim}: the search ended {first.outcome.value}, expected {wanted.value}: {first.counterexample}", pytrace=False)
-    for row in corrected:
-        if row.outcome is not Outcome.HELD:
-            pytest.fail(f"{row.claim} should survive the search that refutes {first.claim}, but ended {row.outcome.value}: {row.counterexample}", pytrace=False)

@@ -42,6 +42,13 @@ test_labelings_with_few_bits = searched(
     points=st.lists(st.lists(small, min_size=1, max_size=3).map(tuple), min_size=1, max_size=5).map(tuple),
     bits=st.integers(1, 2),
 )
+test_labelings_of_many_sequences = searched(
+    capacity.lower_bound,
+    half=st.integers(1, 2),
+    bits=st.integers(1, 3),
+    labels=st.tuples(*[st.booleans()] * 12),
+    idle=st.integers(0, 2),
+)
 test_which_keys_can_be_singled_out = searched(
     capacity.singled_out_keys, keys=points(1, 6), own=st.integers(0, 5), queries=points(1, 4), sharpness=st.integers(0, 8)
 )

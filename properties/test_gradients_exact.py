@@ -54,3 +54,11 @@ test_self_attention_is_steeper_than_any_bound = searched(gradients.unbounded_jac
 slope_cases: dict[str, Shapes] = {"bound": st.integers(1, 20), "others": st.integers(1, 5), "token": st.integers(-20, 20), "width": st.integers(1, 5)}
 test_the_slope_at_a_zero_token = searched(gradients.zero_token, **slope_cases)
 test_the_scale_bounds_the_slope = searched(gradients.scaling_prevents_explosion, **slope_cases)
+deep: dict[str, Shapes] = {
+    "layers": st.integers(1, 4),
+    "others": st.integers(0, 3),
+    "token": st.integers(-2, 2),
+    "factor": st.sampled_from([Fraction(2), Fraction(1, 2), Fraction(3, 2)]),
+    "scale": st.sampled_from([Fraction(1), Fraction(1, 2), Fraction(-1, 3)]),
+}
+test_depth_multiplies_value_projections = searched(gradients.depth, **deep)

@@ -152,7 +152,7 @@ def apart_from(h: int, pairs: bool) -> tuple[Array, Array, Array]:
     return found.hi, found.lo, found.radius
 
 
-@law("metrics.jensen-shannon-metric", on=Trait.JENSEN_SHANNON, draw=any_case)
+@law("entropy.root-js-is-a-metric", on=Trait.JENSEN_SHANNON, draw=any_case)
 def test_the_root_of_the_divergence_is_a_metric(subject: Subject, x: Reading) -> None:
     """Between every two heads of weights that sum to 1: symmetric, 0 on the diagonal, and √D(a, c) ≤ √D(a, b) + √D(b, c)."""
     y = x.with_tensors({0: dyadic(x[0])})

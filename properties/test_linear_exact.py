@@ -56,11 +56,13 @@ test_elu_plus_one_is_positive_in_floats = searched(linear.elu_in_floats, **float
 test_where_elu_plus_one_vanishes = searched(linear.where_elu_plus_one_vanishes, **floats)
 powers: dict[str, Cases] = {"entry": st.integers(-6, 6), "constant": st.integers(-3, 3), "degree": st.integers(1, 5)}
 test_the_sign_of_a_polynomial_feature = searched(linear.sign_of_a_power, **powers)
-test_polynomial_features_are_positive = searched(linear.polynomial_feature_is_positive, **powers)
+test_polynomial_features_are_positive = searched(
+    linear.polynomial_feature_is_positive, entry=st.integers(-6, 6), constant=st.integers(1, 3), degree=st.integers(2, 5)
+)
 pair: dict[str, Cases] = {"query": row(width), "key": row(width)}
 polynomials: dict[str, Cases] = {**pair, "constant": st.integers(0, 3), "degree": st.integers(1, 4)}
 test_all_products_are_the_polynomial_kernel = searched(linear.polynomial_kernel_features, **polynomials)
-test_entrywise_powers_are_the_polynomial_kernel = searched(linear.elementwise_power_is_polynomial_kernel, **polynomials)
+test_entrywise_powers_are_the_polynomial_kernel = searched(linear.elementwise_power_is_polynomial_kernel, **polynomials | {"degree": st.integers(2, 4)})
 
 scalar_values = row(tokens)
 test_the_denominator_is_needed = searched(linear.normaliser_is_needed, **one_query, values=scalar_values)
@@ -91,6 +93,11 @@ test_outputs_mix_as_many_slots_as_features = searched(
 kernel_methods: dict[str, Cases] = {"features": st.sampled_from(sorted(linear.MAPS)), "queries": rows(tokens, width), "keys": rows(tokens, width)}
 test_feature_maps_approximate_softmax = searched(linear.approximates_attention, **kernel_methods)
 test_own_keys_share_the_features = searched(linear.own_keys_share_m, **kernel_methods)
+square = tokens.flatmap(lambda n: st.tuples(*[st.tuples(*[entries] * n)] * n))
+sharp = st.tuples(tokens, st.integers(0, 3)).map(lambda drawn: tuple(tuple(drawn[1] * (one == other) for other in range(drawn[0])) for one in range(drawn[0])))
+test_signed_features_miss_half_of_the_mass = searched(
+    linear.signed_features_miss_half, queries=rows(tokens, width), keys=rows(tokens, width), scores=st.one_of(square, sharp)
+)
 
 counts: dict[str, Cases] = {"length": sizes, "features": st.integers(1, 6), "width": st.integers(1, 6)}
 growth: dict[str, Cases] = {"length": st.integers(1, 24), "features": st.integers(1, 4), "width": st.integers(1, 4), "constant": st.integers(7, 12)}

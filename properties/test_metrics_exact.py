@@ -59,7 +59,6 @@ calls = {
 }  # fmt: skip
 
 test_the_divergence_of_heads_is_bounded = searched(metrics.jensen_shannon_range, heads=heads)
-test_its_root_is_a_metric = searched(metrics.jensen_shannon_metric, heads=heads)
 test_renormalised_rows_have_an_entropy_of_their_own = searched(
     metrics.entropy_renormalised, parts=row, others=st.lists(part, min_size=1, max_size=4).map(tuple)
 )

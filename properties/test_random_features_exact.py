@@ -51,7 +51,7 @@ test_numerator_and_denominator_are_unbiased = searched(random_features.sums_unbi
 test_the_ratio_is_biased = searched(random_features.ratio_biased, draws=below, query=st.integers(0, 6).map(lambda x: Fraction(x, 2)), key=positive)
 test_performer_attention_converges = searched(random_features.converges, draws=draws, error=errors, **layer)
 
-plane = st.tuples(halves, halves)
+turned = st.shared(st.integers(2, 3), key="dimensions in which rows are orthogonal").flatmap(lambda d: st.tuples(*[halves] * d))
 columns = st.integers(2, 4).flatmap(lambda d: st.tuples(*[st.integers(-4, 4)] * (d - 1), st.integers(1, 4)))
-test_orthogonal_rows_are_unbiased = searched(random_features.orthogonal_unbiased, left=plane, right=plane)
+test_orthogonal_rows_are_unbiased = searched(random_features.orthogonal_unbiased, left=turned, right=turned)
 test_reflections_bias_the_first_row = searched(random_features.sign_convention, column=columns, length=positive, size=positive)

@@ -28,7 +28,8 @@ test_a_mean_moves_by_its_deviations = searched(
     rounding.weights, weights=weights, factors=row(st.fractions(min_value=Fraction(1, 4), max_value=4, max_denominator=4)), values=values
 )
 test_an_error_of_the_exponent_is_a_factor = searched(rounding.factor, exponent=st.fractions(min_value=-5, max_value=5, max_denominator=8))
-test_the_output_moves_no_further = searched(rounding.output, weights=weights, bounds=bounds, places=places, values=values)
+sums = row(place)
+test_the_output_moves_no_further = searched(rounding.output, weights=weights, bounds=bounds, places=places, values=values, sums=sums, inverse_u=INVERSES)
 test_roundings_stay_within_gamma = searched(rounding.gammas_compose, inverse_u=INVERSES, exponents=row(st.sampled_from([1, -1])), places=places)
 test_distances_to_a_rising_maximum_add_up = searched(rounding.telescoping, scores=values, places=places, inverse_u=INVERSES)
 test_the_log_sum_exp_moves_no_further = searched(

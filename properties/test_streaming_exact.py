@@ -90,6 +90,8 @@ test_decay_shifts_mass = searched(streaming.decay_shifts_mass, scores=scores, ra
 tables = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=4).map(tuple)
 bits = st.lists(st.integers(0, 1), max_size=2).map(tuple)
 test_a_finite_state_merges_histories = searched(streaming.no_finite_state, table=tables, later=bits)
+test_a_finite_state_can_stand_for_the_history = searched(streaming.state_compression, table=tables, later=bits)
+test_two_sums_stand_for_the_history_of_linear_attention = searched(streaming.linear_state, table=tables, later=bits)
 test_latency = searched(streaming.latency, tokens=st.integers(1, 8), heads=few, width=few, window=st.integers(1, 5), features=sizes)
 
 test_the_error_of_the_best_k = searched(streaming.top_k_error, scores=scores, values=five_values, found=st.tuples(*[st.booleans()] * 5))

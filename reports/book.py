@@ -17,6 +17,7 @@ from reports.peers import Peer
 from reports.trained import Trained
 from reports.verdict import Grounds, Judgement, Verdict, is_current, judge_all
 from theorems.claim import Claim
+from theorems.disagreements import Disagreement
 from theorems.inventory import Row
 from theorems.sources import Source
 
@@ -45,6 +46,7 @@ class Book:
     texts: tuple[Source, ...]
     sources: Mapping[str, Source]
     version: str
+    disagreements: tuple[Disagreement, ...] = ()
     peers: tuple[Peer, ...] = ()
     laws: str = ""  # the digest of the laws by which peers would be judged today
     kernels: Kernels | None = None
@@ -120,6 +122,7 @@ def bound(
     texts: tuple[Source, ...],
     sources: Mapping[str, Source],
     version: str,
+    disagreements: tuple[Disagreement, ...] = (),
     judged: tuple[Peer, ...] = (),
 ) -> Book:
     """Judge every claim on the evidence of all environments. `of_row` and `of_law` give the digests that a run today would write."""
@@ -139,5 +142,6 @@ def bound(
         texts=texts,
         sources=sources,
         version=version,
+        disagreements=disagreements,
         peers=judged,
     )

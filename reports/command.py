@@ -18,6 +18,7 @@ from reports.headings import headings
 from reports.render import FOLDERS, MARK, pages
 from theorems import CLAIMS, inventory, sources
 from theorems.claim import Claim
+from theorems.disagreements import disagreements
 from theorems.sources import Source
 
 HERE = Path(__file__).parent
@@ -85,6 +86,7 @@ def _book(folder: Path, claims: Mapping[str, Claim], of_row: Callable[[Evidence]
         texts=sources.TEXTS,
         sources={x.key: x for x in vars(sources).values() if isinstance(x, Source)},
         version=_version(),
+        disagreements=disagreements(),
         judged=tuple(peers.read(folder / peers.FILE)),
     )
 

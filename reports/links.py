@@ -9,7 +9,17 @@ from theorems.sources import Source
 
 
 def to_claim(claim: Claim, up: str) -> str:
-    return link(code(claim.id), f"{up}topics/{claim.topic}.md#{claim.id}")
+    return link(code(claim.id), to_place(claim, up))
+
+
+def to_place(claim: Claim, up: str) -> str:
+    """The address of a claim's section."""
+    return f"{up}topics/{claim.topic}.md#{claim.id}"
+
+
+def with_verdict(book: Book, id: str, up: str) -> str:
+    """A claim's link and its verdict."""
+    return f"{to_claim(book.claims[id], up)} ({book.judgements[id].verdict.value})"
 
 
 def to_source(source: Source, book: Book, up: str) -> str:

@@ -45,6 +45,11 @@ def math(latex: str) -> str:
     return f"```math\n{latex.strip()}\n```"
 
 
+def folded(summary: str, markdown: str) -> str:
+    """Markdown that opens on a click; GitHub wants the blank lines."""
+    return f"<details>\n<summary>{summary}</summary>\n\n{markdown}\n\n</details>"
+
+
 def link(text: str, target: str) -> str:
     """A link, or the bare text where there is nowhere to go."""
     return f"[{text}]({target})" if target else text

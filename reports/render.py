@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reports.book import Book
+from reports.render_disagreements import disagreements_page
 from reports.render_gpu import gpu_page
 from reports.render_implementations import implementations_page
 from reports.render_index import index_page, mutants_page
@@ -27,6 +28,7 @@ def pages(book: Book) -> dict[str, str]:
         **({"kernels.md": kernels_page(book)} if book.kernels else {}),
         **({"gpu.md": gpu_page(book.gpu)} if book.gpu else {}),
         **({"trained.md": trained_page(book)} if book.trained else {}),
+        **({"disagreements.md": disagreements_page(book)} if book.disagreements else {}),
         **{f"topics/{topic}.md": topic_page(book, topic) for topic in book.topics},
         **{f"texts/{text.key}.md": text_page(book, text) for text in book.texts},
     }

@@ -44,8 +44,9 @@ def _places(book: Book) -> str:
     texts = "\n".join(f"- {link(f'{text.key}: {plain(text.title)}', f'texts/{text.key}.md')}, {_share(book, text.key, settled)}" for text in book.texts)
     compiled = ("[compiled kernels](kernels.md), " if book.kernels else "") + ("[times on GPUs](gpu.md), " if book.gpu else "")
     compiled += "[a trained model](trained.md), " if book.trained else ""
+    differ = " [Where the texts disagree](disagreements.md)." if book.disagreements else ""
     judged = f"[Implementations and laws](implementations.md), [published packages](peers.md), {compiled}[planted mutants](mutants.md)"
-    return f"Topics: {topics or 'none yet'}. {judged}, [everything as JSON](ledger.json).\n\nThe course texts, heading by heading:\n\n{texts}"
+    return f"Topics: {topics or 'none yet'}. {judged}, [everything as JSON](ledger.json).{differ}\n\nThe course texts, heading by heading:\n\n{texts}"
 
 
 def _share(book: Book, text: str, settled: Collection[str]) -> str:

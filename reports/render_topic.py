@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
+from itertools import groupby
 
 from properties.evidence import DERIVATION, SEARCH, Evidence, StepRecord
 from reports.book import Book, Seen
-from reports.links import to_claim, to_row, to_source
-from reports.markdown import anchor, cell, code, line, link, math, number, plain, prose, table
+from reports.links import to_claim, to_row, to_source, with_verdict
+from reports.markdown import anchor, cell, code, folded, line, link, math, number, plain, prose, table
+from reports.redo import Unreadable, redone
 from reports.verdict import Judgement, Verdict, finding
 from theorems.claim import Claim
 from theorems.outcome import Outcome
 
 UP = "../"
+FEW = 6  # mutants: more are folded away
 
 
 def topic_page(book: Book, topic: str) -> str:
@@ -39,8 +44,9 @@ def _claim(book: Book, claim: Claim) -> str:
         f"{code(claim.id)}. {verdict_line(book.judgements[claim.id])}",
         f"Why: {_reason(book.judgements[claim.id])}.",
         *_statement(book, claim),
+        *_counterexample(claim, seen),
         *_derivation(book, claim, seen),
-        *_search(book, claim, seen),
+        *_search(seen),
         *_implementations(seen),
         *_figures(seen),
         _broken_by(book, claim),
@@ -58,7 +64,7 @@ def _reason(judgement: Judgement) -> str:
 
 
 def _statement(book: Book, claim: Claim) -> list[str]:
-    text_says = any(source.key in book.headings for source in claim.sources)
+    text_says = bool(claim.inventory) and any(source.key in book.headings for source in claim.sources)
     opening = "The text says, in our words" if text_says else "The statement"
     return [
         f"**{opening}:** {prose(claim.states)}",
@@ -69,13 +75,9 @@ def _statement(book: Book, claim: Claim) -> list[str]:
         f"**Scope:** {prose(claim.scope)}",
         _listed("Sources", [to_source(source, book, UP) for source in claim.sources]),
         "**Settles:** " + ", ".join(to_row(row, book, UP) for row in claim.inventory) if claim.inventory else "",
-        "**Uses:** " + ", ".join(_with_verdict(book, id) for id in claim.uses) if claim.uses else "",
-        f"**Corrected by:** {_with_verdict(book, claim.corrected_by)}" if claim.corrected_by else "",
+        "**Uses:** " + ", ".join(with_verdict(book, id, UP) for id in claim.uses) if claim.uses else "",
+        f"**Corrected by:** {with_verdict(book, claim.corrected_by, UP)}" if claim.corrected_by else "",
     ]
-
-
-def _with_verdict(book: Book, id: str) -> str:
-    return f"{to_claim(book.claims[id], UP)} ({book.judgements[id].verdict.value})"
 
 
 def _listed(name: str, items: list[str]) -> str:
@@ -100,10 +102,12 @@ def _argument(book: Book, claim: Claim, seen: Seen) -> list[str]:
     state = "" if whole else f" ({'stale' if not seen.current else _shown(found)}: it supports nothing)"
     cited = sum(bool(step.cites) for step in steps)
     lemmas = f", {cited} of them cited and spot-checked only" if cited else ""
-    concluded = [f"**{subject}** concludes", math(steps[-1].relation)] if steps and whole else [f"**{subject}**{state}"]
+    number = f"in {_plural(len(steps), 'step')}{lemmas}:" if steps else ""
     detail = plain(seen.row.detail)
     numbered = "\n".join(_step(book, n, s) for n, s in enumerate(steps, 1)).rstrip()
-    return [*concluded, f"in {_plural(len(steps), 'step')}{lemmas}:" if steps else "", detail, numbered]
+    if whole and len(steps) > 1:
+        return [f"**{subject}** concludes", math(steps[-1].relation), number, detail, numbered]
+    return [f"**{subject}**{state} {number}".rstrip(), detail, numbered]
 
 
 def _step(book: Book, n: int, step: StepRecord) -> str:
@@ -115,38 +119,63 @@ def _step(book: Book, n: int, step: StepRecord) -> str:
     return f"{n}. {line(step.because)}{cited}{outcome}\n\n{formula}\n"
 
 
-def _search(book: Book, claim: Claim, seen: list[Seen]) -> list[str]:
+def _search(seen: list[Seen]) -> list[str]:
     rows = [x for x in seen if x.row.subject == SEARCH]
     if not rows:
         return []
-    cells = [[code(x.row.law), x.environment, _outcome(x), str(x.row.examples), cell(_case(x.row))] for x in rows]
-    listed = ["**Search for a counterexample**, in exact or ball arithmetic:", table(["search", "environment", "outcome", " examples", "found"], cells)]
-    return listed + _counterexample(rows)
+    header, cells = _with_environment(
+        ["search", "outcome", " examples", "found"], rows, lambda x: [code(x.row.law), _outcome(x), str(x.row.examples), cell(_case(x.row))]
+    )
+    return ["**Search for a counterexample**, in exact or ball arithmetic:", table(header, cells)]
 
 
 def _case(row: Evidence) -> str:
     return code(row.counterexample) if row.counterexample else plain(row.detail)
 
 
-def _counterexample(rows: list[Seen]) -> list[str]:
-    worked = [x for x in _best(rows) if x.row.outcome is Outcome.REFUTED and x.row.counterexample]
-    return [part for x in worked for part in (f"**Counterexample:** {code(x.row.counterexample)}.", prose(x.row.worked))]
+def _counterexample(claim: Claim, seen: list[Seen]) -> list[str]:
+    """What the search found: argued with pencil and paper, and in Python to be pasted where the project is installed."""
+    worked = [x for x in _best([x for x in seen if x.row.subject == SEARCH]) if x.row.outcome is Outcome.REFUTED and x.row.counterexample]
+    return [part for x in worked for part in (f"**Counterexample:** {code(x.row.counterexample)}.", prose(x.row.worked), _python(claim, x.row))]
+
+
+def _python(claim: Claim, row: Evidence) -> str:
+    try:
+        return f"The same in Python:\n\n```python\n{redone(claim.id, row.counterexample)}\n```"
+    except Unreadable:  # evidence that an earlier version wrote; tests see to it that today's can be read
+        return ""
+
+
+def _with_environment(header: list[str], rows: list[Seen], cells: Callable[[Seen], list[str]]) -> tuple[list[str], list[list[str]]]:
+    """A table's header and rows, with a column for the environment where the rows are of several."""
+    if len({x.environment for x in rows}) == 1:
+        return header, [cells(x) for x in rows]
+    return [header[0], "environment", *header[1:]], [[first, x.environment, *rest] for x in rows for first, *rest in [cells(x)]]
 
 
 def _implementations(seen: list[Seen]) -> list[str]:
     rows = [x for x in seen if x.row.subject not in (DERIVATION, SEARCH)]
     if not rows:
         return []
-    header = ["implementation", "law", "environment", "outcome", " examples", " worst error/bound", "inputs covered", "note"]
-    cells = [
-        [
-            code(x.row.subject), code(_law_name(x.row.law)), x.environment, _outcome(x), str(x.row.examples), number(x.row.worst), _regimes(x.row),
-            cell(_note(x.row)),
-        ]
-        for x in rows
-    ]  # fmt: skip
-    told = "**Implementations.** Only a reference speaks about the mathematics; any other row is about its own code."
-    return [told, table(header, cells), *_violations(rows)]
+    found = Counter(_shown(finding(x.row)) + ("" if x.current else " (stale)") for x in rows)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(found.items()))
+    several = len({x.row.law for x in rows})
+    told = f"**Implementations**, {_plural(several, 'law')} on {len({x.row.subject for x in rows})}: {counts}. "
+    told += "Only a reference speaks about the mathematics; any other row is about its own code."
+    by_law = [(law, list(group)) for law, group in groupby(sorted(rows, key=lambda x: x.row.law), key=lambda x: x.row.law)]
+    return [told, folded("Which implementations, laws and inputs", "\n\n".join(_law(law, group) for law, group in by_law)), *_violations(rows)]
+
+
+def _law(law: str, rows: list[Seen]) -> str:
+    """One law's rows, and the regimes of input that it was tried in, over all of them."""
+    header, cells = _with_environment(
+        ["implementation", "outcome", " examples", " worst error/bound", "note"],
+        rows,
+        lambda x: [code(x.row.subject), _outcome(x), str(x.row.examples), number(x.row.worst), cell(_note(x.row))],
+    )
+    regimes = sum((Counter(x.row.regimes) for x in rows), Counter[str]())
+    covered = ", ".join(f"{plain(name)} {count}" for name, count in sorted(regimes.items()))
+    return f"{code(_law_name(law))}" + (f", tried on: {covered}" if covered else "") + f"\n\n{table(header, cells)}"
 
 
 def _note(row: Evidence) -> str:
@@ -158,10 +187,6 @@ def _violations(rows: list[Seen]) -> list[str]:
     """Counterexamples too long for a table."""
     long = [x.row for x in rows if "\n" in x.row.counterexample]
     return [f"{code(row.subject)} breaks {code(_law_name(row.law))}:\n\n```text\n{row.counterexample}\n```" for row in long]
-
-
-def _regimes(row: Evidence) -> str:
-    return ", ".join(f"{plain(name)} {count}" for name, count in sorted(row.regimes.items()))
 
 
 def _outcome(seen: Seen) -> str:
@@ -188,7 +213,11 @@ def _broken_by(book: Book, claim: Claim) -> str:
     names = book.broken_by[claim.id]
     if not names:
         return "**Planted mutants that break it:** none." if book.judgements[claim.id].verdict is Verdict.VACUOUS else ""
-    return f"**Planted mutants that break it:** {', '.join(link(code(name), f'{UP}mutants.md') for name in names)}."
+    listed = ", ".join(map(code, names))
+    shown = listed if len(names) <= FEW else folded("Their names", listed)
+    return f"**{_plural(len(names), 'planted mutant')}** ({link('what they are', f'{UP}mutants.md')}) {'break' if len(names) > 1 else 'breaks'} it:" + (
+        f" {shown}." if len(names) <= FEW else f"\n\n{shown}"
+    )
 
 
 def _reproduce(claim: Claim, seen: list[Seen]) -> str:

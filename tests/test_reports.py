@@ -42,6 +42,7 @@ def book(folder: Path = GOLDEN / "evidence", claims: Mapping[str, Claim] = toy.C
         texts=toy.TEXTS,
         sources=toy.SOURCES,
         version="1.2.3",
+        disagreements=toy.DISAGREEMENTS,
         judged=tuple(peers.read(folder / peers.FILE)),
     )
     return replace(bare, laws="now")

@@ -318,7 +318,7 @@ def rollout_of_maps() -> Iterator[Step]:
     yield Step(total(D(i, k) * total(D(j, l) * v[j], j), i), "=", v[l], "and if row k is one-hot at l, the value at l comes out")
 
 
-# --- maximal flow (C268, C282) ----------------------------------------------------------------------------------------------------------
+# --- maximal flow (C268) ----------------------------------------------------------------------------------------------------------------
 
 
 def _maximal_flow(capacity: dict[tuple[int, int], Fraction], source: int, sink: int) -> tuple[dict[tuple[int, int], Fraction], set[int]]:
@@ -396,7 +396,7 @@ def _flow_holds(layers: Sequence[Parts], reader: int, read: int) -> Outcome:
         r"$(A_L\cdots A_1)_{ij}$. Hence rollout ≤ attention flow ≤ 1. That a maximal flow always equals some cut is Ford and Fulkerson's theorem.",
         sources=(S0.at("Attention Flow Analysis"), S1.at("Head Importance"), ABNAR, FORD),
         scope="every length, any number of layers, all row-stochastic maps (with ½(A + I) for residual connections); every pair of tokens",
-        inventory=("C268", "C282"),
+        inventory=("C268",),
         uses=("analysis.rollout-stochastic",),
         holds=_flow_holds,
     )
@@ -462,8 +462,8 @@ def _arrow_worked(heads: Sequence[Parts]) -> str:
     a, b = next((a, b) for a in places for b in places if (_flow(maps, a, b) == 0) != (_moved(maps, a)[b] == 0))
     return (
         f"One layer with the map{'s' * (len(maps) > 1)} {' and '.join(_shown(one) for one in maps)}. By the formula Flow from {a + 1} to {b + 1} is "
-        f"{_flow(maps, a, b)}. A value of 1 at token {a + 1} and 0 elsewhere gives the outputs {', '.join(map(str, _moved(maps, a)))}: token {b + 1} gets "
-        f"{_moved(maps, a)[b]} of it. The weights of row {a + 1} say what token {a + 1} receives, not what it sends."
+        f"{_flow(maps, a, b)}. A value of 1 at token {a + 1} and 0 elsewhere gives the outputs {', '.join(map(str, _moved(maps, a)))}, of which "
+        f"{_moved(maps, a)[b]} arrives at token {b + 1}. The weights of row {a + 1} say what token {a + 1} receives, not what it sends."
     )
 
 
@@ -513,11 +513,12 @@ flow_arrow = Claim(
     reading="Flow i → j is 0 exactly where nothing passes along the arrow in that layer. An arrow is read as arrows of flow are: from where something comes to where it arrives, here "
     "from the value at position i to the output at position j.",
     precise=r"$\sum_g\alpha^{(g)}_{ij} = 0$ if and only if nothing passes between positions $i$ and $j$ in that layer in the direction of the arrow $i\to j$: out of the value at $i$, into "
-    r"the output at $j$, unless the arrow's direction is said to be another.",
+    r"the output at $j$.",
     sources=(S0.at("Attention Flow Analysis"),),
     scope="one layer of any number of heads, all row-stochastic maps; heads that share their values",
     inventory=("C268",),
-    unsaid="the arrow is drawn from the position that reads to the one that is read (as in the networks of analysis.flow-is-maximal), and stands for what i receives from j",
+    unsaid="the arrow is drawn from the position that reads to the one that is read (as in the networks of analysis.flow-is-maximal), and stands for what i receives from j; and the heads share "
+    "their values, since what heads with projections of their own write may cancel",
     corrected_by="analysis.flow-is-received",
     derive=flow_is_received.derive,
     holds=_arrow_holds,
@@ -679,9 +680,9 @@ def _output_gradient_worked(amounts: Row, factors: Row, target: int) -> str:
     costs = [abs(_without(loss, count, [at]) - _without(loss, count, [])) for at in range(count)]
     slopes = [abs(Fraction(target) * factor) for factor in factors]
     return (
-        f"Heads that output {list(amounts)}, with output projections {list(factors)}, and the loss {target} times the output. The gradients at the heads' outputs have "
+        f"The heads output {list(amounts)}, their output projections are {list(factors)}, and the loss is {target} times the layer's output. The gradients at the heads' outputs have "
         f"the magnitudes {', '.join(map(str, slopes))}: they do not depend on what the heads output. Removing a head changes the loss by {', '.join(map(str, costs))}. "
-        f"The order is another one."
+        f"The two orders differ."
     )
 
 
@@ -740,7 +741,7 @@ def _ablation_measures_worked(amounts: Row, factors: Row, target: int) -> str:
     loss, count = _hinge(terms, target), len(terms)
     spare = [at for at in range(count) if terms[at] and _without(loss, count, [at]) == _without(loss, count, [])]
     return (
-        f"Heads add {', '.join(map(str, terms))} to an output that should reach {target}; the loss is what it lacks, max(0, {target} − output) = {_without(loss, count, [])}. "
+        f"The heads add {', '.join(map(str, terms))} to an output that should reach {target}; the loss is what it lacks, max(0, {target} − output) = {_without(loss, count, [])}. "
         f"Without head {' or head '.join(str(at + 1) for at in spare)} alone the loss is still {_without(loss, count, [spare[0]])}: by ablation each contributes "
         f"nothing. Without all of these it is {_without(loss, count, spare)}. Either can do the other's work, and removing one shows nothing of that."
     )

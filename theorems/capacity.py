@@ -159,7 +159,7 @@ def _vocabulary(sequences: Rows, words: int, scores: Row, values: Row, bias: int
         r"with one asking word have dependent counts, and labels by the signs of the dependency are not given. Among $q^2 + 1$ sequences some $q + 1$ have the same asking word: no $q^2 + 1$ sequences are shattered. With $d$ one-hot words the bound is "
         r"$d^2$, whatever $n$, and for $n \ge 2$ that is at most $\frac{1}{\log 2}d^2\log n$. (A bound: at $n = 1$ no more than $d$ inputs are shattered, capacity.one-token.)",
         sources=(VC, VAPNIK),
-        scope="one head, every score function, every value of each word, every length; several lengths at once as well",
+        scope="one head, every score of two words (positions do not enter it), every value of each word, every length; several lengths at once as well",
         inventory=("C319",),
         holds=_vocabulary,
     )
@@ -229,6 +229,81 @@ def finite_precision() -> Iterator[Step]:
     )  # fmt: skip
 
 
+def _bits(sequence: int, number: int) -> list[Fraction]:
+    """Coefficients, lowest first, of a polynomial that is positive at z = 1, …, number exactly where bit `sequence` of z − 1 is 1: a root at each change."""
+    coefficients = [Fraction(1)]
+    for z in range(1, number):
+        if (z - 1) >> sequence & 1 != z >> sequence & 1:
+            root = z + Fraction(1, 2)
+            coefficients = [low - root * high for low, high in zip([Fraction(0), *coefficients], [*coefficients, Fraction(0)], strict=True)]
+    return [*coefficients, *[Fraction(0)] * (number - len(coefficients))]
+
+
+def _shatters(half: int, bits: int, labels: Sequence[bool], idle: int) -> Outcome:
+    """Parameters for the drawn labels of all k²N sequences, k = half and N = bits, run as attention; `idle` tokens 0 at the end."""
+    number, width = 2**bits, 2 * half + 1
+    wanted = [[list(labels[(row * half + column) * bits :][:bits]) for column in range(half)] for row in range(half)]
+    outcomes = []
+    for row, column, sequence in product(range(half), range(half), range(bits)):
+        asks = [int(place == row) for place in range(width)]
+        rest: list[list[int | Fraction]] = [
+            [*(power * int(place == half + column) for place in range(width - 1)), y] for power, y in enumerate(_bits(sequence, number))
+        ]
+        tokens: list[Sequence[int | Fraction]] = [asks, *rest, *[[0] * width] * idle]
+        query = [arb(0)] * half + [ball(1 + sum(2**at for at, label in enumerate(wanted[row][other]) if label)).log() for other in range(half)] + [arb(0)]
+        output = exact.attention([query], tokens, [[token[-1]] for token in tokens])[0][0]
+        outcomes.append(exact.decided(bool(output > 0) == wanted[row][column][sequence] and (bool(output > 0) or bool(output < 0))))
+    return Outcome.worst(outcomes)
+
+
+@derived(
+    Claim(
+        id="capacity.lower-bound",
+        title="The VC dimension of one head with real parameters is at least a multiple of d² log n",
+        states="Whether the VC dimension of attention could be smaller than d² log n.",
+        reading="Labels are the sign of the first row's output (positive or not), with a value projection to one number.",
+        precise=r"For $d \ge 3$ and $n \ge 3$ one head shatters $k^2N$ sequences of $n$ tokens in $\mathbb R^d$, with $k = \lfloor\frac{d-1}2\rfloor$ and $N = \lfloor\log_2(n-1)\rfloor$, which is at least $\frac{d^2\log n}{32\log 2}$. For "
+        r"$a, b \le k$ and $i < N$ a sequence begins with the token $e_a$, which asks; then come $j\,e_{k+b} + y_{ij}\,e_{2k+1}$ for $j = 0, \dots, 2^N - 1$, and tokens 0 up to the length $n$. $W_V$ reads the last feature, and of $M = W_QW_K^\top$ "
+        r"only the entries $M_{a,k+b} = \log z_{ab}$ are not 0. The output has the sign of $P_i(z_{ab}) = \sum_jy_{ij}z_{ab}^j$. Let $P_i$ be positive at those $z = 1, \dots, 2^N$ for which bit $i$ of $z - 1$ is 1, and negative at the others: a polynomial with "
+        r"a root at each change, of which there are fewer than $2^N$. So the one number $z_{ab}$ gives the $N$ sequences of the pair any labels, and the pairs do not interfere. If $O(d^2\log n)$ is a bound at all, it is therefore the best one. In the last "
+        r"formula $k = 1 + x$, $N = 1 + y$, $d \le 2k + 2$ and $n \le 2^{N+1}$.",
+        sources=(VC, VAPNIK),
+        scope="one head, d ≥ 3, n ≥ 3, d_k ≥ k, real parameters and real tokens, no mask",
+        inventory=("C319",),
+        holds=_shatters,
+    )
+)
+def lower_bound() -> Iterator[Step]:
+    entries, power, spot = sp.IndexedBase("M", real=True), sp.Symbol("p", real=True), sp.Symbol("k", integer=True, positive=True)
+    delta = sp.KroneckerDelta
+    yield Step(
+        total(sp.Sum(delta(i, j) * entries[i, spot] * power * delta(spot, l), (spot, 1, n)), i), "=", power * entries[j, l],
+        "the token e_j scores p e_l with p times the entry (j, l) of M, and nothing else: no other pair's number enters (sums over n features each)",
+    )  # fmt: skip
+    base, term = sp.Symbol("z", positive=True), sp.Symbol("r", integer=True, positive=True)
+    value = sp.IndexedBase("y", real=True)
+    whole, mass = (sp.Sum(body, (term, 1, m)) for body in (value[term] * base ** (term - 1), base ** (term - 1)))
+    yield Step(
+        whole / (1 + mass), "=", whole * (1 - mass / (1 + mass)),
+        "at M_ab = log z the weights are powers of z over 1 plus their sum: the output is a polynomial in z times the asking token's own weight, which is positive",
+    )  # fmt: skip
+    root, away, others = sp.symbols("rho h R", positive=True)
+    yield Step(sp.Integer(0), "<", ((root + away) - root) * others, "to the right of a root its factor is positive")
+    yield Step(
+        ((root - away) - root) * others,
+        "<",
+        sp.Integer(0),
+        "and to the left negative, while the other factors (R) keep their signs: one root for each change of sign",
+    )
+    more, further = sp.symbols("x y", integer=True, nonnegative=True)
+    half, bits = 1 + more, 1 + further
+    yield Step(
+        (2 * half + 2) ** 2 * (bits + 1) * sp.log(2), "<=", 32 * sp.log(2) * half**2 * bits,
+        "the number k²N of sequences against d² log n, which is at most (2k + 2)²(N + 1) log 2",
+        certificate=4 * sp.log(2) * (8 * more + 6 * more**2 + 4 * further + 12 * more * further + 7 * more**2 * further),
+    )  # fmt: skip
+
+
 vc_dimension = Claim(
     id="capacity.vc-dimension",
     title="The VC dimension of attention is O(d² log n)",
@@ -239,7 +314,7 @@ vc_dimension = Claim(
     inventory=("C319",),
     not_checkable="The text does not say which parameters are trained, what the labels are, or how the bound is derived. For real parameters the known general bounds for networks with "
     "exponentials are polynomials of higher degree (Karpinski and Macintyre 1997), and whether d² log n is enough for softmax at n ≥ 2 could be neither proved nor "
-    "refuted here. What can be checked: the literal bound fails at n = 1 (capacity.one-token); for tokens from a vocabulary of d words d² suffices "
+    "refuted here. What can be checked: no smaller order is possible (capacity.lower-bound: a head shatters a multiple of d² log n inputs); the literal bound fails at n = 1 (capacity.one-token); for tokens from a vocabulary of d words d² suffices "
     "(capacity.vocabulary), and with b-bit parameters 3bd² (capacity.finite-precision), both without a logarithm.",
 )
 
@@ -386,9 +461,17 @@ def _enough_samples(chances: Sequence[Fraction], off: Fraction, risk: Fraction) 
 def finite_class_samples() -> Iterator[Step]:
     classes, risk, off = sp.symbols("H delta epsilon", positive=True)
     beyond, chance, tilt = sp.Symbol("x", nonnegative=True), sp.Symbol("p", positive=True), sp.Symbol("t", positive=True)
+    odds, here = sp.Symbol("y", positive=True), sp.Symbol("t", real=True)  # of chance p = 1/(1 + y); where the derivatives are taken
+    moments = sp.log((sp.exp(here) + odds) / (1 + odds)) - here / (1 + odds)
+    yield Step(sp.Subs(moments, here, 0), "=", sp.Integer(0), "let f(t) = log E exp(t(X − p)) for one trial X of chance p = 1/(1 + y): f(0) = 0")
+    yield Step(sp.Subs(sp.Derivative(moments, here), here, 0), "=", sp.Integer(0), "and f'(0) = 0, since p is the mean")
+    yield Step(
+        sp.Derivative(moments, here, 2), "<=", sp.Rational(1, 4),
+        "f''(t) is the variance of a trial of another chance, and no such variance exceeds 1/4", certificate=(sp.exp(here) - odds) ** 2 / (4 * (sp.exp(here) + odds) ** 2),
+    )  # fmt: skip
     yield Step(
         chance * sp.exp(tilt * (1 - chance)) + (1 - chance) * sp.exp(-tilt * chance), "<=", sp.exp(tilt**2 / 8),
-        "the moment generating function of one trial of chance p, less its mean (Hoeffding's lemma)", cites=HOEFFDING.at("proof of Theorem 2"), domain={chance: (0.0, 1.0)},
+        "so f(t) ≤ t²/8 by Taylor's theorem (Hoeffding's lemma)", cites=HOEFFDING.at("proof of Theorem 2"), domain={chance: (0.0, 1.0)},
     )  # fmt: skip
     yield Step(
         sp.Subs(sp.exp(m * tilt**2 / 8 - m * tilt * off), tilt, 4 * off), "=", sp.exp(-2 * m * off**2),
@@ -435,9 +518,9 @@ def _rademacher_worked(sample: Row, bound: int, larger: int) -> str:
     size, average = len(sample), _average_size(sample)
     first, second = (Fraction(most * average, size) for most in (bound, larger))
     return (
-        f"Inputs are constant sequences of tokens of width 1, here {list(sample)}: attention returns w·x with w for W_V, whatever the scores. Over |w| ≤ B the supremum of (1/m) Σσ_i w x_i is "
+        f"Inputs are constant sequences of tokens of width 1, here of the tokens {list(sample)}: attention returns w·x with w for W_V, whatever the scores. Over |w| ≤ B the supremum of (1/m) Σσ_i w x_i is "
         f"(B/m)·|Σσ_i x_i|, and the mean of |Σσ_i x_i| over all signs is {average}. So parameters up to {bound} give {first}, parameters up to {larger} give {second}: the number grows in proportion to what the "
-        "parameters may be, and over all real w the supremum is infinite. No number belongs to the class of all attention functions and m."
+        "parameters may be, and over all real w the supremum is infinite: as printed, the formula gives no number."
     )
 
 
@@ -468,10 +551,11 @@ def _rademacher_steps() -> Iterator[Step]:
 rademacher = derived(
     Claim(
         id="capacity.rademacher",
-        title="R_m = E_σ sup_f (1/m) Σ σ_i f(x_i) is the complexity of attention at sample size m",
+        title="R_m = E_σ sup_f (1/m) Σ σ_i f(x_i) is a number that measures the complexity of attention",
         states="Rademacher complexity, the expected complexity over random labelings: R_m(Attention) = E_σ sup_f (1/m) Σ_i σ_i f(x_i).",
         reading="As printed: a number for the class of all attention functions, W_V a real matrix as everywhere in the text. The sample x_1 … x_m stands in the formula and is taken as given.",
-        precise=r"For real $W_V$ of any size the right-hand side is infinite at every sample of constant sequences that are not all 0. It is a number for a class whose outputs are bounded on the sample, such as that with $|w| \le B$ "
+        precise=r"$\mathbb E_\sigma\sup_f\frac1m\sum_i\sigma_if(x_i)<\infty$ at every sample, the supremum over all attention functions $f$, so that letting parameters be larger changes nothing from some size on. But for real $W_V$ of any size "
+        r"it is infinite at every sample of constant sequences that are not all 0. It is a number for a class whose outputs are bounded on the sample, such as that with $|w| \le B$ "
         r"(capacity.rademacher-bounded). With the expectation over the signs alone it is the empirical complexity of that sample; the $\mathfrak R_m$ of a class is its mean over samples.",
         sources=(RADEMACHER, BARTLETT.at("Definition 2"), SHALEV.at("chapter 26")),
         scope="the class of values w·x with bounded w, on constant sequences; every m",

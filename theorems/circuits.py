@@ -439,7 +439,7 @@ def _one_layer_completes(weights: Rows, values: Rows, own_weight: int, own_value
 @derived(
     Claim(
         id="circuits.one-layer-cannot-complete",
-        title="One layer with one head cannot complete patterns: it fails on one of four sequences of five tokens",
+        title="One layer with one head cannot complete patterns: it fails on at least one of four sequences of five tokens",
         states="Induction needs two layers: a single attention-only layer does not complete patterns.",
         precise=r"Before a last A let there stand A B D C, D B A C, A C D B or D C A B; the answers are B, C, C, B. In one layer a key has an unnormalised "
         r"weight $\omega_{jx}>0$ and a value $\mu_{jx}$ "

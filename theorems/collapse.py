@@ -77,8 +77,7 @@ def _one_position_worked(peaks: Sequence[int], length: int, small: Fraction) -> 
     told = ", ".join("(" + ", ".join(map(str, row)) + ")" for row in rows)
     return (
         f"Take the rows {told}: each puts {1 - small} of its weight on one key. The keys receive the shares ({', '.join(map(str, _column_shares(rows)))}) "
-        f"of all attention: no position has "
-        f"{1 - small} of it. The rows look at different positions, as in a copy or an alignment: focused attention, and not collapsed "
+        f"of all attention: no position has {1 - small} of it, as the claim would need. The rows look at different positions, as in a copy or an alignment: focused attention, and not collapsed "
         f"onto one position."
     )
 
@@ -117,7 +116,8 @@ def _column_share_holds(peaks: Sequence[int], length: int, small: Fraction) -> O
     shares = _column_shares(rows)
     elsewhere = [sum((e for row in rows for place, e in enumerate(row) if place != key), Fraction(0)) / len(rows) for key in range(length)]
     whole = all(share == 1 - other for share, other in zip(shares, elsewhere, strict=True))
-    return exact.decided(whole and (max(shares) >= 1 - small) == (len(set(peaks)) == 1))
+    least = all(row[key] >= 1 - len(rows) * (1 - share) for row in rows for key, share in enumerate(shares))
+    return exact.decided(whole and least and (max(shares) >= 1 - small) == (len(set(peaks)) == 1))
 
 
 @derived(
@@ -126,7 +126,7 @@ def _column_share_holds(peaks: Sequence[int], length: int, small: Fraction) -> O
         title="Collapse onto one position is read off the columns of the map, not off its rows",
         states="How to tell that all attention goes to one position.",
         precise=r"$\frac1m\sum_r P_{rj} = 1 - \frac1m\sum_r\sum_{k\ne j}P_{rk}$: key $j$ receives $1-\varepsilon$ of all attention exactly if, on the mean "
-        r"over the rows, $\varepsilon$ goes elsewhere. "
+        r"over the rows, $\varepsilon$ goes elsewhere. Then every row has at least $1 - m\varepsilon$ at key $j$, $m$ the number of rows: where one position receives all attention, every row is one-hot there. "
         "Entropies or largest weights of the rows do not show it: rows that are one-hot at different keys have entropy 0 too.",
         sources=(S4.at("Attention Collapse"),),
         scope="all m, n ≥ 1, all finite real scores",
@@ -139,6 +139,14 @@ def column_share() -> Iterator[Step]:
     def weight(key: sp.Symbol) -> sp.Expr:
         return sp.exp(S[r, key]) / total(sp.exp(S[r, l]), l)
 
+    share = total(1 - x[r], r) / m  # the weights at the key are 1 − x_r
+    yield Step(
+        1 - m * (1 - share),
+        "<=",
+        1 - x[t],
+        "let the rows have 1 − x_r at the key, so that the mean of x is ε: no single x exceeds the sum of all, which is mε",
+        certificate=total((1 - D(r, t)) * x[r], r),
+    )
     elsewhere = total(total((1 - D(j, k)) * weight(k), k), r) / m
     yield Step(total(weight(j), r) / m, "=", 1 - elsewhere, "each row sums to one, and so does the mean row")
 
@@ -195,7 +203,7 @@ def _fixes_worked(scores: Row, temperature: int, level: Fraction) -> str:
     return (
         f"The scores {list(scores)} over the temperature {temperature} are ({', '.join(map(str, heated))}), with the softmax "
         f"({', '.join(exact.show(e) for e in exact.softmax(heated))}): the largest "
-        f"weight still exceeds {level}. Scores {temperature} times as large give, at this temperature, what the original ones gave without it; and nothing "
+        f"weight still exceeds {level}, which the claim rules out. Scores {temperature} times as large give, at this temperature, what the original ones gave without it; and nothing "
         f"keeps trained scores from growing."
     )
 
@@ -207,7 +215,7 @@ def _bounded_scores() -> Iterator[Step]:
         1 / (1 + n * sp.exp(-exponent)),
         "<=",
         odds / (1 + odds),
-        "with n other keys, R/T = log(ny) − g and the level y/(1 + y): the bound on the largest weight is at most the level",
+        "with n other keys, R/T = log(ny) − g, g ≥ 0, and the level y/(1 + y): the bound on the largest weight is at most the level",
         certificate=odds * (sp.exp(short) - 1) / ((1 + odds) * (odds + sp.exp(short))),
     )
 
@@ -217,8 +225,8 @@ temperature_fixes = Claim(
     title="Temperature scaling fixes collapsed attention",
     states="Temperature scaling is a solution where attention weights become one-hot.",
     reading="With a temperature T > 1 chosen beforehand, a row over two or more keys does not end up near one-hot: no weight exceeds a level such as 9/10.",
-    precise=r"$\max_j p_j \le \mu$ if $R \le T\log\frac{(n-1)\,\mu}{1-\mu}$, with $R$ the spread of the row's scores. In the formula $n$ counts the other "
-    r"keys and $\mu = y/(1+y)$.",
+    precise=r"$\max_j p_j \le \mu$ if $R \le T\log\frac{(n-1)\,\mu}{1-\mu}$, with $R$ the spread of the row's scores: for given scores a large enough $T$ will do, and no one $T$ for all "
+    r"scores. In the formula $n$ counts the other keys and $\mu = y/(1+y)$.",
     sources=(S4.at("Attention Collapse"),),
     scope="rows of two or more keys, all finite real scores, fixed T > 1, levels above 1/n",
     inventory=("C301",),
@@ -243,7 +251,7 @@ def _temperature_bound_holds(scores: Row, temperature: int, level: Fraction) -> 
         id="collapse.temperature-bound",
         title="How large the largest weight can get at a given temperature",
         states="What a temperature guarantees against one-hot rows, and what sharpening can reach.",
-        precise=r"$\max_j p_j \le \dfrac{1}{1 + (n-1)\,e^{-R/T}}$, reached when all other scores are equal, with $R = \max s - \min s$. So a weight above "
+        precise=r"$\max_j p_j \le \dfrac{1}{1 + (n-1)\,e^{-R/T}}$ with $R = \max s - \min s$, and equality if all other scores are equal. So a weight above "
         r"$\tfrac12$ needs $R/T > \log(n-1)$: longer rows need more "
         r"spread, or a lower temperature, for the same focus. In the formula $n$ counts the other keys, which score $R - g_l$ less than the best.",
         sources=(S4.at("Attention Collapse"), S4.at("Vanishing Attention"), VELICKOVIC),
@@ -254,6 +262,7 @@ def _temperature_bound_holds(scores: Row, temperature: int, level: Fraction) -> 
 )
 def temperature_bound() -> Iterator[Step]:
     others, least = total(sp.exp((gap[l] - reach) / T), l), n * sp.exp(-reach / T)
+    yield Step(1 / (1 + total(sp.exp(-reach / T), l)), "=", 1 / (1 + least), "with all others R below the best, the largest weight is the bound")
     yield Step(
         1 / (1 + others),
         "<=",
@@ -359,8 +368,7 @@ def _vanished_worked(visible: Sequence[bool], score: int) -> str:
     count = sum(visible)
     return (
         f"A sequence of {len(visible)} positions, of which this row sees {count} (mask {[int(e) for e in visible]}), with equal scores {score}: nothing is "
-        f"focused on, and every visible weight is 1/{count}, not "
-        f"1/{len(visible)}. Hidden positions, later ones under a causal mask or padding, have the weight 0."
+        f"focused on, and every visible weight is {Fraction(1, count)}, where the claim needs 1/{len(visible)}. Hidden positions, later ones under a causal mask or padding, have the weight 0."
     )
 
 
@@ -373,7 +381,7 @@ vanished_weights = Claim(
     title="Where attention has become uniform, all weights are one over the sequence length",
     states="Vanishing attention: attention becomes uniform; all weights are about one over the sequence length.",
     reading="A row with equal scores has the weight 1/n at every key that it sees, n the sequence length, in decoders as in encoders.",
-    precise=r"$p_j = 1/n$ for equal scores.",
+    precise=r"$p_j = 1/n$ for every key $j$ of a row that sees all $n$ positions, with equal scores.",
     sources=(S4.at("Vanishing Attention"),),
     scope="all sequence lengths, every mask that leaves a key",
     inventory=("C303",),
@@ -427,7 +435,7 @@ def _absolute_worked(parts: Sequence[int]) -> str:
     variation, largest = _variation(weights)
     return (
         f"The row ({', '.join(map(str, weights))}) differs from 1/{len(weights)} by at most {largest} in each weight, yet {variation} of its mass would "
-        f"have to move to make it uniform. With n keys, a row that is uniform on "
+        f"have to move to make it uniform, where the claim needs no more than {largest}. With n keys, a row that is uniform on "
         "half of them and 0 on the other half is within 1/n of 1/n everywhere, and half of its mass is out of place, however long it is."
     )
 
@@ -440,8 +448,8 @@ absolute_closeness = Claim(
     id="collapse.absolute-closeness",
     title="A row whose weights are all close to 1/n is close to uniform",
     states="All weights ≈ 1/sequence_length is the symptom of attention that has become uniform.",
-    reading="The symptom shows the problem, with ≈ tested as a difference, by an absolute tolerance: if no weight is further than δ from 1/n, no more than δ "
-    "of the row's mass is out of place.",
+    reading="The symptom is looked for, and shows the problem. How near ≈ means the text does not say; tested as differences are, by an absolute tolerance δ, it would have to show "
+    "that a row is uniform up to δ: if no weight is further than δ from 1/n, no more than δ of the row's mass is out of place.",
     precise=r"If $|n p_j - 1| \le \varepsilon$ for every key, then $\tfrac12\sum_j|p_j - \tfrac1n| \le \varepsilon/2$. In the formula $|p_j - \tfrac1n| "
     r"= (\varepsilon - g_j)/n$.",
     sources=(S4.at("Vanishing Attention"),),
@@ -498,8 +506,8 @@ def _from_mean_holds(parts: Sequence[int], values: Row) -> Outcome:
         title="A vanished row returns the mean of the values, whatever the query",
         states="What vanishing attention costs.",
         precise=r"$o - \bar v = \frac1n\sum_j (n p_j - 1)(v_j - \bar v)$ with $\bar v$ the mean value: if $|n p_j - 1| \le \varepsilon$ for every key, the "
-        r"output is within $\varepsilon$ times the values' mean distance from "
-        r"$\bar v$, so queries can no longer tell keys apart.",
+        r"output is within $\varepsilon$ times the values' mean distance from $\bar v$: it hardly depends on the query. In the formula of the bound "
+        r"$|n p_j - 1| = \varepsilon - g_j$ with $g_j \ge 0$, and $x_j = |v_j - \bar v|$.",
         sources=(S4.at("Vanishing Attention"),),
         scope="all n ≥ 1, all finite real scores and values",
         inventory=("C303",),
@@ -509,6 +517,13 @@ def _from_mean_holds(parts: Sequence[int], values: Row) -> Outcome:
 )
 def near_the_mean() -> Iterator[Step]:
     average = total(v[k], k) / n
+    yield Step(
+        total((epsilon - gap[j]) * x[j], j) / n,
+        "<=",
+        epsilon * total(x[j], j) / n,
+        "on the left the mean of |n p_j − 1| |v_j − v̄|, which the mean of (n p_j − 1)(v_j − v̄) cannot exceed in size",
+        certificate=total(gap[j] * x[j], j) / n,
+    )
     yield Step(
         total(softmax(s, j) * v[j], j) - average,
         "=",
@@ -528,12 +543,20 @@ def _sharpens_worked(scores: Row, factor: int) -> str:
     return (
         f"The scores {list(scores)} times {factor} are {[factor * e for e in scores]}: still equal, and the softmax is still 1/{len(scores)} everywhere. "
         f"Raising weights to a power and dividing by the sum does the same: "
-        "equal weights stay equal. (Nor do sharpened scores that differ by little help much: see the bound by their spread.)"
+        "equal weights stay equal, where the claim needs a larger one. (Nor does it help much to sharpen scores that differ by little: see collapse.temperature-bound.)"
     )
 
 
 def _leader_gains() -> Iterator[Step]:
     more = sp.Symbol("x", positive=True)  # β = 1 + x
+    crowd = total(sp.exp(-power * (lead + gap[l])), l)
+    yield Step(
+        1 / (1 + n * sp.exp(-power * lead)),
+        "<=",
+        1 / (1 + crowd),
+        "n keys that lie h or more below the best: as β grows the best key's weight comes as near to one as one likes",
+        certificate=total(sp.exp(-power * lead) * (1 - sp.exp(-power * gap[l])), l) / ((1 + n * sp.exp(-power * lead)) * (1 + crowd)),
+    )
     one, sharper = sp.exp(-lead), sp.exp(-(1 + more) * lead)
     yield Step(
         1 / (1 + one),
@@ -560,8 +583,8 @@ sharpening = Claim(
     states="Attention sharpening is a solution where attention has become uniform.",
     reading="Sharpening: scores times β > 1 (a temperature below one; or weights to the power β, divided by their sum). It raises the largest weight of a "
     "uniform row over two or more keys, as of any other.",
-    precise=r"$p_{\max}(s) < p_{\max}(\beta s)$ for $\beta > 1$, if some score lies below the best. In the formula gaps to the best are $h > 0$ and $g_l "
-    r"\ge 0$, and $\beta = 1 + x$.",
+    precise=r"$p_{\max}(s) < p_{\max}(\beta s)$ for $\beta > 1$, if some score lies below the best; and if all $n - 1$ others lie $h > 0$ or more below it, "
+    r"$p_{\max}(\beta s) \ge 1/\big(1 + (n-1)e^{-\beta h}\big)$, which tends to 1. In the formula gaps to the best are $h > 0$ and $g_l \ge 0$, and $\beta = 1 + x$.",
     sources=(S4.at("Vanishing Attention"),),
     scope="rows of two or more keys, all finite real scores, all β > 1",
     inventory=("C304",),
@@ -622,8 +645,8 @@ def _initial_worked(weights: Sequence[Fraction]) -> str:
     whole = sum(weights, Fraction(0))
     return (
         f"Draw ({', '.join(map(str, weights))}) at random as initial attention weights. They sum to {whole}, and every row of a softmax sums to one: no "
-        f"scores give these weights. The nearest thing, divided by the sum, is "
-        f"({', '.join(str(e / whole) for e in weights)}), whose mean is 1/{len(weights)}, however small the draw."
+        f"scores give these weights. Divided by their sum they are ({', '.join(str(e / whole) for e in weights)}), a row of attention weights, but one whose "
+        f"mean is 1/{len(weights)}, however small the draw."
     )
 
 
@@ -640,8 +663,8 @@ initial_weights = Claim(
     id="collapse.initial-weights",
     title="Attention weights are initialised to small random values",
     states="Initialisation: Xavier for linear layers, small random values for attention weights.",
-    reading="Attention weights are what the same text computes by the softmax and calls so; initialising them small and random gives numbers drawn "
-    "beforehand to a row of keys. Of two readings this is the weaker one: what is initialised are parameters, and the text may mean those of the projections.",
+    reading="The same text calls the output of the softmax “attention weights”; to initialise those would be to give a row of keys numbers that are drawn "
+    "beforehand. The likelier reading is that the parameters of the projections are meant, since only parameters are initialised; so both are judged.",
     precise=r"$\sum_a (\varepsilon q_a)(\varepsilon k_a) = \varepsilon^2\sum_a q_a k_a$: the parameters of the projections can be drawn as one likes, and "
     r"drawn $\varepsilon$ times as large they make scores $\varepsilon^2$ times as large.",
     sources=(S4.at("Initialization"),),
@@ -950,20 +973,19 @@ def _ignores_holds(lead_by: int, count: int, tolerance: Fraction) -> Outcome:
 def _ignores_worked(lead_by: int, count: int, tolerance: Fraction) -> str:
     return (
         f"A relevant key scores {lead_by} more than each irrelevant one. One irrelevant key gets {exact.show(_distractors(lead_by, 1))} of the weight, "
-        f"below {tolerance}. But {count} of them get "
-        f"{exact.show(_distractors(lead_by, count))} together: attention has not ignored them."
+        f"below {tolerance}. But {count} of them get {count}·e^(−{lead_by})/(1 + {count}·e^(−{lead_by})) = "
+        f"{exact.show(_distractors(lead_by, count))} together, above {tolerance}: attention has not ignored them."
     )
 
 
 def _few_distractors() -> Iterator[Step]:
-    short = sp.Symbol("g", nonnegative=True)
-    crowd = m * sp.exp(-(sp.log(m / epsilon) + short))
+    crowd = total(sp.exp(-(sp.log(m / epsilon) + gap[r])), r)
     yield Step(
         crowd / (1 + crowd),
         "<=",
         epsilon,
-        "scores lie log(m/ε) + g below: m e^(−Δ) is at most ε",
-        certificate=epsilon * (1 - sp.exp(-short)) + crowd**2 / (1 + crowd),
+        "m scores lie log(m/ε) or more below, so each adds at most ε/m to the divisor, beside the relevant key's 1",
+        certificate=epsilon / m * total(1 - sp.exp(-gap[r]), r) + crowd**2 / (1 + crowd),
     )
 
 
@@ -973,13 +995,13 @@ ignores = Claim(
     states="Attention focuses on the relevant inputs and ignores distractors, filtering out irrelevant details.",
     reading="Ignoring up to a tolerance ε: irrelevant inputs get no more than ε of the weight together, if their scores lie Δ below the relevant one's, with "
     "Δ fixed by the model, whatever the context's length. So a lead that does it for one irrelevant input does it for any number.",
-    precise=r"$m$ keys that score $\Delta \ge \log(m/\varepsilon)$ below a relevant key get at most $\varepsilon$ of the weight together. (Exactly nothing "
-    r"they get only if they are masked.) In the formula $\Delta = \log(m/\varepsilon) + g$.",
+    precise=r"$m$ keys that score $\log(m/\varepsilon)$ or more below a relevant key get at most $\varepsilon$ of the weight together. (They get exactly nothing "
+    r"only if they are masked.) In the formula key $r$ scores $\log(m/\varepsilon) + g_r$ less than the relevant one.",
     sources=(S0.at("Overview"), S0.at("Conclusion"), S4.at("Introduction")),
     scope="one relevant key, any number m ≥ 1 of irrelevant ones, every ε > 0",
     inventory=("C284",),
     uses=("collapse.distractors-dilute",),
-    unsaid="the irrelevant inputs are few: their scores lie log(m/ε) or more below, so that the lead has to grow with the logarithm of their number",
+    unsaid="the irrelevant inputs are few for the lead that the relevant one has: m of them score log(m/ε) or more less, so that the lead has to grow with the logarithm of their number",
     corrected_by="collapse.distractors-dilute",
     derive=_few_distractors,
     holds=_ignores_holds,
@@ -1043,8 +1065,8 @@ def _influence_holds(scores: Row, values: Row, key: int, change: int) -> Outcome
         id="collapse.distractor-influence",
         title="Every visible input has some influence, at most e^(−Δ) of its change",
         states="How much an irrelevant input moves the output.",
-        precise=r"$|o' - o| = p_j\,|v_j' - v_j|$ and $0 < p_j \le e^{-\Delta}$ for a key that scores $\Delta$ below the best. In the formula the other keys "
-        r"score $s_l$, the best of them $\Delta$ more than key $j$.",
+        precise=r"$|o' - o| = p_j\,|v_j' - v_j|$ and $0 < p_j \le e^{-\Delta}$ for a key that scores $\Delta$ below the best. In the formula key $j$ scores $s_j$, one key "
+        r"$s_j + \Delta$, and the others any $s_l$.",
         sources=(S0.at("Conclusion"), S4.at("Introduction")),
         scope="a key, a better one, and any number n ≥ 1 of others; all finite real scores, Δ ≥ 0",
         inventory=("C284",),

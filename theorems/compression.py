@@ -109,7 +109,7 @@ def _rounding_holds(values: Sequence[Rational], spare: int) -> Outcome:
         id="compression.int8-rounding",
         title="INT8 moves a number by at most 1/254 of the largest, and erases what is smaller than that",
         states="Quantise the activations of attention to INT8.",
-        reading="Symmetric, with the scale Δ = A/127, A the largest size in the tensor.",
+        reading="Quantisation is symmetric, with the step Δ = A/127, where A is the largest size in the tensor.",
         precise=r"With $|x| \le A$ the nearest integer to $127x/A$ lies in $\{-127, \dots, 127\}$; $|\hat x - x| \le A/254$; and $\hat x = 0$ for every $|x| "
         r"\le A/254$, so no bound relative to $x$ itself is below 100 % ($|\hat x - x| \le |x|$ always holds). In the formula $x = \Delta(z + \frac12 - "
         r"y)$ with its nearest integer $z$; before it $|x|$ is $A - w$, $A/254 - b$ and $\Delta(\frac12 + t)$.",
@@ -154,8 +154,8 @@ def _outlier_holds(query: Sequence[int], keys: Whole, values: Whole, excess: int
         id="compression.one-outlier",
         title="With one scale for a tensor, one outlier makes every small query attend uniformly",
         states="Quantise the activations of attention to INT8.",
-        reading="One scale for the whole tensor, or one for each row.",
-        precise=r"If some entry of $Q$ has the size $A$ and a query's own entries are at most $A/254$, that query becomes 0, all its scores are 0, and its "
+        reading="There is one scale for the whole tensor, or one for each row.",
+        precise=r"If some entry of $Q$ has the size $A$ and a query's own entries are at most $A/254$ in size, that query becomes 0, all its scores are 0, and its "
         r"output is $\frac1n\sum_j v_j$ whatever the keys. With a scale of its own its entries are off by at most 1/254 of its own largest. In the formula "
         r"$\hat q = \rho q$ with $\rho = 0$.",
         sources=(QUANTISED, DETTMERS.at("Section 2.1")),
@@ -201,8 +201,8 @@ def _integers_hold(query: Sequence[int], key: Sequence[int], width: int) -> Outc
     Claim(
         id="compression.integer-products-exact",
         title=f"Scores of INT8 queries and keys are exact in INT32 up to width {WIDEST}, in float32 up to {WIDEST_SINGLE}",
-        states="INT8 attention: the products are taken of integers.",
-        reading="What accumulating them costs in accuracy: nothing, up to a width that can be counted.",
+        states="(Implied.) In INT8 attention the products of queries and keys are products of integers.",
+        reading="What is asked is how wide queries and keys may be if accumulating these products shall cost no accuracy.",
         precise=rf"For integers of size at most 127, every partial sum of $q \cdot k$, in any order, is at most $127^2 d$ in size, which is at most "
         rf"$2^{{31}} - 1$ exactly if $d \le {WIDEST}$, and at most $2^{{24}}$ (float32's exact integers) exactly if $d \le {WIDEST_SINGLE}$. One feature "
         rf"more and $q = k = 127$ overflows INT32; in float32 the sum leaves the range in which every whole number is exact. Up to there the integer product "
@@ -245,7 +245,7 @@ def _scores_hold(query: Sequence[int], key: Sequence[int], spare_query: int, spa
         id="compression.int8-scores",
         title="A score of INT8 queries and keys is off by less than 1/126 of the largest score possible",
         states="Quantise the activations of attention to INT8.",
-        reading="Queries and keys, before their products are taken.",
+        reading="Queries and keys are quantised before their products are taken.",
         precise=r"With largest sizes $A$ of $Q$ and $B$ of $K$, $\rho = A/254$ and $\sigma = B/254$: $|\hat q\cdot\hat k - q\cdot k| \le \sum_a(\rho\sigma + "
         r"\rho|k_a| + \sigma|q_a|) \le d\,A\,B\,\bigl(\tfrac1{127} + \tfrac1{254^2}\bigr)$. The error is a share of $dAB$, which no score exceeds, and not "
         r"of the score: it grows with the width and with both largest sizes. In the formula $|q_a| = A - x_a$, $|k_a| = B - x'_a$.",
@@ -330,7 +330,7 @@ def _score_errors_hold(scores: Row, places: Sequence[Fraction], error: Fraction,
     Claim(
         id="compression.score-errors",
         title="If no score is off by more than ε, the output moves by at most tanh(ε/2) times the extent of the values",
-        states="How an error of the scores, whatever its cause, reaches the output.",
+        states="(Ours.) What an error of the scores can do to the output is limited, whatever its cause.",
         precise=r"If $|\hat s_j - s_j| \le \varepsilon$ for every key, $\langle u, \hat o - o\rangle \le R\tanh(\varepsilon/2)$ in every direction, with $R$ "
         r"the extent of the values along it; so $\sum_j|\hat p_j - p_j| \le 2\tanh(\varepsilon/2)$, however many keys there are. Equality for two keys with "
         r"$p = 1/(1 + e^\varepsilon)$ where the lighter is raised and the other lowered. In the formula $u = e^\varepsilon$ is written $1 + t$, a weight "
@@ -393,7 +393,7 @@ def _int8_error_holds(Q: Whole, K: Whole, V: Whole, tolerance: Fraction) -> Outc
     Claim(
         id="compression.int8-error",
         title="The error of attention with queries, keys, values and weights in INT8",
-        states="The correct form: how far the output of INT8 attention is off.",
+        states="The correct form: the output of INT8 attention is off by a bounded amount, which depends on the inputs.",
         precise=r"With largest sizes $A, B, C$ of $Q, K, V$, scores scaled by $c$, $\varepsilon = c\,d\,A\,B\,\bigl(\frac1{127} + \frac1{254^2}\bigr)$, and "
         r"$R_e$ the extent of the values in coordinate $e$: $|\hat o_e - o_e| \le R_e\tanh(\varepsilon/2) + \frac{C}{254}$. The first part is never more "
         r"than $R_e$, and no bound that is independent of $A$ and $B$ can be far below that: a query that an outlier erases has the mean value for its "
@@ -455,7 +455,7 @@ def _int8_works_worked(Q: Whole, K: Whole, V: Whole, tolerance: Fraction) -> str
         )
     return (
         f"Q = {listed(Q)} and K = {listed(K)} have the products QKᵀ = {listed([[dot(q, key) for key in K] for q in Q])}; divided by √{len(K[0])}, and with "
-        f"V = {listed(V)}, they give the output {shown(_true_attention(Q, K, V))}. " + " ".join(told) + f" Both times it is off by more than {tolerance} of "
+        f"V = {listed(V)}, they give the output {shown(_true_attention(Q, K, V))}, the mean of the values weighted by the exponentials of the scores. " + " ".join(told) + f" Both times it is off by more than {tolerance} of "
         "the largest value."
     )  # fmt: skip
 
@@ -523,7 +523,7 @@ def _row_sum_holds(weights: Sequence[int], copies: int, levels: int, tolerance: 
         id="compression.row-sum-of-quantised-weights",
         title="Weights rounded to multiples of 1/L: a row's sum is off by up to n/(2L), and a uniform row of 2L keys or more is 0",
         states="Quantise attention weights to INT8.",
-        reading="With the fixed scale of [0, 1]: L = 127 (signed) or 255 (unsigned) steps. L = 1 is binary weights.",
+        reading="The scale is fixed by the interval [0, 1]: there are L = 127 steps (signed) or 255 (unsigned). L = 1 gives binary weights.",
         precise=r"$\bigl|\sum_j\hat p_j - 1\bigr| \le \min(1, \tfrac{n}{2L})$ and $|\hat o - o| \le \min(1, \tfrac{n}{2L})\max_j|v_j|$; the bound is "
         r"attained: $n \ge 2L$ keys of equal weight $1/n$ all become 0 (halves go to the even integer), and so does every weight of at most $1/(2L)$. In the "
         r"formula $\hat p_j = p_j + (1 - x_j)/(2L)$.",
@@ -624,7 +624,7 @@ def _own_scale_holds(weights: Sequence[int], copies: int, levels: int) -> Outcom
     Claim(
         id="compression.scale-of-the-row",
         title="With the row's largest weight as its scale no row vanishes, and a uniform row is exact",
-        states="A scale for attention weights that fits the row.",
+        states="The correct form: attention weights can be quantised with a scale that fits their row.",
         precise=r"With the step $A/L$, $A = \max_j p_j$, the largest weight is kept exactly, and $\bigl|\sum_j\hat p_j - 1\bigr| \le \frac{nA}{2L}$, that is "
         r"at most $1/(2L)$ times the ratio of the largest weight to the mean one. A tail of weights below $A/(2L)$ still vanishes whole, however much it "
         r"adds up to. In the formula $\hat p_j = p_j + A(1 - x_j)/(2L)$.",
@@ -675,7 +675,7 @@ def _binary_scores_hold(query: Sequence[int], keys: Whole) -> Outcome:
         id="compression.binary-scores",
         title="Scores of binary queries and keys count agreeing signs: d + 1 values, and off by what the magnitudes vary",
         states="Binary attention: extreme quantisation to binary values.",
-        reading="Queries and keys become ±1; a query and the keys have one factor each, α and β.",
+        reading="Queries and keys become ±1; beside the signs the query has one factor, α, and the keys have one, β.",
         precise=r"$\sigma_q\cdot\sigma_k = d - 2\,\#\{a : \mathrm{sign}\,q_a \ne \mathrm{sign}\,k_a\}$ takes at most $d + 1$ values, so of more than $d + 1$ "
         r"keys two get the same weight. And $|q\cdot k - \alpha\beta\,\sigma_q\cdot\sigma_k| \le \sum_a\bigl||q_a||k_a| - \alpha\beta\bigr|$: nothing is "
         r"lost if every $|q_a||k_a|$ is $\alpha\beta$. Two keys keep their order where their scores lie further apart than the sum of both bounds. In the "
@@ -719,7 +719,7 @@ def _binary_order_holds(query: Sequence[int], keys: Whole) -> Outcome:
 
 def _binary_order_worked(query: Sequence[int], keys: Whole) -> str:
     rows = "; ".join(f"k = {list(key)} scores {dot(query, key)}, its signs {signs(key)} score {dot(signs(query), signs(key))}" for key in keys)
-    return f"Take q = {list(query)} with signs {signs(query)}. {rows}. Of two of these keys the one that should get less weight gets more."
+    return f"Take q = {list(query)} with signs {signs(query)}. {rows}. Of two of these keys, the one with the lower score has the higher score of signs, and would get the larger weight."
 
 
 @derived(
@@ -773,7 +773,7 @@ def _heads_add_holds(heads: Whole, block: Whole, levels: Sequence[int]) -> Outco
         id="compression.heads-add",
         title="Heads may have different precisions: their errors add, each through its own block of the output projection",
         states="Adaptive precision: use different precisions for different heads.",
-        reading="Each head is computed with an error of its own; what that does to the layer's output.",
+        reading="Each head is computed with an error of its own. What is asked is what that does to the layer's output.",
         precise=r"$\sum_g\hat H_gW_O^{(g)} - \sum_gH_gW_O^{(g)} = \sum_g(\hat H_g - H_g)W_O^{(g)}$, so with head $g$ off by at most $\eta_g$, an output is "
         r"off by at most $\sum_g\eta_g\sum_e|W_{ge}|$: no head's error depends on another's precision, and a head whose range times its block's sizes "
         r"is small needs fewer bits. In the formula the error is $(z_{ge} - y_{ge})/2$, $\eta_g = (z_{ge} + y_{ge})/2$, $W_{ge} = f_{ge} - w_{ge}$.",
@@ -879,13 +879,13 @@ def _pruned_heads_hold(weights: Whole, values: Whole, block: Sequence[int], drop
         id="compression.pruned-heads",
         title="Removing heads changes an output by at most the sum of their largest values times their blocks",
         states="Remove less important attention heads.",
-        reading="How much a removed head can matter, from its values and its block of W_O, whatever its weights.",
+        reading="What is asked is how much a removed head can matter, judged by its values and its block of W_O, whatever its weights.",
         precise=r"Removing the heads $g \in D$ changes an output by $\sum_{g\in D}\sum_eH_{ge}W_{ge}$, at most $\sum_{g\in "
         r"D}\sum_e\max_j|v^{(g)}_{je}|\,|W_{ge}|$ in size, for every query and every pattern of weights. In the formula the sum is over the removed heads, "
         r"$H_{ge} = (z_{ge} - y_{ge})/2$, its bound $(z_{ge} + y_{ge})/2$, $W_{ge} = f_{ge} - w_{ge}$.",
         sources=(PRUNED, MICHEL.at("Section 2")),
         scope="any number of removed heads, every n, d_v ≥ 1, all real values and blocks, one output feature; one side",
-        inventory=("C164",),
+        inventory=("C166",),
         uses=("multi_head.removing-a-head", "convexity.output-in-the-hull"),
         holds=_pruned_heads_hold,
     )
@@ -953,7 +953,7 @@ def _same_mass_holds(heads: Sequence[Matrix]) -> Outcome:
         id="compression.heads-weigh-the-same",
         title="The total of its attention weights says nothing about which head to remove",
         states="Magnitude-based pruning: remove heads by the magnitudes of their attention weights.",
-        reading="The total, or the mean, of a head's weights as its importance.",
+        reading="A head's importance is the total, or the mean, of its weights.",
         precise=r"$\sum_r\sum_jP_{rj} = m$ for every head: each of its $m$ rows sums to one, so all heads tie, whatever they compute. Other "
         r"summaries, such as the mean of the rows' largest weights, do differ between heads; what they say of removal is not judged here.",
         sources=(PRUNED, MICHEL.at("Section 2")),
@@ -1056,13 +1056,13 @@ def _small_weight_worked(weights: Sequence[int], values: Sequence[int], one: int
     for place in sorted((first, second), key=lambda place: weights[place]):
         renormalised, left = _without(weights, values, [place])
         told.append(
-            f"Without key {place + 1} (weight {Fraction(weights[place], sum(weights))}) it is {output + renormalised}, or {output + left} if the other "
-            f"weights are not renormalised"
+            f"Without key {place + 1} (weight {Fraction(weights[place], sum(weights))}) it is {output + renormalised}, which is {abs(renormalised)} away, or "
+            f"{output + left}, {abs(left)} away, if the other weights are not renormalised"
         )
     return (
         f"Take the weights {list(weights)} over their sum {sum(weights)} and the values {list(values)}: the output is {output}. "
         + ". ".join(told)
-        + ". The smaller weight matters more, in both ways."
+        + ". Leaving out the smaller weight changes the output by more, in both ways."
     )
 
 
@@ -1115,8 +1115,8 @@ def _smallest_mass_holds(weights: Sequence[int], kept: int) -> Outcome:
     Claim(
         id="compression.smallest-mass",
         title="If nothing is known of the values but their extent, keeping the largest weights is best",
-        states="Magnitude-based pruning by attention weights: what it does minimise.",
-        reading="The worst case over all values of a given extent R, with a given number of keys kept and renormalised.",
+        states="(Ours.) There is something that magnitude-based pruning by attention weights does minimise: the worst case.",
+        reading="The worst case is taken over all values of a given extent R. A given number of keys is kept, and their weights are renormalised.",
         precise=r"Leaving out keys of mass $\varepsilon$ moves the output by at most $\varepsilon R$ (convexity.pruned-mass), and by exactly $\varepsilon R$ "
         r"where their values are $\mathrm{low} + R$ and all others $\mathrm{low}$. So the worst case is smallest for the set of smallest mass: the smallest "
         r"weights.",
@@ -1210,10 +1210,10 @@ def _gradient_ranks_worked(contributions: Whole, target: Sequence[int], one: int
     told = []
     for place in (one % len(contributions), two % len(contributions)):
         slope, added = _gate(contributions, target, place)
-        told.append(f"Head {place + 1} has the gradient c·(y − t) = {slope}, and without it the loss changes by {added}")
+        told.append(f"Head {place + 1} has the gradient c·(y − t) = {slope}, which predicts a change of {-slope}; without the head the loss changes by {added}")
     return (
-        f"Heads contribute {', '.join(str(list(own)) for own in contributions)} to the output y = {output}; the target is t = {list(target)}, the loss ½‖y − t‖². "
-        + ". ".join(told) + ". The head with the smaller gradient matters more."
+        f"Heads contribute {', '.join(str(list(own)) for own in contributions)} to the output y = {output}; the target is t = {list(target)}, the loss ½‖y − t‖² = {Fraction(sum((one - aim_) ** 2 for one, aim_ in zip(output, target, strict=True)), 2)}. "
+        + ". ".join(told) + ". The removal of the head with the smaller gradient changes the loss by more."
     )  # fmt: skip
 
 
@@ -1264,7 +1264,7 @@ def _connection_holds(weights: Sequence[int], values: Sequence[int], place: int)
     Claim(
         id="compression.gradient-of-a-connection",
         title="For a connection, the output's derivative gives the effect of removal on the output up to the factor 1/(1 − p)",
-        states="Gradient-based pruning of connections.",
+        states="The less important connections are removed, by their gradients.",
         reading="A gate z multiplies one key's weight before the row is divided by its sum; removal is z = 0.",
         precise=r"$\partial o/\partial z = p\,(x - o)$ at $z = 1$, and $o(0) - o(1) = -\dfrac{1}{1 - p}\,\dfrac{\partial o}{\partial z}$, for a key of "
         r"weight $p$ and value $x$: the direction is right, the size too small by the factor $1 - p$, so that gradients are good for small weights and say "
@@ -1469,7 +1469,7 @@ def _inner(left: Sequence[arb], right: Sequence[arb]) -> arb:
     Claim(
         id="compression.map-loss-gradient",
         title="The divergence of maps pulls every score until the maps agree; the squared difference lets go of weights near 0",
-        states="Matching attention maps: by which loss.",
+        states="A student is trained to match its teacher's attention maps; the text does not say by which loss.",
         precise=r"With the teacher's row $t$ and the student's $p = \mathrm{softmax}(s)$: $\partial\,\mathrm{KL}(t\|p)/\partial s_i = p_i - t_i$, which is 0 "
         r"for every key only where the maps agree (so is the other one's, as all $p_i > 0$, but it may be as small as $p_i$). $\partial\,\frac12\sum_j(p_j - t_j)^2/\partial s_i = p_i\bigl((p_i - t_i) - \sum_jp_j(p_j - t_j)\bigr)$, "
         r"at most $2p_i$ in size: a key that the student has given up is hardly pulled back, however much the teacher attends to it. In the step for that bound "
@@ -1541,7 +1541,7 @@ def _student_width_holds(queries: Whole, keys: Whole, width: int) -> Outcome:
     Claim(
         id="compression.student-width",
         title="The narrowest student with its teacher's map is as wide as the rank of the centred scores",
-        states="The correct form: how small a model can mimic the attention patterns of a larger one.",
+        states="The correct form: how narrow a student with exactly its teacher's attention patterns can be.",
         reading="Smaller means narrower queries and keys in a head; the student may have any queries and keys of its width, and its map shall equal the teacher's.",
         precise=r"A row of weights determines its scores up to one constant, hence $S_{rj} - \frac1n\sum_lS_{rl} = \log P_{rj} - \frac1n\sum_l\log P_{rl} = "
         r"q_r\cdot(k_j - \bar k)$. So a student of width $d'$ with the same map exists exactly if this matrix is a product through $d'$ features, that is if "
@@ -1593,15 +1593,15 @@ def _narrow_student_holds(places: Sequence[int], aims: Sequence[int], sharpness:
     Claim(
         id="compression.narrow-student",
         title="A student of width 2 comes as near as one likes to any pattern in which each query attends to one key",
-        states="Train smaller models to mimic the attention patterns of larger ones: coming near, not being equal.",
-        reading="Smaller means narrower queries and keys in a head; the pattern to come near is any choice of one key for each query.",
+        states="Smaller models are trained to mimic the attention patterns of larger ones, that is to come near them.",
+        reading="Smaller means narrower queries and keys in a head. The pattern to come near to is any choice of one key for each query.",
         precise=r"Let the keys be distinct unit vectors of the plane and let a query be $q = t\,k_i$, $t > 0$. The weight of key $i$ is at least "
         r"$\frac{1}{1 + (n - 1)e^{-t\delta}}$ with $\delta = 1 - \max_{j \ne i}k_i\cdot k_j > 0$, which tends to 1: it is at least $1 - \eta$ from $t = "
         r"\frac1\delta\log\frac{n - 1}{\eta}$ on. So width 2 is enough for any such pattern, permutations of rank $n$ included, though no student of that "
         r"width has exactly the map of a teacher whose centred scores have a higher rank (compression.student-width). In the formula there are $n$ other keys, and $k_i\cdot k_j = 1 "
         r"- \delta - x_j$.",
         sources=(DISTILLED,),
-        scope="every m, every n ≥ 2, every choice of one key for each query (a causal mask hides other keys and only helps); patterns in which a query "
+        scope="every m, every n ≥ 2, every choice of one key for each query (under a causal mask, of a visible key: to hide others only helps); patterns in which a query "
         "attends to several keys are not judged; for one input: a model's projections must do it for every input at once",
         inventory=("C168",),
         holds=_narrow_student_holds,
@@ -1645,7 +1645,7 @@ def _smaller_student_worked(queries: Whole, keys: Whole, width: int) -> str:
     Claim(
         id="compression.smaller-student",
         title="A smaller student can have exactly its teacher's attention maps",
-        states="Train smaller models to mimic the attention patterns of larger ones: a smaller student can have exactly its teacher's maps.",
+        states="(Implied, at its strictest.) Smaller models are trained to mimic the attention patterns of larger models; so a smaller student can have its teacher's maps.",
         reading="Smaller means narrower queries and keys in a head, and to mimic is taken at its strictest: a student can be found whose map equals its "
         "teacher's, so that the loss can be brought to 0. How near a narrower one can come is another question (compression.narrow-student).",
         precise=r"$\mathrm{softmax}\bigl(\sum_{c \le d'}A_{rc}B_{cj}\bigr)$ is the teacher's map if the teacher's centred scores are $\sum_{c \le "

@@ -50,11 +50,11 @@ def _inside(scores: Row, values: Matrix) -> Outcome:
         id="convexity.output-in-the-hull",
         title="The output lies in the convex hull of the values",
         states="Attention returns a weighted combination of the values.",
-        precise=r"Along every direction the output lies no further than the furthest value: if every $\langle u, v_j\rangle \ge \mathrm{low}$, then "
-        r"$\langle u, o\rangle \ge \mathrm{low}$, for every $u$. Equivalently $o\in\mathrm{conv}\{v_j\}$; with $u=\pm e_c$, each coordinate of $o$ lies between "
-        r"the smallest and the largest of the values' coordinates.",
+        precise=r"$o=\sum_jp_jv_j$ with $p_j>0$ and $\sum_jp_j=1$, so that $o\in\mathrm{conv}\{v_j\}$. Along every direction $u$ the output lies no further than the furthest value: if every "
+        r"$\langle u, v_j\rangle \ge \mathrm{low}$, then $\langle u, o\rangle \ge \mathrm{low}$. With $u=\pm e_c$, the unit vectors of coordinate $c$, each coordinate of $o$ lies between the "
+        r"smallest and the largest of the values' coordinates.",
         sources=(S2.at("Attention as Matrix Operations"), S3.at("Basic Attention Formula"), S4.at("Mathematical Foundation")),
-        scope="every number n ≥ 1 of keys, every real score and value; v_j = low + x_j with x_j ≥ 0 are the values along u",
+        scope="every number n ≥ 1 of keys, all real scores and values; low + x_j with x_j ≥ 0 is the component of v_j along u",
         inventory=("C049",),
         holds=_inside,
     )
@@ -77,7 +77,7 @@ def output_in_the_hull() -> Iterator[Step]:
         states="Averaging cannot make a vector longer than the longest one it averages.",
         precise=r"$\|o\|^2 \le \sum_j p_j\|v_j\|^2$, an average of the squared lengths and so at most $\max_j\|v_j\|^2$.",
         sources=(S2.at("Attention as Matrix Operations"),),
-        scope="every number n ≥ 1 of keys, every width, every real score and value",
+        scope="every number n ≥ 1 of keys, every width, all real scores and values",
         inventory=("C049",),
         uses=("convexity.output-in-the-hull",),
         holds=_inside,
@@ -87,7 +87,13 @@ def output_norm() -> Iterator[Step]:
     output = total(_weights(s) * V[j, e], j)
     spread = sp.Sum(_weights(s, k) * (V[k, e] - output) ** 2, (k, 1, n), (e, 1, d_v))
     lengths = sp.Sum(_weights(s, k) * V[k, e] ** 2, (k, 1, n), (e, 1, d_v))
-    yield Step(sp.Sum(output**2, (e, 1, d_v)), "<=", lengths, "the difference is the weighted mean of ‖v_k − o‖², a variance", certificate=spread)
+    yield Step(
+        sp.Sum(output**2, (e, 1, d_v)),
+        "<=",
+        lengths,
+        "the right side less the left is the weighted mean of ‖v_k − o‖², a variance, which is not negative",
+        certificate=spread,
+    )
 
 
 def _kept_and_dropped(scores: Row, values: Matrix, dropped: Sequence[bool]) -> Outcome:
@@ -106,11 +112,13 @@ def _kept_and_dropped(scores: Row, values: Matrix, dropped: Sequence[bool]) -> O
     Claim(
         id="convexity.pruned-mass",
         title="Dropping weights of total mass ε moves the output by at most ε times the diameter of the values",
-        states="Attention may be pruned to the largest weights and renormalised.",
-        precise=r"If the dropped keys had the mass $\varepsilon$, and the kept weights are renormalised, then $\langle u, o-o'\rangle\le\varepsilon\,\Delta_u$ in every direction "
-        r"$u$, where $\Delta_u$ is the extent of the values along $u$; hence $\|o-o'\|\le\varepsilon\,\mathrm{diam}\{v_j\}$.",
+        states="Less important connections may be pruned, for instance those with small attention weights; no error is stated.",
+        reading="The kept weights are renormalised, as a softmax over the kept keys does it (retrieving only the best keys comes to the same).",
+        precise=r"If the dropped keys had the weights of sum $\varepsilon$, and the kept weights are renormalised, the output changes from $o$ to $o'$ with "
+        r"$\langle u, o-o'\rangle\le\varepsilon\,\Delta_u$ in every direction $u$, where $\Delta_u$ is the extent of the values along $u$. With $u$ in the direction of $o-o'$: "
+        r"$\|o-o'\|\le\varepsilon\,\mathrm{diam}\{v_j\}$. It does not matter which keys are dropped.",
         sources=(S1.at("Attention Pruning"), S1.at("Retrieval-Augmented Attention")),
-        scope="at least one key kept and one dropped, every positive weights p (kept) and q (dropped) before normalisation; values along u in [low, low + Δ]",
+        scope="at least one key kept and one dropped, all positive weights p (kept) and q (dropped) before normalisation; the values' components along u lie in [low, low + Δ]",
         inventory=("C165",),
         uses=("convexity.output-in-the-hull",),
         holds=_kept_and_dropped,
@@ -143,8 +151,8 @@ def _all_positive(scores: Row) -> Outcome:
         id="convexity.every-key-is-attended",
         title="Every position attends to every position, in one step",
         states="Without a mask each token attends directly to all tokens, itself included, however far away.",
-        reading="Every weight is positive; distance between positions plays no part.",
-        precise=r"$p_k \ge e^{-R}/n > 0$ for every key $k$, where no score exceeds $s_k$ by more than $R$.",
+        reading="One layer gives every key a positive weight, however far its position is from the query's.",
+        precise=r"$p_k \ge e^{-R}/n > 0$ for every key $k$, where no score exceeds $s_k$ by more than $R$. The positions do not occur in the bound; only the scores do.",
         sources=(
             S1.at("Bidirectional Self-Attention"),
             S4.at("BERT and GPT"),
@@ -181,8 +189,9 @@ def _stochastic_rows(queries: Matrix, keys: Matrix) -> Outcome:
     Claim(
         id="convexity.rows-are-queries",
         title="Rows belong to queries, columns to keys, and each row is normalised over the keys",
-        states="S has a row for each query and a column for each key; softmax normalises across keys.",
-        precise=r"$Q\in\mathbb R^{m\times d}$ and $K\in\mathbb R^{n\times d}$ give $P\in\mathbb R^{m\times n}$ with $\sum_jP_{rj}=1$ for every query $r$.",
+        states="S has a row for each query and a column for each key, and softmax normalises across keys; heat maps are drawn in the same way.",
+        precise=r"$Q\in\mathbb R^{m\times d}$ and $K\in\mathbb R^{n\times d}$ give $P\in\mathbb R^{m\times n}$ with $\sum_jP_{rj}=1$ for every query $r$. (The text writes $n$ for the number of queries and "
+        r"$m$ for the number of keys; here it is the other way round.)",
         sources=(
             S2.at("Attention as Matrix Operations"),
             S2.at("Mathematical Components"),
@@ -222,15 +231,15 @@ def _one_softmax(query: Row, key: Row) -> Outcome:
 def _worked_letter(query: Row, key: Row) -> str:
     product, width = sum(q * k for q, k in zip(query, key, strict=True)), len(query)
     scaled = exact.show(exact.ball(product) / exact.ball(width).sqrt())
-    return f"q = {list(query)}, k = {list(key)}, d = {width}: with the scaling inside, S = {product}/√{width} = {scaled}; without it, S = {product}."
+    return f"q = {list(query)}, k = {list(key)}, so that q·k = {product} and d_k = {width}. By the first definition S = {product}/√{width} = {scaled}, by the second S = {product}."
 
 
 one_letter = Claim(
     id="convexity.one-letter-for-the-scores",
     title="S means the same throughout",
     states="S stands for the similarity matrix, in the overview, in the components and in the gradient formula.",
-    reading="The two definitions that the text writes down are equal.",
-    precise=r"$QK^\top/\sqrt{d_k} = QK^\top$.",
+    reading="The two definitions that the text writes down, S = QKᵀ/√d_k in the overview and S = QKᵀ in the components, are equal.",
+    precise=r"$QK^\top/\sqrt{d_k} = QK^\top$ for every width $d_k$.",
     sources=(S2.at("Attention as Matrix Operations"), S2.at("Mathematical Components"), S2.at("Gradient Flow Analysis")),
     scope="one query and one key of any width",
     inventory=("C048",),
@@ -244,8 +253,8 @@ one_letter = Claim(
     Claim(
         id="convexity.scaled-once",
         title="Scaling inside S or inside the softmax gives the same weights",
-        states="With S scaled, P = softmax(S); with S unscaled, A = softmax(S/√d): the weights agree, the letters do not.",
-        precise=r"$\mathrm{softmax}\big((Q/\sqrt d)K^\top\big) = \mathrm{softmax}\big(QK^\top/\sqrt d\big)$; the two $S$ differ by the factor $\sqrt{d_k}$, as do $\partial S/\partial Q$.",
+        states="The correct form: with S scaled, P = softmax(S); with S unscaled, A = softmax(S/√d). The weights agree, though the letter S stands for two matrices.",
+        precise=r"$\mathrm{softmax}\big((Q/\sqrt d)K^\top\big) = \mathrm{softmax}\big(QK^\top/\sqrt d\big)$; the two matrices called $S$ differ by the factor $\sqrt{d_k}$, and so do their derivatives $\partial S/\partial Q$.",
         sources=(S2.at("Attention as Matrix Operations"), S2.at("Mathematical Components")),
         scope="every m, n, d, every real Q and K",
         inventory=("C048",),

@@ -81,8 +81,9 @@ def _time(length: int, width: int) -> Outcome:
     Claim(
         id="cost.time",
         title="Attention on given Q, K, V takes between n²d and 9 n²d operations",
-        states="attention costs O(n²d) time; its cost is quadratic in the sequence length",
-        reading="Operations on given Q, K, V of n rows and d features (multiply, add, compare, exp, divide: one each), projections not included.",
+        states="Attention takes O(n²d) time; its cost is quadratic in the sequence length.",
+        reading="Operations are counted on given Q, K and V of n rows and d features: a multiplication, addition, comparison, exponential or division is one each. "
+        "The projections are not included, as they are no part of the formula.",
         precise=r"Exactly $4n^2 d + 5n^2 - nd - 2n$ operations, hence $n^2 d \le \text{count} \le 9 n^2 d$ (written with $n = 1 + x$, $d = 1 + y$): the order is "
         r"$n^2 d$, neither more nor less. Projections add $4nd^2$ multiply-adds: linear in $n$, but more than $n^2 d$ once $d$ passes $n$.",
         sources=(S3.at("Computational Complexity"), S4.at("Complexity Analysis"), S0.at("Motivation"), S1.at("Self-Attention (Intra-Attention)")),
@@ -146,8 +147,8 @@ def _breakdown_by_hand(length: int, head_width: int, heads: int) -> str:
 breakdown_as_made = Claim(
     id="cost.breakdown-as-made",
     title="The steps of attention with h heads are n²d, n² and n²d",
-    states="a function of n, d and the number of heads returns n²d steps for Q Kᵀ, n² for the softmax and n²d for the values; it never uses h",
-    reading="Steps are multiply-adds, and exponentials in the softmax, of a layer with h heads that share the width d.",
+    states="A function of n, d and the number h of heads returns n²d steps for Q Kᵀ, n² for the softmax and n²d for the values; it never uses h.",
+    reading="Steps are multiply-adds, and exponentials in the softmax, of a layer with h heads that share the width d, since h is an argument of the function.",
     precise="Multiply-adds $n^2 d$ for the scores and $n^2 d$ for the values, exponentials $n^2$, whatever $h$ is.",
     sources=(S2.at("Complexity Analysis"),),
     scope="every n, h and d_h, with d = h d_h",
@@ -155,7 +156,7 @@ breakdown_as_made = Claim(
     inventory=("C262",),
     holds=_breakdown_as_made,
     worked=_breakdown_by_hand,
-    unsaid="one head (and Q, K, V given: projections are not counted)",
+    unsaid="there is one head, or the counts are those of one head of width d; Q, K and V are given, so that no projection is counted",
     corrected_by="cost.breakdown",
 )
 
@@ -164,7 +165,7 @@ breakdown_as_made = Claim(
     Claim(
         id="cost.breakdown",
         title="A layer of h heads: n²d multiply-adds for the scores, as many for the values, h n² exponentials, 4nd² for projections",
-        states="Q Kᵀ and the product with the values take n²d steps each; the correct form for h heads, projections included",
+        states="Q Kᵀ and the product with the values take n²d steps each. (The correct form of the whole breakdown has h in it, and the projections.)",
         reading="A multiply-add is one step (two operations where each is counted), an exponential is one.",
         precise=r"With $d = h\,d_h$: $\sum_g n^2 d_h = n^2 d$ multiply-adds for the scores, the same for the values, $h n^2$ exponentials, and $4 n d^2$ multiply-adds "
         r"in the projections: $2n^2 d + 4nd^2$ multiply-adds in all.",
@@ -229,8 +230,9 @@ def _memory_by_hand(length: int, width: int) -> str:
 memory_of_text = Claim(
     id="cost.memory-without-values",
     title="Attention needs 2nd + n² + nd numbers in total",
-    states="total memory is that of Q and K, of the attention matrix and of the output: 2nd + n² + nd",
-    reading="All matrices of softmax(Q Kᵀ) V, each held once, scores and weights in one place.",
+    states="The total memory is that of Q and K, of the attention matrix and of the output: 2nd + n² + nd.",
+    reading="All matrices of softmax(Q Kᵀ) V, each held once in a place of its own, as the summands say; only the weights take the place of the scores. "
+    "(With the output written over Q there would be as many numbers, but then it would not be counted beside Q and K.)",
     precise="$M_{total} = 2nd + n^2 + nd$.",
     sources=(S2.at("Complexity Analysis"),),
     scope="every n and d; as many keys as queries, d_v = d",
@@ -246,8 +248,8 @@ memory_of_text = Claim(
     Claim(
         id="cost.memory",
         title="Standard attention holds n² + 4nd numbers, n² of them the attention matrix",
-        states="the attention matrix takes O(n²) space; the correct form of the total",
-        reading="Q, K, V, the output, and one n × n matrix (weights in the scores' place), all held at once.",
+        states="The attention matrix takes O(n²) space. (The correct total has the values V in it.)",
+        reading="Q, K, V, the output and one n × n matrix (the weights take the place of the scores) are held at once.",
         precise=r"$n^2 + 4nd$ numbers: $n^2$ for the attention matrix, and $4nd$ for Q, K, V and the output.",
         sources=(S4.at("Complexity Analysis"), S2.at("Complexity Analysis")),
         scope="every n and d; as many keys as queries, d_v = d",
@@ -276,7 +278,8 @@ def _memory_bounds(length: int, width: int, share: int) -> Outcome:
 def _share_by_hand(length: int, width: int, share: int) -> str:
     return (
         f"Asked for: at least n²d/{share} numbers. n = {length}, d = {width}: {_stored(length, width)} numbers are held (n² + 4nd), "
-        f"and n²d/{share} = {Fraction(length**2 * width, share)} is more. With d = n the ratio (5n²)/(n³) falls below any positive constant."
+        f"and n²d/{share} = {length**2 * width}/{share} = {Fraction(length**2 * width, share)} is more. A smaller share does not help: with d = n the ratio of the "
+        "numbers held to n²d is 5n²/n³ = 5/n, which falls below any positive constant."
     )
 
 
@@ -284,16 +287,18 @@ def _share_by_hand(length: int, width: int, share: int) -> str:
     Claim(
         id="cost.memory-n2d",
         title="Attention memory grows as n²·d",
-        states="memory usage is O(n² × d) for sequence length n and dimension d",
-        reading="A statement of how memory grows, so that some share 1/k of n²d is really needed for all n and d. (As a bare upper bound it is true, and loose.)",
-        precise=r"There is a $k$ with $n^2 d / k \le n^2 + 4nd$ for all $n$ and $d$.",
+        states="Memory usage is O(n² × d) for sequence length n and dimension d.",
+        reading="A statement of how memory grows: some fixed share 1/k of n²d is really held, for all n and d, with one n × n matrix of weights as in the formula.",
+        precise=r"There is a $k$ with $n^2 d / k \le n^2 + 4nd$ for all $n$ and $d$. With one $n \times n$ matrix there is none: at $n = d = 5k + 1$ less is held. With "
+        r"$h = d / d_h$ heads of a fixed width $d_h$ and an $n \times n$ matrix for each, $k = d_h$ will do: $n^2 d / d_h \le h n^2 + 4nd \le 5n^2 d$.",
         sources=(S1.at("Attention Memory Scaling"),),
         scope="standard attention, every n and d",
         kind=Kind.COST,
         inventory=("C147",),
         holds=_memory_grows_as_n2d,
         worked=_share_by_hand,
-        unsaid="O is meant as an upper bound that nothing attains; the n × n matrix has one number for a pair, not d",
+        unsaid="the matrices of all heads are held at once, and the number of heads grows with d (heads of a fixed width); or O is meant as an upper bound only, which is true and, "
+        "for one matrix, never attained",
         corrected_by="cost.memory-order",
     )
 )
@@ -302,7 +307,22 @@ def memory_n2d() -> Iterator[Step]:
     length = 5 * k + 1
     yield Step(
         length**2 + 4 * length * length, "<", length**2 * length / k,
-        "for every k: at n = d = 5k + 1, less than n²d/k is held", certificate=length**2 / k,
+        "without the assumption, for every k: with one matrix, at n = d = 5k + 1, less than n²d/k is held", certificate=length**2 / k,
+    )  # fmt: skip
+    d_h = sp.Symbol("d_h", integer=True, positive=True)
+    width = h * d_h
+    held = total(per_pair(sp.S.One), g) + 4 * per_row(sp.Sum(sp.S.One, (feature, 1, width)))
+    x, y, z = sp.symbols("x y z", integer=True, nonnegative=True)
+    small = {n: 1 + x, h: 1 + y, d_h: 1 + z}
+    count = (h * n**2 + 4 * n * width).subs(small, simultaneous=True)
+    above = (5 * n**2 * width).subs(small, simultaneous=True)
+    yield Step(
+        count, "<=", above, "as an upper bound it is true with any number of heads: hn² + 4nd ≤ 5n²d, written with n = 1 + x, h = 1 + y, d_h = 1 + z",
+        certificate=sp.expand(above - count),
+    )  # fmt: skip
+    yield Step(
+        n**2 * width / d_h, "<=", held,
+        "with the assumption: d = h d_h, a weight for each pair in each of the h heads, and the tables Q, K, V and output; hn² is n²d/d_h", certificate=4 * n * width,
     )  # fmt: skip
 
 
@@ -310,7 +330,7 @@ def memory_n2d() -> Iterator[Step]:
     Claim(
         id="cost.memory-order",
         title="Attention memory is of order n² + nd",
-        states="the correct form: no factor d on n²",
+        states="Memory usage is said to be O(n² × d). (The correct order, for one matrix of weights, has no factor d on n².)",
         precise=r"$n^2 + nd \le n^2 + 4nd \le 4(n^2 + nd)$.",
         sources=(S1.at("Attention Memory Scaling"),),
         scope="standard attention, every n and d; as many keys as queries, d_v = d",
@@ -334,7 +354,7 @@ def _rows_alone(queries: Matrix, keys_: Matrix, values: Matrix) -> Outcome:
     Claim(
         id="cost.rows-are-independent",
         title="Every position's output is computed without any other position's output or query",
-        states="all positions are computed at once; attention is highly parallelisable",
+        states="All positions are computed at once; attention is highly parallelisable.",
         reading="On given Q, K, V, row r of the output depends on row r of Q alone (and on K and V), so rows may be computed in any order or at once.",
         precise=r"Changing any query but the $r$-th, $Q'_{ta} = Q_{ta} + (1 - \delta_{rt}) x_{ta}$, leaves the scores of row $r$, and so its output, as they are.",
         sources=(S0.at("Computational Advantages"), S1.at("Self-Attention (Intra-Attention)"), S4.at("Complexity Analysis"), S4.at("Benefits")),
@@ -385,7 +405,7 @@ def _depth_by_hand(length: int, depth: int) -> str:
     Claim(
         id="cost.constant-depth",
         title="Attention has parallel depth O(1)",
-        states="parallelisation: depth O(1), since all positions are computed together",
+        states="Attention has depth O(1), since all positions are computed together.",
         reading="Depth is the longest chain of operations on two numbers, with as many processors as one likes.",
         precise="One number of rounds is enough for every number of keys.",
         sources=(S4.at("Complexity Analysis"),),
@@ -394,7 +414,7 @@ def _depth_by_hand(length: int, depth: int) -> str:
         inventory=("C188",),
         holds=_constant_depth,
         worked=_depth_by_hand,
-        unsaid="a whole sum (or maximum) over the keys counts as one step; then the number of steps is indeed constant",
+        unsaid="an operation may take all keys (or features) of a row at once, so that a whole sum or maximum is one step; then the number of steps is indeed constant",
         corrected_by="cost.logarithmic-depth",
     )
 )
@@ -404,13 +424,18 @@ def constant_depth() -> Iterator[Step]:
     yield Step(
         2**depth, "<", 2**depth + 1, "so after D rounds a value depends on fewer inputs than the n = 2^D + 1 that the softmax adds up", certificate=sp.S.One
     )
+    yield Step(
+        total(sp.S.One, j), "=", n,
+        "with the assumption one operation takes in all n inputs, for every n: products, their sum, scale, maximum, difference, exponential, sum, quotient, products and their sum "
+        "are then ten steps",
+    )  # fmt: skip
 
 
 @derived(
     Claim(
         id="cost.logarithmic-depth",
         title="A sum over n keys needs ⌈log₂ n⌉ rounds of two-argument operations, and pairwise addition takes no more",
-        states="the correct form: rows in parallel, but the reductions over keys (maximum, sum, weighted sum) are trees",
+        states="The depth is said to be O(1). (The correct form: rows are computed in parallel, but the maximum, the sum and the weighted sum over the keys are trees.)",
         precise=r"$D$ rounds reach at most $2^D$ inputs, and pairwise addition takes $2m$ or $2m - 1$ numbers to $m$ in one round: for "
         r"$2^{D-1} < n \le 2^D$ that makes exactly $D$ rounds, by induction: $(2^D - 2m)/2 = 2^{D-1} - m$, so $2m \le 2^D$ exactly if $m \le 2^{D-1}$.",
         sources=(S4.at("Complexity Analysis"),),
@@ -497,9 +522,9 @@ def _tiles(body: sp.Expr) -> sp.Expr:
     Claim(
         id="cost.tiled-memory",
         title="Beside inputs and outputs, standard attention holds n² numbers, tiled attention at most a constant times n",
-        states="standard attention needs O(n²) memory for the attention matrix, FlashAttention O(n)",
+        states="Standard attention needs O(n²) memory for the attention matrix, FlashAttention O(n).",
         reading="Numbers held at once beside inputs and outputs (which take n·d either way), tile sizes fixed, in the forward pass "
-        "of a training step; a builds up in the output's place.",
+        "of a training step; the running output is kept in the output's place.",
         precise=r"Standard: $n_q n_k$ scores. Tiled, with tiles of $B_r \times B_c$: at most $n + B_r B_c + 2 B_r \le (1 + B_r B_c + 2 B_r)\, n$ for $n = n_q$ "
         r"rows, written $n = 1 + k$, whatever the number of keys.",
         sources=(S0.at("Memory Complexity"), S1.at("Flash Attention"), DAO.at("theorem 1")),
@@ -536,15 +561,16 @@ def _forward_by_hand(rows: int, keys: int, block_rows: int, block_keys: int) -> 
         f"{rows} row(s) and {keys} key(s) in tiles of {block_rows} × {block_keys}: there are {rows} · {keys} = {rows * keys} scores. The tiled forward pass "
         f"computes {tiled.computed} scores, each exactly once, and never holds more than {tiled.peak} numbers "
         "(the tile, m and l of its rows, and a log-sum-exp for each row that is done). It saves memory and recomputes nothing: "
-        "a tile of scores is dropped as soon as it has been folded into (m, l, a)."
+        "a tile of scores is dropped as soon as it has been folded into the row's maximum m, its sum l of exponentials and its running output."
     )
 
 
 recomputing_on_the_fly = Claim(
     id="cost.memory-falls-by-recomputing",
     title="FlashAttention reduces memory by recomputing attention",
-    states="the algorithm reduces memory complexity by recomputing attention on the fly",
-    reading="Fewer numbers than there are scores are held only because scores are computed more than once.",
+    states="The algorithm reduces memory complexity by recomputing attention on the fly.",
+    reading="The sentence is about the whole algorithm, tiling and online softmax included: wherever it holds fewer numbers than there are scores, it is because scores are computed "
+    "more than once. (Recomputing in the backward pass, the third point of its list, is judged by itself: cost.recomputation-serves-backward.)",
     precise="A pass that holds fewer than $n_q n_k$ numbers at once computes more than $n_q n_k$ scores.",
     sources=(S0.at("Flash Attention Algorithm"),),
     scope="the tiled forward pass, every number of rows and keys, every tile size",
@@ -552,7 +578,7 @@ recomputing_on_the_fly = Claim(
     inventory=("C112",),
     holds=_saves_only_by_recomputing,
     worked=_forward_by_hand,
-    unsaid="the backward pass is meant; the forward pass owes its saving to tiling and the online softmax, and computes every score once",
+    unsaid="what is meant is the memory between the forward and the backward pass; the forward pass owes its own saving to tiling and the online softmax, and computes every score once",
     corrected_by="cost.recomputation-serves-backward",
 )
 
@@ -561,7 +587,7 @@ recomputing_on_the_fly = Claim(
     Claim(
         id="cost.recomputation-serves-backward",
         title="Recomputation trades one more pass over the scores for n kept numbers instead of n²",
-        states="recompute the forward pass during the backward pass: computation traded for memory",
+        states="The forward pass is recomputed during the backward pass: computation is traded for memory.",
         reading="Scores computed in forward and backward together, and numbers kept between the two beside inputs and outputs.",
         precise=r"Over $R \times C$ tiles of $B_r \times B_c$, with $n_q = R B_r$ and $n_k = C B_c$: forward and backward together compute $2 n_q n_k$ scores, "
         r"each once a pass, and keep $n_q$ log-sum-exps between them; keeping the scores instead would compute $n_q n_k$ and keep $n_q n_k$.",
@@ -616,8 +642,9 @@ def _loads_by_hand(rows: int, keys: int, width: int, block_rows: int, block_keys
 loop_as_written = Claim(
     id="cost.loop-as-written-loads-least",
     title="The loop as written loads no block more often than its order requires",
-    states="a double loop, rows outside and keys inside, whose body loads Q_i, K_j and V_j and updates O_i",
-    reading="The loop is offered as the algorithm that saves memory traffic, so each block is loaded as rarely as this order of the loops allows.",
+    states="A double loop, rows outside and keys inside, loads Q_i, K_j and V_j in its body and updates O_i.",
+    reading="The loop is offered as the algorithm that saves memory traffic, so each block is loaded as rarely as this order of the loops allows. (What the loop leaves open is its "
+    "update_output: flash.update-from-block-softmax.)",
     precise="No placement of the loads within this order of the loops moves fewer numbers from slow memory.",
     sources=(S0.at("Algorithmic Steps"),),
     scope="every number of rows and keys, every width and tile size; a block is lost when the next of the same array is loaded",
@@ -633,7 +660,7 @@ loop_as_written = Claim(
     Claim(
         id="cost.loads-with-queries-outside",
         title="With Q's block loaded before the inner loop, the loop loads n_q d + 2 n_k d · (blocks of rows) numbers",
-        states="the correct form: load Q_i once in the outer loop, K_j and V_j in the inner one; that saves n_q d for every key block but one",
+        states="The body of the inner loop loads Q_i, K_j and V_j. (The correct form loads Q_i once in the outer loop, which saves n_q d numbers for every block of keys but one.)",
         precise=r"With $n_q = R B_r$, $n_k = C B_c$: as written the loop loads $R C (B_r d + 2 B_c d)$ numbers, of which $(C - 1) n_q d$ are repeats; "
         r"hoisting $Q_i$ leaves $\sum_{q=1}^{R} (B_r d + \sum_{u=1}^{C} 2 B_c d) = n_q d + 2 R n_k d$.",
         sources=(S0.at("Algorithmic Steps"), DAO.at("section 3.1")),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import permutations
+from itertools import product as choices
 
 import sympy as sp
 from flint import arb
@@ -51,10 +52,11 @@ def _types(queries: Matrix, keys: Matrix, values: Matrix) -> Outcome:
 @derived(
     Claim(
         id="cross-modal.types",
-        title="Text queries over visual keys and values give one visual summary a token",
+        title="Text queries over visual keys and values give one visual summary for each token",
         states="Queries come from the text encoder, keys and values from the vision encoder; tokens attend to image patches and vice versa.",
         precise=r"For queries of $m$ tokens and keys and values of $n$ regions the output has $m$ rows of the values' width; row $t$ is $\sum_jp_{tj}V_j$ with $p_{tj}>0$ and $\sum_jp_{tj}=1$. "
-        r"Exchanging the roles gives $n$ rows. Each direction has its own normaliser: neither needs $m=n$, nor the same value width; only the widths of a query and the keys that it meets agree.",
+        "Exchanging the roles gives $n$ rows. Each direction has its own normaliser. Neither needs $m=n$ or equal widths of the values; only a query and "
+        "the keys that it meets must have the same width.",
         sources=(S0.at("Cross-Modal Attention"), S1.at("Multimodal Attention")),
         scope="every m, n ≥ 1, every key and value width, every real input; one head",
         inventory=("C104",),
@@ -66,7 +68,7 @@ def types() -> Iterator[Step]:
     yield Step(sp.Integer(0), "<", _weight(t, j), "each token weighs each region")
     yield Step(total(_weight(t, j), j), "=", sp.Integer(1), "a token's weights over the n regions sum to one, for each of the m tokens")
     output = total(_weight(t, j) * V[j, e], j)
-    yield Step(sp.Derivative(output, V[k, e]), "=", _weight(t, k), "its summary has the width of the values, feature by feature")
+    yield Step(sp.Derivative(output, V[k, e]), "=", _weight(t, k), "the summary is linear in the values, feature by feature, and so has their width")
     turned = sp.exp(_score(t, j)) / total(sp.exp(_score(r, j)), r)
     yield Step(
         total(turned, t),
@@ -93,10 +95,12 @@ def _direction(queries: Matrix, keys: Matrix, values: Matrix, region: int, shift
     Claim(
         id="cross-modal.direction",
         title="In Attention(Q_t, K_v, V_v) content flows from the visual side to the text, as the arrow v → t says",
-        states="C with the arrow from v to t is Attention(Q_t, K_v, V_v).",
+        states="C_{v→t} is Attention(Q_t, K_v, V_v), and C_{t→v} is Attention(Q_v, K_t, V_t).",
         reading="The arrow is the direction in which content flows: the result belongs to the text's positions, and what stands in it comes from the image.",
-        precise=r"$\partial C_{te}/\partial V_{ke}=p_{tk}>0$: every region reaches every token. If all regions have the same value $v$, then $C_t=v$ whatever the text asks: the text chooses, and adds nothing of its own. "
-        r"Along any direction $C_t$ lies among the visual values.",
+        precise=r"Let $C_t$ be the row of token $t$, and $p_{tk}$ the weight that it gives region $k$. $\partial C_{te}/\partial V_{ke}=p_{tk}>0$: every "
+        "region reaches every token. If all regions have the same value $v$, then $C_t=v$ whatever the text "
+        "asks: the text chooses, and adds nothing of its own. Along any direction $C_t$ lies between the least and the largest visual value. The other "
+        "direction is the same with the roles exchanged.",
         sources=(S0.at("Cross-Modal Attention"),),
         scope="every m, n ≥ 1, every width, every real input",
         inventory=("C105",),
@@ -178,27 +182,50 @@ def _by_rows(visual: Matrix, text: Matrix) -> Outcome:
     return exact.equal(_with_rows(visual, text), _with_rows(visual, [tuple(reversed(row)) for row in text]))
 
 
+def _mixed_layouts(regions: int = 2, words: int = 3, width: int = 5) -> Outcome:
+    """Q_v, Q_t, V_v and V_t, each with positions as columns or as rows, but not all alike; maps W of whatever shape fits: whether both sums exist, at sizes that differ."""
+    for layout in choices((True, False), repeat=4):
+        q_v, q_t, v_v, v_t = (
+            size if by_columns else width for size, by_columns in zip((regions, words, regions, words), layout, strict=True)
+        )  # columns of each
+        both = product((1, v_t), (q_v, q_t)) == (1, v_v) and product((1, v_v), (q_t, q_v)) == (1, v_t)
+        if both and len(set(layout)) > 1:
+            return Outcome.HELD
+    return Outcome.REFUTED
+
+
 def _as_printed(visual: Matrix, text: Matrix, bilinear: Matrix) -> Outcome:
-    """One of the two readings of the shapes serves: refuted only if both fail."""
-    outcomes = _by_columns(visual, text, bilinear), _by_rows(visual, text)
+    """One of the readings of the shapes serves: refuted only if all fail."""
+    outcomes = _by_columns(visual, text, bilinear), _by_rows(visual, text), _mixed_layouts()
     return next((outcome for outcome in (Outcome.HELD, Outcome.UNDECIDED) if outcome in outcomes), Outcome.REFUTED)
 
 
 def _as_printed_by_hand(visual: Matrix, text: Matrix, bilinear: Matrix) -> str:
     regions, words, width = len(visual[0]), len(text[0]), len(visual)
-    here, there = ([exact.show(y) for y in _with_rows(visual, order)[0]] for order in (text, [tuple(reversed(row)) for row in text]))
+    reverse = [tuple(reversed(row)) for row in text]
+    here, there = (", ".join(exact.show(y) for y in _with_rows(visual, order)[0]) for order in (text, reverse))
+    kept, one, other = (", ".join(str(sum(place * y for place, y in enumerate(row, start=1))) for row in of) for of in (visual, text, reverse))
+    affinity = "; ".join(", ".join(exact.show(exact.ball(sum(x) * sum(y)).tanh()) for y in text) for x in visual)
     rows = (
-        f" With positions as rows C is {width} × {width} and the products exist, but W_v and W_t need an entry for each region and each token, and W_b one for each pair: such maps serve one number of each, and "
-        f"mix positions. With W_v = (1, 2, …), W_t = (1, 2, …) and a W_b of ones H_v is ({', '.join(here)}), and with the tokens in reverse ({', '.join(there)})."
+        f" Second reading: positions are rows. Then C is {width} × {width} and the products exist, but W_v and W_t need an entry for each region and each "
+        "token, and W_b one for each pair: such maps serve one number of each, and "
+        f"mix positions. With W_v = (1, 2, …), W_t = (1, 2, …) and a W_b of ones, W_v V_v is ({kept}), C is ({affinity}), and W_t V_t is ({one}), or "
+        f"({other}) with the tokens in reverse. So H_v = tanh(W_v V_v + (W_t V_t) C) is "
+        f"({here}), and in reverse ({there}): it depends on the order of the tokens. Any other reading lays out some of the four features by columns and some "
+        "by rows: then the sums do not exist for 2 regions, 3 tokens and the width 5."
     )
     if regions != words:
         return (
-            f"V_v = {[list(row) for row in visual]}, V_t = {[list(row) for row in text]}: {regions} region(s) and {words} token(s) of width {width}, positions as columns. C = tanh(Q_vᵀ W_b Q_t) is {regions} × {words}. W_v V_v is h × {regions} and W_t V_t is h × {words}; "
-            f"(W_t V_t) C is h × {words} times {regions} × {words}, which is no product." + rows
+            f"Take V_v = Q_v = {[list(row) for row in visual]} and V_t = Q_t = {[list(row) for row in text]}: {regions} region{'s' if regions > 1 else ''} "
+            f"and {words} token{'s' if words > 1 else ''} of width {width}. First reading: positions are columns. C = tanh(Q_vᵀ W_b Q_t) is "
+            f"{regions} × {words}, W_v V_v is h × {regions} and W_t V_t is h × {words}. (W_t V_t) C would be a product of h × {words} and {regions} × "
+            f"{words}, which does not exist." + rows
         )
     return (
-        f"V_v = {[list(row) for row in visual]}, V_t = {[list(row) for row in text]}, W_b = {[list(row) for row in bilinear]}, other maps 1. The shapes fit, since both sides have {regions} positions; but "
-        "(W_t V_t) C sums over tokens t an entry of C whose first index is a region: listed in reverse, the same tokens give other H_v." + rows
+        f"Take V_v = Q_v = {[list(row) for row in visual]}, V_t = Q_t = {[list(row) for row in text]}, W_b = {[list(row) for row in bilinear]}, and 1 for the "
+        "other maps. First reading: positions are columns. The shapes fit, since both "
+        f"sides have {regions} positions; but (W_t V_t) C sums over tokens t an entry of C whose first index is a region: listed in reverse, the same tokens "
+        "give another H_v." + rows
     )
 
 
@@ -208,9 +235,11 @@ co_attention_as_printed = Claim(
     states="Co-attention networks attend in both modalities at once: an affinity matrix C of visual and text features, and features H_v and H_t, each of which adds the other side's, mapped by C and its transpose.",
     reading="The formulas define features for any number of regions and any number of tokens, in which the order of the tokens does not matter to a region.",
     precise=r"$C=\tanh(Q_v^TW_bQ_t)$, $H_v=\tanh(W_vV_v+(W_tV_t)C)$, $H_t=\tanh(W_tV_t+(W_vV_v)C^T)$ have shapes that fit for all numbers of regions and tokens, and reordering tokens leaves $H_v$ as it is. "
-    r"Positions are columns, so that $Q_v^TW_bQ_t$ compares positions with positions. (With positions as rows the maps $W$ would need an entry for each position, and mix them: their order matters there too.)",
+    "Positions are columns, so that $Q_v^TW_bQ_t$ compares positions with positions. (With positions as rows the maps $W$ would need an entry for each "
+    "position, and mix them: the order matters there too. With some of the "
+    r"features by columns and some by rows the shapes fit only where two of the numbers of regions, tokens and features are equal.)",
     sources=(S0.at("Co-Attention Networks"),),
-    scope="one or more regions and tokens; counterexamples use Q = V, and W_v = W_t = 1 where positions are columns; they fail on both readings of the shapes",
+    scope="one or more regions and tokens; counterexamples use Q = V, and W_v = W_t = 1 where positions are columns; they fail on every reading of the shapes",
     inventory=("C106",),
     corrected_by="cross-modal.co-attention",
     holds=_as_printed,
@@ -255,8 +284,10 @@ def _exchanged(base: sp.IndexedBase) -> sp.Expr:
         id="cross-modal.co-attention",
         title="Co-attention's features: each side adds the other's, with C transposed for the visual side",
         states="What the co-attention formulas should be.",
-        precise=r"With $C=\tanh(Q_v^TW_bQ_t)$, one row a region and one column a token: $H_v=\tanh(W_vV_v+(W_tV_t)C^T)$ and $H_t=\tanh(W_tV_t+(W_vV_v)C)$. Each sum runs over the other side's positions, "
-        r"so all numbers of regions and tokens fit, reordering tokens leaves $H_v$ as it is and reorders $H_t$. Exchanging the modalities, with $W_b^T$ for $W_b$, transposes $C$ and exchanges $H_v$ and $H_t$.",
+        precise=r"With $C=\tanh(Q_v^TW_bQ_t)$, which has a row for each region and a column for each token: $H_v=\tanh(W_vV_v+(W_tV_t)C^T)$ and "
+        r"$H_t=\tanh(W_tV_t+(W_vV_v)C)$. Each sum runs over the other side's positions, "
+        "so all numbers of regions and tokens fit. Reordering tokens leaves $H_v$ as it is and reorders $H_t$. Exchanging the modalities, with $W_b^T$ for "
+        "$W_b$, transposes $C$ and exchanges $H_v$ and $H_t$.",
         sources=(LU.at("section 3.3, parallel co-attention"), S0.at("Co-Attention Networks")),
         scope="every number of regions and tokens, every width, every real input; an exchange of two tokens is derived, and exchanges generate every order",
         inventory=("C106",),
@@ -269,14 +300,14 @@ def co_attention() -> Iterator[Step]:
         sp.Derivative(from_text, affinity[j, r]),
         "=",
         across[a, r],
-        "what reaches region j is a sum over tokens, of any number: row j of C weighs the columns of W_t V_t",
+        "what reaches region j is a sum over any number of tokens, in which row j of C weighs the columns of W_t V_t",
     )
     from_image = total(across[a, j] * affinity[j, t], j)
     yield Step(
         sp.Derivative(from_image, affinity[k, r]),
         "=",
         D(t, r) * across[a, k],
-        "what reaches token t is a sum over regions, weighed by column t of C alone: reordered tokens reorder the columns of H_t",
+        "what reaches token t is a sum over regions, weighed by column t of C alone: reordering the tokens reorders the columns of H_t",
     )
     terms = sp.IndexedBase("Z", real=True)
     yield Step(total(_exchanged(terms), i), "=", total(terms[i], i), "a sum of one term for each of n tokens does not change when tokens k and l change places")
@@ -300,8 +331,11 @@ def _simultaneous_by_hand(visual: Matrix, text: Matrix, bilinear: Matrix) -> str
     shown = [[exact.show(y) for y in row] for row in C]
     sums = [", ".join(exact.show(sum(weights, arb(0))) for weights in side) for side in (C, turned(C))]
     return (
-        f"Visual features {[list(row) for row in visual]}, text features {[list(row) for row in text]} (a column each position), W_b = {[list(row) for row in bilinear]}. "
-        f"C = {shown}: a region's entries sum to {sums[0]}, a token's to {sums[1]}. A tanh lies between −1 and 1; nothing makes it positive, or its rows or columns sum to one."
+        f"The visual features are {[list(row) for row in visual]} and those of the text {[list(row) for row in text]}, with a column for each position, and "
+        f"W_b = {[list(row) for row in bilinear]}. "
+        f"Then C = tanh(Q_vᵀ W_b Q_t) is [{'; '.join(', '.join(row) for row in shown)}]. Its rows sum to {sums[0]} and its columns to {sums[1]}; the claim "
+        "needs entries that are not negative, and 1 for each sum. A tanh lies between −1 and 1; nothing makes it "
+        "positive, or its rows or columns sum to one."
     )
 
 
@@ -333,8 +367,11 @@ simultaneous = Claim(
     id="cross-modal.simultaneous-attention",
     title="The co-attention formulas attend in both modalities at once",
     states="Simultaneous attention in both modalities, by C, H_v and H_t.",
-    reading="C, by which each side weighs the other in the formulas (their shapes repaired), attends: a region's weights over the tokens are not negative and sum to one, and so are and do a token's over the regions.",
-    precise=r"Each side is weighed by distributions. The rows and columns of $C$, whose entries lie between −1 and 1, are asked to be such, and are not. It holds for $a^v=\mathrm{softmax}(w_v^TH_v)$ over regions "
+    reading="To attend is to average by weights that are not negative and sum to one. In the formulas, with their shapes repaired, each side weighs the other "
+    "by C: a region's entries of C over the tokens are such weights, and so are a "
+    "token's over the regions.",
+    precise="Each side is weighed by distributions. The formulas give only $C$, whose entries lie between −1 and 1, and its rows and columns are no "
+    r"distributions. It holds for $a^v=\mathrm{softmax}(w_v^TH_v)$ over regions "
     r"and $a^t=\mathrm{softmax}(w_t^TH_t)$ over tokens, and makes $\hat v=\sum_ja^v_jv_j$ and $\hat t$ averages of their side's features.",
     sources=(S0.at("Co-Attention Networks"), LU.at("section 3.3, parallel co-attention")),
     scope="one or more regions and tokens, every real input",
@@ -354,7 +391,7 @@ simultaneous = Claim(
         title="With a softmax on each side, co-attention gives two averages from one matrix of affinities",
         states="What parallel co-attention returns.",
         precise=r"$a^v=\mathrm{softmax}(w_v^TH_v)$ over regions and $a^t=\mathrm{softmax}(w_t^TH_t)$ over tokens each sum to one, and $\hat v$, $\hat t$ lie in the hulls of their own side's features. "
-        r"Exchanging the sides exchanges the two. Entries of $C$ lie strictly between −1 and 1: it weighs, but it is no distribution.",
+        r"Exchanging the sides exchanges the two. The entries of $C$ lie strictly between −1 and 1: they weigh, but they are no distribution.",
         sources=(LU.at("section 3.3, parallel co-attention"),),
         scope="every number of regions and tokens, every width, every real input",
         inventory=("C107",),

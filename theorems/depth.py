@@ -56,9 +56,13 @@ def _vanishes(slopes: Slopes, rounds: int) -> Outcome:
 
 
 def _vanishes_by_hand(slopes: Slopes, rounds: int) -> str:
+    once, depth = _through(slopes, 1), rounds * len(slopes)
+    times = "its slope" if len(slopes) == 1 else "the product of their slopes"
     return (
-        f"Layers of width 1 with the slopes {', '.join(map(str, slopes))}, {rounds} times over: the gradient is multiplied by {_through(slopes, rounds)}. "
-        f"{rounds * len(slopes)} layers, and nothing has vanished."
+        f"Take layers of width 1 with the slopes {', '.join(map(str, slopes))}, {rounds} times over: {depth} layers. Each time the gradient's size is "
+        f"multiplied by {times}, {once}, and by {once}^{rounds}"
+        f"{' = 1' if once == 1 else ''} in all. The claim, with ρ = 99/100, needs at most (99/100)^{depth} = "
+        f"{exact.show(exact.ball(Fraction(99, 100)) ** depth)}."
     )
 
 
@@ -69,7 +73,7 @@ def _cauchy_schwarz() -> Step:
         passed,
         "<=",
         total(total(J[i, j] ** 2, j), i) * arrives,
-        "one layer multiplies a gradient's length by at most the Jacobian's Frobenius norm",
+        "one layer multiplies a gradient's length by at most the Jacobian's Frobenius norm (both sides are squared)",
         certificate=crossed,
     )
 
@@ -90,11 +94,13 @@ vanishing = Claim(
     id="depth.gradients-vanish",
     title="Gradients vanish in very deep networks",
     states="A challenge of gradient flow: vanishing gradients in very deep networks.",
-    reading="Depth alone makes the gradient shrink towards 0, geometrically, whatever the layers are. (That it can is true: the bound below is reached by layers that all multiply by ρ.)",
-    precise=r"$\lVert J_1\cdots J_L\,g\rVert\le\rho^L\lVert g\rVert$ with one $\rho<1$, and so at most $\lVert g\rVert/(1+L\delta)$ with $\rho=1/(1+\delta)$. "
+    reading="Depth is named as the cause: whatever the layers are, the gradient shrinks towards 0 geometrically as there are more of them. (That this can "
+    "happen is true: layers that all multiply by one ρ < 1 attain the bound below.)",
+    precise=r"$\lVert J_1\cdots J_L\,g\rVert\le\rho^L\lVert g\rVert$ for the Jacobians $J_l$ of $L$ layers, the gradient $g$ at the last one and one "
+    r"$\rho<1$; and so at most $\lVert g\rVert/(1+L\delta)$ with $\rho=1/(1+\delta)$. "
     r"It holds where every Jacobian's norm is at most $\rho$.",
     sources=(S1.at("Gradient Flow"), PASCANU.at("section 2.1")),
-    scope="every depth L ≥ 1 and width; the search looks at layers of width 1 and asks for ρ = 99/100",
+    scope="every depth L ≥ 1 and width; the search looks at 100 layers and more of width 1, and asks for ρ = 99/100",
     inventory=("C248",),
     unsaid="every layer's Jacobian has a norm of at most some ρ < 1 (a rotation, or a residual branch that adds nothing, has not)",
     corrected_by="depth.product-bounds",
@@ -121,7 +127,8 @@ def _bounded(slopes: Slopes, rounds: int) -> Outcome:
         id="depth.product-bounds",
         title="What is left of a gradient lies between the products of the layers' least and largest stretch",
         states="When gradients vanish, stay or explode with depth.",
-        precise=r"If each layer stretches every vector by a factor between $\sigma_l$ and $\rho_l$, then $\prod\sigma_l\lVert g\rVert\le\lVert J_1\cdots J_Lg\rVert\le\prod\rho_l\lVert g\rVert$. "
+        precise=r"If the Jacobian $J_l$ of each layer stretches every vector by a factor between $\sigma_l$ and $\rho_l$, then $\prod\sigma_l\lVert "
+        r"g\rVert\le\lVert J_1\cdots J_Lg\rVert\le\prod\rho_l\lVert g\rVert$. "
         r"$\rho_l$ may be the Frobenius norm; for an orthogonal Jacobian $\sigma_l=\rho_l=1$. Depth alone decides nothing.",
         sources=(S1.at("Gradient Flow"), PASCANU.at("section 2.1")),
         scope="every depth and width; the search has layers of width 2, with ρ = ‖J‖ (Frobenius) and σ = |det J|/‖J‖, since the adjugate, as long as J, undoes it up to det J",
@@ -136,11 +143,16 @@ def product_bounds() -> Iterator[Step]:
         (least + below) * passed,
         "<=",
         (least + below + above) * passed,
-        "one more layer with a stretch τ in [σ, ρ], σ ≤ τ ≤ ρ: at most ρ u",
+        "what has arrived is u long, and one more layer stretches it by some τ with σ ≤ τ ≤ ρ: to at most ρu",
         certificate=above * passed,
     )
-    yield Step(least * passed, "<=", (least + below) * passed, "and at least σ u; by induction the products bound L layers", certificate=below * passed)
-    yield Step(total(total(D(j, k) * g[j] * g[k], j), k), "=", total(g[j] ** 2, j), "JᵀJ = 1: an orthogonal Jacobian keeps the length")
+    yield Step(least * passed, "<=", (least + below) * passed, "and to at least σu; by induction the products bound L layers", certificate=below * passed)
+    yield Step(
+        total(total(D(j, k) * g[j] * g[k], j), k),
+        "=",
+        total(g[j] ** 2, j),
+        "‖Jg‖² = gᵀJᵀJg, and with JᵀJ = I it is ‖g‖²: an orthogonal Jacobian keeps the length",
+    )
 
 
 # --- residual connections --------------------------------------------------------------------------------------------------------------------
@@ -158,7 +170,8 @@ def _paths(slopes: Slopes) -> Outcome:
         title="Through residual connections one path of the gradient is never multiplied by anything",
         states="Residual connections provide gradient highways.",
         reading="With x + f(x) in every layer, the gradient at the input contains the gradient at the output itself, at every depth.",
-        precise=r"$\prod_{l=1}^L(I+J_l)=I+R_L$ with $R_{l+1}=R_l+J_{l+1}(I+R_l)$, so that $R_L$ is the sum over all non-empty sets of branches of the products of their Jacobians: "
+        precise=r"With $J_l$ the Jacobian of branch $l$, $\prod_{l=1}^L(I+J_l)=I+R_L$ with $R_{l+1}=R_l+J_{l+1}(I+R_l)$, so that $R_L$ is the sum over all "
+        "non-empty sets of branches of the products of their Jacobians: "
         r"the empty set's path, past every branch, is the identity.",
         sources=(S1.at("Gradient Flow"), S4.at("The Transformer Architecture"), HE.at("equation 5")),
         scope="every depth and width, every Jacobian; blocks x + f(x), with nothing on the trunk itself (a norm after the sum, as in post-norm, stands on it)",
@@ -180,9 +193,12 @@ def _survives(slopes: Slopes) -> Outcome:
 
 def _survives_by_hand(slopes: Slopes) -> str:
     once = _through([1 + a for a in slopes], 1)
+    factors = " · ".join(f"(1 + ({a}))" for a in slopes)
     return (
-        f"Residual blocks x + a x with a = {', '.join(map(str, slopes))}, over and over: each time the gradient's length is multiplied by |{' · '.join(f'({1 + a})' for a in slopes)}| = {once} < 1. "
-        "A branch may take away what the trunk carries."
+        f"Take residual blocks x + ax with a = {', '.join(map(str, slopes))}, over and over. Each time the gradient's length is multiplied by |{factors}| = "
+        f"{once}; ten times leave ({once})^10 = {exact.show(exact.ball(once) ** 10)} of it, "
+        f"and ({once})^k tends to 0 as k grows. The claim needs a share c > 0 that is left at every depth. Each branch takes away a part of what the path "
+        "past it carries."
     )
 
 
@@ -217,13 +233,15 @@ residual_survives = Claim(
     id="depth.residual-gradient-survives",
     title="With residual connections the gradient does not vanish with depth",
     states="Residual connections enable deep networks, since they mitigate vanishing gradients.",
-    reading="However many blocks x + f(x) there are, and whatever their branches, a share of the gradient is left that does not tend to 0. (That one path passes every branch by is "
-    "depth.residual-highway; judged is whether this alone keeps the gradient.)",
-    precise=r"$\lVert\prod_{l\le L}(I+J_l)\,g\rVert\ge c\,\lVert g\rVert$ for every $L$, with one $c>0$. It holds with $c=1-s$ if $\sum_l\rho_l\le s<1$, $\lVert J_l\rVert\le\rho_l$.",
+    reading="However many blocks x + f(x) there are, and whatever their branches, a share of the gradient is left that does not tend to 0. (That one path "
+    "passes by every branch is "
+    "depth.residual-highway; judged here is whether this alone keeps the gradient.)",
+    precise=r"$\lVert\prod_{l\le L}(I+J_l)\,g\rVert\ge c\,\lVert g\rVert$ for every $L$, with one $c>0$ and $J_l$ the Jacobian of branch $l$. It holds with "
+    r"$c=1-s$ if $\lVert J_l\rVert\le\rho_l$ and $\sum_l\rho_l\le s<1$.",
     sources=(S1.at("Gradient Flow"), S4.at("The Transformer Architecture"), HE.at("section 2")),
-    scope="every depth; the search looks at blocks of width 1, repeated without end",
+    scope="every depth; the search looks at blocks of width 1 whose slopes are at most 3/4 in size, repeated without end",
     inventory=("C249",),
-    unsaid="the norms of all branches' Jacobians together sum to less than 1 (each below 1 is not enough: a = −1/2 in each of L blocks leaves 2^−L)",
+    unsaid="the norms of all branches' Jacobians sum to less than 1 (that each is below 1 is not enough: a = −1/2 in each of L blocks leaves 2^−L)",
     corrected_by="depth.residual-share-left",
     derive=_not_taken_away,
     holds=_survives,
@@ -234,7 +252,7 @@ residual_survives = Claim(
 @derived(
     Claim(
         id="depth.residual-share-left",
-        title="Past residual branches at least 1 − Σρ of a gradient is left, ρ the norms of the branches' Jacobians",
+        title="Residual blocks leave at least 1 − Σρ of a gradient, where ρ bounds the norms of the branches' Jacobians",
         states="How much residual connections keep of a gradient.",
         precise=r"$\lVert\prod_{l\le L}(I+J_l)\,g\rVert\ge\left(1-\sum_{l\le L}\rho_l\right)\lVert g\rVert$ where $\lVert J_l\rVert\le\rho_l$: branches of norm $s/L$ leave $1-s$ at every depth $L$. "
         "Where the sum is 1 or more it says nothing.",
@@ -330,9 +348,21 @@ def _stabilises(activations: Row, gradient: Row) -> Outcome:
 
 def _stabilises_by_hand(activations: Row, gradient: Row) -> str:
     passed, divisor = _normed_gradient(activations, gradient)
+    width = len(activations)
+    mean, arrives = Fraction(sum(activations), width), Fraction(sum(gradient), width)
+    variance = sum(((z - mean) ** 2 for z in activations), Fraction(0)) / width
+    hats = [exact.ball(z - mean) / divisor for z in activations]
+    q = sum((y * z for y, z in zip(gradient, hats, strict=True)), arb(0)) / width
+
+    def shown(numbers: Sequence[arb]) -> str:
+        return ", ".join(exact.show(z, 5) for z in numbers)
+
     return (
-        f"Activations {list(activations)}, ε = {EPSILON}: the divisor is s = {exact.show(divisor)}. The gradient {list(gradient)} leaves as {[exact.show(z) for z in passed]}: "
-        "divided by a small s, it has grown. Layer norm enlarges what is small, on the way back as on the way forth."
+        f"The activations {list(activations)} have the mean {mean} and the variance {variance}; with ε = {EPSILON} the divisor is s = √(variance + ε) = "
+        f"{exact.show(divisor, 5)}, and x̂ = ({shown(hats)}). The gradient "
+        f"g = {list(gradient)} has the mean {arrives}, and q, the mean of g·x̂, is {exact.show(q, 5)}. What leaves is (g − mean − x̂q)/s = ({shown(passed)}), "
+        f"of length {exact.show(_length(passed).sqrt(), 5)}. The claim needs at most the "
+        f"length of g, {exact.show(exact.ball(sum(y * y for y in gradient)).sqrt(), 5)}. Layer norm enlarges small activations, and their gradients as much."
     )
 
 
@@ -367,7 +397,7 @@ def _norm_steps() -> Iterator[Step]:
         length - n * centre**2 - along**2 * (n + short),
         "<=",
         length,
-        "Σ x̂² = n − b is at most n, since ε adds to s²: what leaves is no longer than ‖g‖/s",
+        "Σ x̂² = n − b is at most n, since ε adds to s²; G stands for ‖g‖² and g₀ for mean(g): what leaves is no longer than ‖g‖/s",
         certificate=n * centre**2 + along**2 * (n + short),
     )
 
@@ -375,8 +405,20 @@ def _norm_steps() -> Iterator[Step]:
 def _wide_enough() -> Iterator[Step]:
     yield from _norm_steps()
     arrives, above = sp.Symbol("G", nonnegative=True), sp.Symbol("z", nonnegative=True)
+    largest, smaller = sp.Symbol("Gamma", positive=True), sp.IndexedBase("y", nonnegative=True)
     yield Step(
-        arrives / (1 + above) ** 2, "<=", arrives, "with s = 1 + z, at most as long as it was", certificate=arrives * ((1 + above) ** 2 - 1) / (1 + above) ** 2
+        total((largest**2 - smaller[i]) * g[i] ** 2, i),
+        "<=",
+        largest**2 * total(g[i] ** 2, i),
+        "a gain γ multiplies g_i by γ_i first, γ_i² = Γ² − y_i with Γ = max|γ|: the gradient's length grows by the factor Γ at most (Γ = 1 without a gain)",
+        certificate=total(smaller[i] * g[i] ** 2, i),
+    )
+    yield Step(
+        largest**2 * arrives / (largest + above) ** 2,
+        "<=",
+        arrives,
+        "with s = Γ + z what leaves is at most as long as what entered (G = ‖g‖²)",
+        certificate=arrives * above * (2 * largest + above) / (largest + above) ** 2,
     )
 
 
@@ -384,18 +426,20 @@ layer_norm_stabilises = Claim(
     id="depth.layer-norm-stabilises",
     title="Layer normalisation stabilises the gradient flow",
     states="Layer normalisation stabilises gradient flow, and training.",
-    reading="The gradient that leaves a layer norm backwards is no longer than the one that enters. (In the sense of the cited paper it is true: "
+    reading="In the backward pass, the gradient that leaves a layer norm is no longer than the one that enters it. (In the sense of the cited paper the "
+    "statement is true: "
     "activations of another scale give the same output. The gradient is then divided by that scale: both are derived in depth.layer-norm-gradient.)",
-    precise=r"$\lVert\partial\langle g,\hat x\rangle/\partial x\rVert\le\lVert g\rVert$. It holds if $s=\sqrt{\mathrm{var}(x)+\varepsilon}\ge1$ (with a gain $\gamma$: if $\max|\gamma|\le s$).",
+    precise=r"$\lVert\partial\langle g,\hat x\rangle/\partial x\rVert\le\lVert g\rVert$ for the normalised activations $\hat x=(x-\mathrm{mean}(x))/s$ and "
+    r"any gradient $g$ that enters. It holds if $s=\sqrt{\mathrm{var}(x)+\varepsilon}\ge1$ (with a gain $\gamma$: if $\max|\gamma|\le s$).",
     sources=(
         S1.at("Gradient Flow"),
         S4.at("The Transformer Architecture"),
         S4.at("Regularization"),
         BA.at("Invariance under weights and data transformations"),
     ),
-    scope="every width, every real activation and gradient, gain 1; the search has ε = 10⁻⁵",
+    scope="every width, every real activation and gradient, every gain γ ≠ 0; the search has gain 1, ε = 10⁻⁵ and activations that are not all equal",
     inventory=("C250",),
-    unsaid="the activations' standard deviation is 1 or more",
+    unsaid="the activations' standard deviation, with ε, is 1 or more (with a gain γ: max|γ| or more)",
     corrected_by="depth.layer-norm-gradient",
     derive=_wide_enough,
     holds=_stabilises,
@@ -424,9 +468,11 @@ def _norm_gradient_holds(activations: Row, gradient: Row) -> Outcome:
 @derived(
     Claim(
         id="depth.layer-norm-gradient",
-        title="Layer norm divides gradients by the activations' standard deviation, and takes out their mean and, but for ε, their part along the activations",
+        title="Layer norm divides a gradient by the activations' standard deviation, and takes out its mean and, but for ε, its part along the activations",
         states="What layer norm does to a gradient.",
-        precise=r"The gradient that leaves is $\frac1s(g-\mathrm{mean}(g)-\hat x\,q)$, $q=\mathrm{mean}(g\hat x)$, of length at most $\lVert g\rVert/s$, and so at most $\lVert g\rVert/\sqrt\varepsilon$. Its entries sum to 0; its product with the "
+        precise=r"With $s=\sqrt{\mathrm{var}(x)+\varepsilon}$ and $\hat x=(x-\mathrm{mean}(x))/s$ the gradient that leaves is "
+        r"$\frac1s(g-\mathrm{mean}(g)-\hat x\,q)$, $q=\mathrm{mean}(g\hat x)$, of length at most $\lVert g\rVert/s$, and so at most $\lVert "
+        r"g\rVert/\sqrt\varepsilon$. Its entries sum to 0; its product with the "
         r"activations is $\frac\varepsilon{s^3}\sum_ig_i(x_i-\mathrm{mean}(x))$. With $\varepsilon=0$ it is orthogonal to them, and activations $c$ times as large give the same output and $1/c$ of the gradient.",
         sources=(BA.at("Invariance under weights and data transformations"), S1.at("Gradient Flow")),
         scope="every width, every real activation and gradient, gain 1, ε ≥ 0 with s > 0 (for ε = 0: activations that are not all equal); the bound by √ε for ε > 0",
@@ -501,7 +547,11 @@ def clip_by_norm() -> Iterator[Step]:
     square, length = total(g[i] ** 2, i), sp.Symbol("r", positive=True)
     above = sp.Symbol("z", nonnegative=True)
     yield Step(
-        total((limit * g[i]) ** 2, i) / square, "=", limit**2, "longer than c: divided by its length and multiplied by c it is c long", nonzero=(square,)
+        total((limit * g[i]) ** 2, i) / square,
+        "=",
+        limit**2,
+        "a gradient longer than c, divided by its length and multiplied by c, is c long (squared)",
+        nonzero=(square,),
     )
     yield Step(sp.Integer(0), "<", limit / length, "by a positive factor")
     yield Step(limit / (limit + above), "<=", sp.Integer(1), "which is 1 or less where ‖g‖ = c + z", certificate=above / (limit + above))
@@ -519,8 +569,8 @@ def _by_value(gradient: Row, limit: int) -> Outcome:
 @derived(
     Claim(
         id="depth.clip-by-value",
-        title="Clipping each entry of a gradient bounds it and keeps its sign, but mostly turns the gradient",
-        states="What clipping by value does.",
+        title="Clipping each entry of a gradient bounds it and keeps its sign, but as a rule turns the gradient",
+        states="What the other common form of clipping, by value, does.",
         precise=r"$\max(-c,\min(c,g_i))=g_i\min(1,c/|g_i|)$ for $g_i\ne0$: no entry is larger than $c$ or changes its sign. The direction of $g$ is kept only if no $|g_i|$ exceeds $c$, or all non-zero $|g_i|$ are equal.",
         sources=(CLIP_VALUE,),
         scope="every gradient, every limit c > 0; an entry 0 stays 0",
@@ -559,10 +609,12 @@ def _first_step(gradient: int, scale: int, betas: tuple[Fraction, Fraction], eps
 @derived(
     Claim(
         id="depth.adam-first-step",
-        title="Adam's first step is at most as long as the learning rate says, and nearly so for every gradient well above ε",
-        states="What a warm-up of the learning rate is about.",
-        precise=r"After one step $\hat m=g$ and $\hat v=g^2$, so each parameter moves by $\eta\,|g|/(|g|+\varepsilon)<\eta$, and by $\eta/(1+\delta)$ or more if $|g|\ge\varepsilon/\delta$: no gradient, however large, moves it "
-        r"further than $\eta$, and any $|g|\gg\varepsilon$ moves it almost that far. For such gradients only $\eta$ makes the first step small, which is what a warm-up does. Decoupled weight decay multiplies a parameter by $1-\eta\lambda$ in each step.",
+        title="Adam's first step moves a parameter by less than the learning rate, and by nearly as much for every gradient well above ε",
+        states="The learning rate is warmed up and then decayed: what this does to Adam's first step.",
+        precise=r"After one step the corrected means are $\hat m=g$ and $\hat v=g^2$, so each parameter moves by $\eta\,|g|/(|g|+\varepsilon)<\eta$, and by "
+        r"$\eta/(1+\delta)$ or more if $|g|\ge\varepsilon/\delta$: no gradient, however large, moves it "
+        r"further than $\eta$, and any $|g|\gg\varepsilon$ moves it almost that far. For such gradients only a small $\eta$ makes the first step small, "
+        r"which is what a warm-up gives. Decoupled weight decay, $\lambda$, multiplies a parameter by $1-\eta\lambda$ in each step, beside what Adam does.",
         sources=(KINGMA.at("algorithm 1"), S4.at("Optimization"), LOSHCHILOV.at("algorithm 2")),
         scope="every non-zero gradient, 0 ≤ β₁, β₂ < 1, ε > 0",
         holds=_first_step,
@@ -570,6 +622,13 @@ def _first_step(gradient: int, scale: int, betas: tuple[Fraction, Fraction], eps
 )
 def adam_first_step() -> Iterator[Step]:
     eta, beta, size, epsilon = sp.symbols("eta b G epsilon", positive=True)
+    parameter, moved, decay = sp.Symbol("theta", real=True), sp.Symbol("u", real=True), sp.Symbol("lambda", nonnegative=True)
+    yield Step(
+        parameter - eta * (moved + decay * parameter),
+        "=",
+        (1 - eta * decay) * parameter - eta * moved,
+        "decoupled decay of a parameter θ, u being what Adam asks for",
+    )
     yield Step(
         size / (1 + beta) / (1 - beta / (1 + beta)),
         "=",
@@ -593,9 +652,9 @@ training_advice = Claim(
     id="depth.training-advice",
     title="Adam works well, the rate is warmed up and decayed, weight decay prevents overfitting, curricula help",
     states="Advice on training: the Adam optimiser works well with attention; warm up, then decay; weight decay prevents overfitting; curriculum learning against vanishing attention.",
-    precise="Whether one optimiser or schedule works well depends on the model, the data and what it is compared with; none is named.",
+    precise="Whether an optimiser or a schedule works well depends on the model, the data and what it is compared with; none of them is named.",
     sources=(S4.at("Optimization"), S4.at("Regularization"), S4.at("Vanishing Attention")),
-    scope="",
+    scope="trained models",
     inventory=("C308",),
     not_checkable="Advice about training, without a task, a measure or an alternative to compare with. What the algorithm itself guarantees about a first step is checked under depth.adam-first-step.",
 )

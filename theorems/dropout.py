@@ -129,7 +129,7 @@ def _row_sum_holds(parts: Sequence[int], bits: Bits, kept: Fraction) -> Outcome:
         r"\kappa$ of the mass is dropped. Its "
         r"mean is one, it can be 0 and as large as $1/\kappa$, and a kept weight above $\kappa$ exceeds one.",
         sources=(S3.at("Dropout"), S2.at("Advanced Implementation")),
-        scope="all n ≥ 1, every mask, every κ > 0; weights of a softmax",
+        scope="all n ≥ 1, every mask, all 0 < κ ≤ 1; weights of a softmax",
         inventory=("C259",),
         uses=("softmax.row-sum",),
         holds=_row_sum_holds,
@@ -151,7 +151,7 @@ def _distribution_worked(parts: Sequence[int], bits: Bits, kept: Fraction) -> st
     row = dropped(weights, bits, kept)
     return (
         f"Take the weights ({', '.join(map(str, weights))}), keep probability κ = {kept} and the mask {[int(on) for on in bits]}. After dropout the row is "
-        f"({', '.join(map(str, row))}), which sums to {sum(row)}. This mask has probability {dict(masks(len(weights), kept))[tuple(bits)]}."
+        f"({', '.join(map(str, row))}), which sums to {sum(row)}, where a distribution sums to 1. This mask has probability {dict(masks(len(weights), kept))[tuple(bits)]}."
     )
 
 
@@ -209,7 +209,7 @@ def _moments() -> Iterator[Step]:
         r"$\frac{1-\kappa}\kappa\max_j v_j^2$, which a row with all weight on the key with the largest $|v|$ reaches; over equal values a uniform row has "
         r"$\frac1n$ of it. In the formula of the bound $v_j^2 = M^2 - g_j$ with $g_j \ge 0$, and the weights are written as $w_j/\sum_l w_l$.",
         sources=(S3.at("Dropout"), SRIVASTAVA),
-        scope="all n ≥ 1, every κ > 0, weights dropped independently, all real values",
+        scope="all n ≥ 1, all 0 < κ ≤ 1, weights dropped independently, all real values",
         holds=_variance_holds,
     )
 )
@@ -277,7 +277,7 @@ def _support_holds(parts: Sequence[int], bits: Bits, kept: Fraction) -> Outcome:
         r"itself, or 0: still on one position, "
         "or on none.",
         sources=(S4.at("Attention Collapse"),),
-        scope="all n ≥ 1, every mask, every κ > 0, weights of a softmax (a weight of 0 is 0 over κ)",
+        scope="all n ≥ 1, every mask, all 0 < κ ≤ 1, weights of a softmax (a weight of 0 stays 0 when it is divided by κ)",
         inventory=("C302",),
         holds=_support_holds,
     )
@@ -358,22 +358,40 @@ def _before_softmax_holds(gap: int, kept: Fraction) -> Outcome:
         id="dropout.before-softmax",
         title="Dropout on the scores, before the softmax, is biased",
         states="Dropout on scores is not dropout on weights.",
-        precise=r"For two keys with scores $g > 0$ and 0 and $\kappa = \tfrac12$: $\tfrac12\sigma(2g) + \tfrac12\cdot\tfrac12 < \sigma(g)$. The mean score "
-        r"is unchanged, the mean weight of the better "
-        "key falls: a score of 0 is not a hidden key, and the softmax is not linear.",
+        precise=r"For two keys with scores $g > 0$ and 0, $\kappa\,\sigma(g/\kappa) + (1-\kappa)\tfrac12 < \sigma(g)$ with $\sigma(x) = 1/(1 + e^{-x})$: the mean score "
+        r"is unchanged, and the mean weight of the better key falls. A score of 0 is not a hidden key, and the softmax is not linear. The formulas: the two sides "
+        r"are equal at $g = 0$, and the left one rises more slowly, where $1/\kappa = 1 + \lambda$; last $\kappa = \tfrac12$, where the difference is a quotient of "
+        "positive terms.",
         sources=(S3.at("Dropout"), S4.at("Regularization")),
-        scope="two keys, every g > 0, κ = 1/2 (examples with other κ agree)",
+        scope="two keys, every g > 0, all 0 < κ < 1",
         holds=_before_softmax_holds,
     )
 )
 def before_softmax() -> Iterator[Step]:
     g = sp.Symbol("g", positive=True)
+    at, kept = sp.Symbol("x", real=True), 1 / (1 + odds)
+
+    def sigma(score: sp.Expr) -> sp.Expr:
+        return 1 / (1 + sp.exp(-score))
+
+    average = kept * sigma(at * (1 + odds)) + (1 - kept) / 2
+    yield Step(sp.Subs(average, at, 0), "=", sp.Subs(sigma(at), at, 0), "at equal scores nothing is lost on average")
+    lost, slope = sp.exp(-g * (1 + odds)), sp.exp(-g) / (1 + sp.exp(-g)) ** 2
+    yield Step(sp.Subs(sp.Derivative(average, at), at, g), "=", lost / (1 + lost) ** 2, "the mean weight rises with the gap at the slope of σ at g/κ")
+    yield Step(sp.Subs(sp.Derivative(sigma(at), at), at, g), "=", slope, "the weight itself at the slope of σ at g")
+    yield Step(
+        lost / (1 + lost) ** 2,
+        "<",
+        slope,
+        "which is steeper, being nearer to 0: so from g = 0 on the mean weight stays behind",
+        certificate=sp.exp(-g) * (1 - sp.exp(-g * odds)) * (1 - sp.exp(-2 * g) * sp.exp(-g * odds)) / ((1 + lost) ** 2 * (1 + sp.exp(-g)) ** 2),
+    )
     weight, twice = sp.exp(g) / (1 + sp.exp(g)), sp.exp(2 * g) / (1 + sp.exp(2 * g))
     yield Step(
         twice / 2 + sp.Rational(1, 4),
         "<",
         weight,
-        "over the common denominator the difference is (e^g − 1)³",
+        "for κ = 1/2 at once: over the common denominator the difference is (e^g − 1)³",
         certificate=(sp.exp(g) - 1) ** 3 / (4 * (1 + sp.exp(g)) * (1 + sp.exp(2 * g))),
     )
 
@@ -447,7 +465,7 @@ def _penalty_holds(values: Row, aim: int, kept: Fraction) -> Outcome:
         r"not towards uniform attention; a key with the "
         "value 0 costs nothing, however large its weight.",
         sources=(SRIVASTAVA, S4.at("Attention Collapse")),
-        scope="all n ≥ 1, every κ > 0, one output coordinate (several add up), weights dropped independently",
+        scope="all n ≥ 1, all 0 < κ ≤ 1, one output coordinate (several add up), weights dropped independently",
         inventory=("C302",),
         uses=("dropout.variance",),
         holds=_penalty_holds,
@@ -483,9 +501,8 @@ def _prevents_worked(values: Row, aim: int, kept: Fraction) -> str:
     told = "; ".join(f"w = {e}: {loss((e, 1 - e), values, aim, kept)}" for e in (Fraction(0), Fraction(1, 2), Fraction(3, 4), Fraction(1)))
     return (
         f"Two keys with the values {first} and {second}, the target {aim}, a squared loss, and keep probability κ = {kept}. A row (w, 1 − w) has the mean loss "
-        f"(w·{first} + (1 − w)·{second} − {aim})² + {(1 - kept) / kept}·((w·{first})² + ((1 − w)·{second})²), over all four masks. {told}. The smallest is "
-        f"at w = 1: the row that looks at one "
-        "position, with dropout too."
+        f"(w·{first} + (1 − w)·{second} − {aim})² + {(1 - kept) / kept}·((w·{first})² + ((1 − w)·{second})²), over all four masks. {told}. On the whole "
+        "interval it is smallest at w = 1: with dropout too, the best row looks at one position, which the claim rules out."
     )
 
 

@@ -16,9 +16,9 @@ from theorems.claim import Claim, derived
 from theorems.exact import ball, decided
 from theorems.multi_head import rank, times
 from theorems.outcome import Outcome
-from theorems.sources import S0, S3, Source
+from theorems.sources import S0, S3, VASWANI, Source
 from theorems.step import Step
-from theorems.symbols import K, Q, V, a, d, e, j, l, m, r, total
+from theorems.symbols import K, Q, V, a, d, e, j, l, m, r, s, total
 
 Row = Sequence[int]
 Matrix = Sequence[Row]
@@ -148,38 +148,63 @@ def _bias_absorbed(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix,
 
 
 def _bias_by_hand(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row, biases: Row) -> str:
-    shown = [exact.show(product) for product in _mirrored(query, keys, query_map, key_map, output, biases)]
+    plain = [additive(query, key, query_map, key_map, output, biases) for key in keys]
+    opposite = [additive(negated(query), negated(key), query_map, key_map, output, biases) for key in keys]
+    products = _mirrored(query, keys, query_map, key_map, output, biases)
+    scores, scores_after, weights, weights_after, shown = (
+        ", ".join(map(exact.show, row)) for row in (plain, opposite, exact.softmax(plain), exact.softmax(opposite), products)
+    )
     return (
-        "Without b the score is odd: e(−q, −k) = −e(q, k), whatever the other parameters and their number. So if the query and all keys change their signs, the odds "
-        "between two keys turn into their inverse, and (weight) × (weight after the change) is the same number for every key. "
-        f"With b = {list(biases)}, W_q = {[list(row) for row in query_map]}, W_k = {[list(row) for row in key_map]}, v_a = {list(output)}, q = {list(query)} and the "
-        f"keys {[list(key) for key in keys]} the products are {', '.join(shown)}: no formula without b gives these weights on these vectors and on their opposites."
+        "Without b the score is odd: e(−q, −k) = −e(q, k), whatever the other parameters and however many units there are. So if the query and all keys change their signs, the "
+        "odds between two keys turn into their inverse, and (weight) × (weight after the change) is the same number for every key. "
+        f"Now take b = {list(biases)}, W_q = {[list(row) for row in query_map]}, W_k = {[list(row) for row in key_map]}, v_a = {list(output)}, q = {list(query)} and the "
+        f"keys {[list(key) for key in keys]}. The scores are {scores} and the weights {weights}. After the change of signs the scores are {scores_after} and the weights {weights_after}. "
+        f"The products are {shown}, and they are not equal: no formula without b gives these weights on these vectors and on their opposites."
     )
 
 
-bias_is_immaterial = Claim(
-    id="energies.one-additive-mechanism",
-    title="The additive formulas with and without a bias are the same mechanism",
-    states="Additive attention is defined four times: three formulas have no bias inside the tanh, one has b.",
-    reading="The formulas are interchangeable: weights that the one with b gives, as a function of query and keys, some parameters of those without b give too, "
-    "with any number of units.",
-    precise=r"$v_a^\top\tanh(W_q q+W_k k+b)$ has a bias-free equivalent, whose odds obey $\alpha_i(-q,-K)\,\alpha_i(q,K) = \alpha_j(-q,-K)\,\alpha_j(q,K)$ for all $i$, $j$.",
-    sources=(S0.at("Energy Function"), S0.at("Mathematical Formulation"), S0.at("Architecture"), S3.at("Additive Attention")),
-    scope="all sizes, all real parameters and inputs",
-    inventory=("C009",),
-    uses=("energies.concat-is-additive",),
-    unsaid="b = 0, or a constant feature among the inputs that can carry the bias",
-    corrected_by="energies.bias-is-a-constant-feature",
-    holds=_no_bias_needed,
-    worked=_bias_by_hand,
+@derived(
+    Claim(
+        id="energies.one-additive-mechanism",
+        title="The additive formulas with and without a bias are the same mechanism",
+        states="Additive attention is defined four times: three formulas have no bias inside the tanh, one has the bias b.",
+        reading="The formulas are interchangeable: whatever weights the formula with b gives, as a function of query and keys, the formulas without b give too, with some parameters "
+        "and some number of units.",
+        precise=r"The weights of $v_a^\top\tanh(W_q q+W_k k+b)$ are those of some formula without $b$. All weights of the latter have a symmetry: "
+        r"$\alpha_i(q,K)\,\alpha_i(-q,-K) = \alpha_j(q,K)\,\alpha_j(-q,-K)$ for all $i$, $j$, since $e(-q,-k) = -e(q,k)$. In the formula $s_j = e(q,k_j)$: the product for the "
+        r"key $j$ is $1/(ZZ')$, with the divisors $Z$ and $Z'$ of the two rows, and so it is the same for every key. With $b\ne0$ the products may differ.",
+        sources=(S0.at("Energy Function"), S0.at("Mathematical Formulation"), S0.at("Architecture"), S3.at("Additive Attention")),
+        scope="all sizes, all real parameters and inputs",
+        inventory=("C009",),
+        uses=("energies.concat-is-additive",),
+        unsaid="b = 0, or a feature of the inputs is constant and can carry the bias",
+        corrected_by="energies.bias-is-a-constant-feature",
+        holds=_no_bias_needed,
+        worked=_bias_by_hand,
+    )
 )
+def bias_is_immaterial() -> Iterator[Step]:
+    def score(sign: int, key: sp.Symbol) -> sp.Expr:
+        """The score without a bias, of sign · q and sign · k."""
+        return units(v_a[u] * sp.tanh(queried(W_q[u, x] * (sign * q[x])) + keyed(W_k[u, y] * (sign * K[key, y]))))
+
+    def weight(sign: int) -> sp.Expr:
+        return sp.exp(sign * s[j]) / total(sp.exp(sign * s[l]), l)
+
+    yield Step(score(-1, j), "=", -score(1, j), "without b every unit's argument changes its sign with q and k, and tanh is odd")
+    yield Step(
+        weight(1) * weight(-1),
+        "=",
+        1 / (total(sp.exp(s[l]), l) * total(sp.exp(-s[l]), l)),
+        "so the scores s_j become −s_j, and the product of the two weights is the same number for every key j",
+    )
 
 
 @derived(
     Claim(
         id="energies.bias-is-a-constant-feature",
         title="A bias inside the tanh is the weight of a constant feature",
-        states="The formulas with and without b are related by one more feature.",
+        states="The correct form: a formula without b on one more feature, which is constant, is the formula with b.",
         precise=r"$v_a^\top\tanh\big(W_q q + (W_k + b\,w^\top)k\big) = v_a^\top\tanh\big(W_q q + W_k k + b\,\langle w,k\rangle\big)$: where some $w$ has $\langle w,k_j\rangle = 1$ "
         r"for all keys, as with a coordinate that is always 1, the right side is the formula with $b$ and the left side one without. The three formulas without $b$ are one.",
         sources=(S0.at("Mathematical Formulation"), BAHDANAU.at("Appendix A.1.2")),
@@ -204,24 +229,27 @@ def _multiplicative(query: Row, key: Row, query_map: Matrix, key_map: Matrix, ou
 
 
 def _multiplicative_by_hand(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: Row) -> str:
-    once, twice = (additive([c * entry for entry in query], key, query_map, key_map, output) for c in (1, 2))
+    doubled = [2 * entry for entry in query]
+    once, twice = (additive(vector, key, query_map, key_map, output) for vector in (query, doubled))
+    before, after = ([left + right for left, right in zip(mapped(query_map, vector), mapped(key_map, key), strict=True)] for vector in (query, doubled))
     return (
-        f"q = {list(query)}, k = {list(key)}, W_a = {[[*left, *right] for left, right in zip(query_map, key_map, strict=True)]}, v_a = {list(output)}: the concat score is "
-        f"{exact.show(once)}, and with the query doubled {exact.show(twice)}. A product qᵀWk would be doubled. The score adds W_q q and W_k k, and multiplies "
-        "nothing of the query with anything of the key."
+        f"q = {list(query)}, k = {list(key)}, W_a = {[[*left, *right] for left, right in zip(query_map, key_map, strict=True)]}, v_a = {list(output)}: W_a[q; k] = {before}, and the "
+        f"concat score v_aᵀ tanh{before} is {exact.show(once)}. With the query doubled W_a[2q; k] = {after}, and the score is {exact.show(twice)}. A product qᵀWk would be doubled, "
+        f"to {exact.show(2 * once)}. The score adds W_q q and W_k k, and multiplies nothing of the query with anything of the key."
     )
 
 
 concat_multiplies = Claim(
     id="energies.concat-is-multiplicative",
     title="Concat is a variant of multiplicative attention",
-    states="Among the variants of multiplicative attention, dot and general, stands concat: v_aᵀ tanh(W_a[q; k]).",
-    reading="A multiplicative score multiplies query and key, as qᵀk and qᵀWk do: it is linear in the query.",
-    precise=r"$e(2q, k) = 2\,e(q, k)$ for the concat score $e$.",
-    sources=(S0.at("Variants"), LUONG.at("Section 3.1")),
+    states="Three variants of multiplicative attention are listed under the name of Luong et al.: dot, general, and concat, v_aᵀ tanh(W_a[q; k]).",
+    reading="A multiplicative score multiplies query and key, as qᵀk and qᵀWk do, and so is linear in the query; an additive one has a hidden layer (Vaswani et al. use the two words "
+    "so). The text's own list of energies calls this same formula additive. That Luong et al. compare these three scores is true; it is a fact about their paper, which does not make "
+    "the third a product.",
+    precise=r"$e(2q, k) = 2\,e(q, k)$ for the concat score $e$ and all its parameters.",
+    sources=(S0.at("Variants"), S0.at("Energy Function"), LUONG.at("Section 3.1"), VASWANI.at("Section 3.2.1")),
     scope="all sizes, all real parameters and inputs",
     inventory=("C059",),
-    unsaid="“multiplicative” names the scores that Luong et al. compare, not a product of query and key",
     corrected_by="energies.concat-is-additive",
     holds=_multiplicative,
     worked=_multiplicative_by_hand,
@@ -332,9 +360,9 @@ def _biaffine(query: Row, key: Row, matrix: Matrix, query_bias: Row, key_bias: R
 def _bias_breaks_bilinearity(query: Row, key: Row, matrix: Matrix, query_bias: Row, key_bias: Row) -> str:
     once, twice = (_biased([c * entry for entry in query], matrix, key, query_bias, key_bias) for c in (1, 2))
     return (
-        f"q = {list(query)}, k = {list(key)}, W = {[list(row) for row in matrix]}, b = {[*query_bias, *key_bias]}: e(q, k) = {once}, so a bilinear score would give "
-        f"e(2q, k) = {2 * once}; but e(2q, k) = {twice}. The term b_k·k does not double with the query: already e(0, k) = b_k·k = {dot(key_bias, key)}, where a "
-        "bilinear score is 0."
+        f"q = {list(query)}, k = {list(key)}, W = {[list(row) for row in matrix]}, b_q = {list(query_bias)}, b_k = {list(key_bias)}: e(q, k) = qᵀWk + b_q·q + b_k·k = "
+        f"{general(query, matrix, key)} + {dot(query_bias, query)} + {dot(key_bias, key)} = {once}. A bilinear score would give e(2q, k) = {2 * once}. But the first two terms double and "
+        f"the third does not, so e(2q, k) = {twice}. Already e(0, k) = b_k·k = {dot(key_bias, key)}, where a bilinear score is 0."
     )
 
 
@@ -342,12 +370,11 @@ bilinear_with_bias = Claim(
     id="energies.bilinear-with-bias",
     title="qᵀWk + bᵀ[q; k] is bilinear",
     states="The fifth energy, “bilinear”, is qᵀWk + bᵀ[q; k].",
-    reading="Bilinear: linear in the query for each key, and linear in the key for each query.",
-    precise=r"$e(2q,k) = 2e(q,k)$ for $e(q,k) = q^\top W k + b_q\cdot q + b_k\cdot k$.",
+    reading="Bilinear means linear in the query for each key, and linear in the key for each query. With b = 0 it would be so, but then it is the text's fourth energy.",
+    precise=r"$e(2q,k) = 2e(q,k)$ for $e(q,k) = q^\top W k + b_q\cdot q + b_k\cdot k$, where $b = [b_q; b_k]$ is split as $[q; k]$ is.",
     sources=(S0.at("Energy Function"),),
     scope="all sizes, all real parameters and inputs",
     inventory=("C011",),
-    uses=("softmax.query-bias-is-inert",),
     corrected_by="energies.biaffine",
     holds=_bilinear_with_bias,
     worked=_bias_breaks_bilinearity,
@@ -405,13 +432,13 @@ scalar_output = derived(
     Claim(
         id="energies.scalar-output",
         title="The scalar output of additive attention is v_aᵀ ∈ ℝ^{1×d_a}",
-        states="The architecture lists each stage with the space in which it lies; the scalar output is v_aᵀ ∈ ℝ^{1×d_a}.",
-        reading="Like the stages above it in the list (W_q q ∈ ℝ^{d_a}), the expression that is written is the stage's result.",
+        states="The architecture lists its stages, most with the space in which they lie; the scalar output is v_aᵀ ∈ ℝ^{1×d_a}.",
+        reading="The line names the result of its stage, as the lines above it do (W_q q ∈ ℝ^{d_a}).",
         precise=r"$v_a^\top\in\mathbb R^{1\times d_a}$ is one number. It has $\sum_{u\le d_a}1=d_a$ entries: one for $d_a=1$, more for $d_a=1+w$.",
         sources=(S0.at("Architecture"),),
         scope="every d_a ≥ 1",
         inventory=("C050",),
-        unsaid="d_a = 1",
+        unsaid="d_a = 1 (or else the line names only the row that the hidden layer is to be multiplied by, and leaves the product out)",
         corrected_by="energies.last-stage-is-a-scalar",
         holds=_scalar_listed,
         worked=_scalar_by_hand,
@@ -472,8 +499,8 @@ def _combined(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: 
         id="energies.nonlinear-combination",
         title="v_aᵀ tanh(W_q q + W_k k) is one number, and not linear in the projections",
         states="The projections of query and key, d_a numbers each, are combined non-linearly; v_aᵀ takes the result to a scalar.",
-        precise=r"$\sum_u v_u\tanh(2z_u) < 2\sum_u v_u\tanh(z_u)$ for $z = W_q q + W_k k$ and $v_a$ with positive entries: doubling query and key does not double the score, which is "
-        r"one number. In the formula $e^{2z_u} = 1+g_u$.",
+        precise=r"$\sum_u v_u\tanh(2z_u) < 2\sum_u v_u\tanh(z_u)$ where the entries of $z = W_q q + W_k k$ and of $v_a$ are positive: doubling query and key does not double the score, "
+        r"which is one number. In the formula $e^{2z_u} = 1+g_u$.",
         sources=(S0.at("Architecture"), BAHDANAU.at("Section 3.1")),
         scope="every d_a ≥ 1, all v_u > 0 and z_u > 0",
         inventory=("C050", "C053"),
@@ -517,7 +544,7 @@ def _weights_bounded(query: Row, keys: Matrix, query_map: Matrix, key_map: Matri
     Claim(
         id="energies.additive-weights-are-bounded",
         title="Additive attention can neither ignore a key nor single one out beyond a fixed ratio",
-        states="Implied by the formula: tanh is bounded, so the scores are, and so are the weights.",
+        states="Nothing is said of it, but the formula implies it: tanh is bounded, so the scores are, and so are the weights.",
         precise=r"$\dfrac{1}{1+(n-1)e^{2\|v_a\|_1}} \le \alpha_i \le \dfrac{1}{1+(n-1)e^{-2\|v_a\|_1}}$, whatever the inputs, the maps and the bias. In the formulas $m = n - 1$ "
         r"other keys, $V = \|v_a\|_1$, and the other scores are $s_i + 2V - g_r$, then $s_i - 2V + g_r$, with $g_r\ge0$.",
         sources=(S0.at("Additive Attention (Bahdanau et al.)"),),
@@ -605,9 +632,9 @@ additive_approximates_dot = derived(
     Claim(
         id="energies.additive-approximates-dot",
         title="On bounded inputs, 4d units with a bias come as near to the dot product as one likes",
-        states="Additive attention can do what dot-product attention does.",
-        precise=r"For $F(\varepsilon)=\sum_a \tanh(\beta\pm\varepsilon(q_a+k_a)) - \tanh(\beta\pm\varepsilon(q_a-k_a))$, an additive score with $4d$ units, bias $\beta\ne0$ and weights "
-        r"$\pm1$: $F(0)=F'(0)=0$ and $F''(0) = 8\tanh''(\beta)\,q\cdot k$. So $F(\varepsilon)/(4\varepsilon^2\tanh''(\beta)) \to q\cdot k$ as $\varepsilon\to0$, uniformly on bounded "
+        states="Additive attention is said to be more expressive than dot-product attention, and so to do at least what that does.",
+        precise=r"Let $F(\varepsilon)=\sum_a\sum_{\sigma=\pm1}\big(\tanh(\beta+\sigma\varepsilon(q_a+k_a)) - \tanh(\beta+\sigma\varepsilon(q_a-k_a))\big)$, an additive score with $4d$ units, bias "
+        r"$\beta\ne0$ and weights $\pm1$. Then $F(0)=F'(0)=0$ and $F''(0) = 8\tanh''(\beta)\,q\cdot k$. So $F(\varepsilon)/(4\varepsilon^2\tanh''(\beta)) \to q\cdot k$ as $\varepsilon\to0$, uniformly on bounded "
         r"sets (Taylor's theorem, cited; its remainder is checked in the search). (The score is a network with one hidden layer, which approximates every continuous score in this sense.)",
         sources=(S0.at("Advantages"), HORNIK, DLMF.at("section 1.4(vi)")),
         scope="every width d ≥ 1 of query and key, all real q, k and β; the limit needs β ≠ 0, where tanh″(β) ≠ 0",

@@ -16,9 +16,11 @@ from theorems import algebra, exact
 from theorems.claim import Claim, derived
 from theorems.exact import ball
 from theorems.outcome import Outcome
-from theorems.sources import COVER, ENDRES, S0, S1, S4
+from theorems.sources import COVER, ENDRES, HIGHAM, S0, S1, S4, Source
 from theorems.step import Step
 from theorems.symbols import P, T, i, j, k, l, m, n, r, s, softmax, t, total
+
+FUGLEDE = Source(key="fuglede2004", title="Jensen-Shannon divergence and Hilbert space embedding", url="https://doi.org/10.1109/ISIT.2004.1365067")
 
 Weights = Sequence[Fraction]
 g = sp.IndexedBase("g", nonnegative=True)  # by how much a score falls short of the row's largest
@@ -27,6 +29,9 @@ h = sp.Symbol("h", positive=True)
 odds = sp.Symbol("y", positive=True)
 offset = sp.Symbol("varepsilon", positive=True)
 tiny = sp.Symbol("eta", positive=True)  # the smallest positive number of a format
+roundoff = sp.Symbol("mu", positive=True)  # half the distance from 1 to the next larger number of a format
+more = sp.IndexedBase("x", nonnegative=True)
+less = sp.IndexedBase("y", nonnegative=True)
 
 
 class Excess(sp.Function):  # type: ignore[misc]
@@ -154,6 +159,51 @@ def low_means_peaked() -> Iterator[Step]:
     yield Step(-sp.log(1 / mass), "<=", entropy(p, j), because="the average shortfall Σ p_j g_j is not negative", certificate=total(p * g[j], j))
 
 
+def few_hold(weights: Weights, share: Fraction) -> Outcome:
+    """The positions of weight at least e^(−H/ε), ε the share, are at most e^(H/ε) in number and hold all but ε of the weight."""
+    level = (-exact.entropy(weights) / ball(share)).exp()
+    if max(weights) == 1:  # entropy 0: the level is 1
+        return exact.decided(sum(weights) == 1)
+    light = [p for p in weights if ball(p) < level]
+    heavy = [p for p in weights if p not in light]
+    return Outcome.worst([exact.at_most(ball(sum(light, Fraction(0))), ball(share)), exact.at_most(ball(len(heavy)) * level, arb(1))])
+
+
+@derived(
+    Claim(
+        id="entropy.low-means-few",
+        title="Low entropy: few positions hold nearly all of the weight",
+        states="Low entropy means focused attention: few positions receive high weight.",
+        reading="How many positions are enough to hold all but ε of the weight is bounded by the entropy, whatever the length of the row.",
+        precise=r"At most $e^{H(p)/\varepsilon}$ positions have a weight of $e^{-H(p)/\varepsilon}$ or more, and they hold at least $1-\varepsilon$ of the weight together."
+        r" In the formulas $\tau = H/\varepsilon$: $m$ weights are $e^{-\tau+x_r}$ and sum to at most one; and where $m$ weights are $e^{-y_r}$ and $n$ others"
+        r" $e^{-\tau-g_j}$, $\tau$ times what the $n$ others hold is at most $H$.",
+        sources=(S0.at("Entropy of Attention Distribution"), S1.at("Attention Entropy")),
+        scope="all lengths, every distribution, 0 < ε ≤ 1",
+        inventory=("C015",),
+        uses=("entropy.nonnegative",),
+        holds=few_hold,
+    )
+)
+def low_means_few() -> Iterator[Step]:
+    level = sp.Symbol("tau", positive=True)
+    yield Step(
+        m * sp.exp(-level),
+        "<=",
+        total(sp.exp(-level + more[r]), r),
+        because="m weights of at least e^(−τ) each, whose sum is at most one: so m is at most e^τ",
+        certificate=total(sp.exp(-level) * (sp.exp(more[r]) - 1), r),
+    )
+    heavy, light = sp.exp(-less[r]), sp.exp(-level - g[j])
+    yield Step(
+        level * total(light, j),
+        "<=",
+        -total(heavy * sp.log(heavy), r) - total(light * sp.log(light), j),
+        because="−log of a light weight exceeds τ, and no term of the entropy is negative: the light weights sum to at most H/τ = ε",
+        certificate=total(heavy * less[r], r) + total(light * g[j], j),
+    )
+
+
 def largest_holds(weights: Weights) -> Outcome:
     return exact.decided(Fraction(1, len(weights)) <= max(weights) <= 1)
 
@@ -194,8 +244,8 @@ def concentration_holds(weights: Weights, count: int) -> Outcome:
         id="entropy.few-positions-mean-low",
         title="High entropy needs many positions",
         states="High entropy means that the weights are spread across many positions.",
-        reading="If m positions hold all but ε of the weight, entropy cannot be high: so where it is high, few positions cannot hold the weight. With m = 1 it"
-        " bounds the entropy of a peak of 1 − ε.",
+        reading="If few positions, m of them, hold all but ε of the weight, entropy cannot be high: so where it is high, no few positions hold the weight. (With m = 1"
+        " this bounds the entropy of a row that has 1 − ε at one position.)",
         precise=r"If $m$ positions hold $1-\varepsilon$ and the other $n$ hold $\varepsilon$, then"
         r" $H \le h(\varepsilon) + (1-\varepsilon)\log m + \varepsilon \log n$, $h$ the binary entropy. In the formula $\varepsilon = 1/(1+y)$, the"
         r" first weights are"
@@ -288,7 +338,8 @@ high_is_uniform = Claim(
     title="High entropy is the uniform distribution",
     states="High entropy: distributed attention, the uniform distribution.",
     reading="Whatever fraction λ < 1 of log n one calls high, a row above it is uniform.",
-    precise=r"If $H(p) > \lambda \log n$ with $\lambda < 1$, then $p$ is uniform.",
+    precise=r"Only $H(p) = \log n$ forces $p$ to be uniform, and no $H(p) > \lambda\log n$ with $\lambda < 1$ does. The formula: a row that is not uniform has a weight"
+    r" below average, $1/(n+1+h)$ with $h > 0$, while the $n$ others share the rest as a softmax does; then $H < \log(n+1)$.",
     sources=(S1.at("Attention Entropy"),),
     scope="all n ≥ 1, every distribution, every level below one",
     inventory=("C017",),
@@ -347,9 +398,9 @@ full_reference = Claim(
     title="Uniform attention has weights 1/n and entropy log n in every row",
     states="Uniform attention, the reference for entropy and for vanished focus, has weights about one over the sequence length.",
     reading="Every row of every map over n positions, causal maps among them: the texts apply their metrics to decoders too.",
-    precise=r"Row $i$ of uniform attention over $n$ positions has entropy $\log n$.",
+    precise=r"Row $i$ of uniform attention over $n$ positions has weights $1/n$ and entropy $\log n$, if it sees all $n$ keys.",
     sources=(S4.at("Vanishing Attention"), S0.at("Attention Visualization Techniques"), S1.at("Attention Quality Metrics")),
-    scope="all rows of maps of all lengths, masked causally",
+    scope="all rows of maps of all lengths; in the search they are masked causally",
     inventory=("C019",),
     holds=full_reference_holds,
     worked=full_reference_worked,
@@ -461,8 +512,8 @@ def monotone_holds(scores: Sequence[int], cold: Fraction, step: Fraction) -> Out
         title="Entropy never falls as the temperature rises",
         states="A higher temperature spreads attention out, a lower one concentrates it.",
         reading="Entropy of softmax(s/T) as a function of T, for fixed scores.",
-        precise=r"$\partial H(\mathrm{softmax}(s/T)) / \partial T \ge 0$ at every $T > 0$, so $H$ is non-decreasing in $T$; it is zero only if all"
-        r" scores are equal.",
+        precise=r"$\partial H(\mathrm{softmax}(s/T)) / \partial T \ge 0$ at every $T > 0$, so $H$ is non-decreasing in $T$. The derivative is zero only if all"
+        r" scores are equal; otherwise $H$ rises strictly.",
         sources=(S1.at("Attention Overflow"), S4.at("Attention Collapse"), S0.at("Energy Function")),
         scope="all n ≥ 1, all finite real scores, all T > 0 (for √d_k, take T = √d_k)",
         inventory=("C025", "C007"),
@@ -475,6 +526,15 @@ def monotone_in_temperature() -> Iterator[Step]:
     p, q = sp.exp(s[j] / T) / mass, sp.exp(s[k] / T) / mass
     pairs = total(total(p * q * (s[j] - s[k]) ** 2, k), j) / 2
     yield Step(total(p * s[j] ** 2, j) - total(p * s[j], j) ** 2, "=", pairs, because="a variance is half the mean squared difference of two independent draws")
+    one, other, drawn = (sp.exp(s[key] / T) / mass for key in (i, k, l))
+    elsewhere = (1 - sp.KroneckerDelta(i, j) * sp.KroneckerDelta(k, l) - sp.KroneckerDelta(i, l) * sp.KroneckerDelta(k, j)) ** 2
+    yield Step(
+        one * other * (s[i] - s[k]) ** 2,
+        "<=",
+        total(p * s[j] ** 2, j) - total(p * s[j], j) ** 2,
+        because="so it is at least what any one pair of keys adds, which is positive if the two scores differ",
+        certificate=total(total(p * drawn * (s[j] - s[l]) ** 2 * elsewhere, l), j) / 2,
+    )
     yield Step(
         sp.Integer(0),
         "<=",
@@ -501,6 +561,31 @@ def offset_bias_holds(weights: Weights) -> Outcome:
     return Outcome.worst(outcomes)
 
 
+def _lowered() -> Iterator[Step]:
+    p = softmax(s, j)
+    ratio = p / (p + offset)
+    yield from logarithm_below_line()
+    yield Step(
+        -total(p * sp.log(p + offset), j),
+        "<",
+        entropy(p, j),
+        because="log(p + ε) exceeds log p in every term",
+        certificate=surplus(p, j, ratio) + total(p * (1 - ratio), j),
+    )
+
+
+def _lost() -> Iterator[Step]:
+    p = softmax(s, j)
+    yield from logarithm_below_line()
+    yield Step(
+        entropy(p, j) - n * offset,
+        "<=",
+        -total(p * sp.log(p + offset), j),
+        because="log(1 + ε/p_j) is at most ε/p_j, so each term loses at most ε",
+        certificate=surplus(p, j, 1 / p * (p + offset)),
+    )
+
+
 @derived(
     Claim(
         id="entropy.offset-lowers",
@@ -514,16 +599,7 @@ def offset_bias_holds(weights: Weights) -> Outcome:
     )
 )
 def offset_lowers() -> Iterator[Step]:
-    p = softmax(s, j)
-    ratio = p / (p + offset)
-    yield from logarithm_below_line()
-    yield Step(
-        -total(p * sp.log(p + offset), j),
-        "<",
-        entropy(p, j),
-        because="log(p + ε) exceeds log p in every term",
-        certificate=surplus(p, j, ratio) + total(p * (1 - ratio), j),
-    )
+    yield from _lowered()
 
 
 @derived(
@@ -541,15 +617,12 @@ def offset_lowers() -> Iterator[Step]:
     )
 )
 def offset_bias() -> Iterator[Step]:
-    p = softmax(s, j)
-    yield from logarithm_below_line()
-    yield Step(
-        entropy(p, j) - n * offset,
-        "<=",
-        -total(p * sp.log(p + offset), j),
-        because="log(1 + ε/p_j) is at most ε/p_j, so each term loses at most ε",
-        certificate=surplus(p, j, 1 / p * (p + offset)),
-    )
+    yield from _lost()
+
+
+def _near() -> Iterator[Step]:
+    yield from _lowered()
+    yield from _lost()
 
 
 def offset_claim(name: str, source: str, place: str, row: str) -> Claim:
@@ -563,9 +636,9 @@ def offset_claim(name: str, source: str, place: str, row: str) -> Claim:
     def worked(weights: Weights) -> str:
         code, true = with_offset(weights, small), exact.entropy(weights)
         return (
-            f"For the row ({', '.join(map(str, weights))}) the entropy is {exact.show(true)}. The code's sum is {exact.show(code)}, off by"
-            f" {exact.show(code - true)}: every term"
-            f" has a logarithm of something too large. In float16 it is worse: {float(small):g} rounds to zero there, so a weight of zero gives 0·(−∞) = NaN."
+            f"For the row ({', '.join(map(str, weights))}) the entropy is {exact.show(true)}. The code's sum is"
+            f" {' − '.join(f'{p}·log({p} + {float(small):g})' for p in weights if p).join(('−', ''))} = {exact.show(code)}, off by {exact.show(code - true)}:"
+            f" every logarithm is that of a number which is {float(small):g} too large."
             f" In Python: `-sum(p * math.log(p + {float(small):g}) for p in [{', '.join(map(str, weights))}])`."
         )
 
@@ -573,14 +646,16 @@ def offset_claim(name: str, source: str, place: str, row: str) -> Claim:
         id=f"entropy.{name}",
         title=f"−Σ p log(p + {float(small):g}) is the entropy",
         states="The code computes the entropy of each row, with a small number added inside the logarithm.",
-        reading="Judged as a formula: in exact arithmetic the expression equals −Σ p log p, with 0 log 0 = 0. (As an approximation it is good to n·ε, which"
-        " the correction states. In float64 that is far more than rounding; in half precision the sum is NaN for rows with a zero.)",
-        precise=rf"$-\sum_j p_j \log(p_j + {shown}) = H(p)$.",
+        reading="In exact arithmetic the expression equals −Σ p log p, with 0 log 0 = 0. The code names it “entropy” and does not say how nearly it has to be that.",
+        precise=rf"$H(p) - n\varepsilon \le -\sum_j p_j \log(p_j + \varepsilon) < H(p)$ for $\varepsilon = {shown}$: never the entropy, and near it in rows of far"
+        r" fewer than $1/\varepsilon$ keys. The formula is the lower bound, for every $\varepsilon > 0$.",
         sources=({"S0": S0, "S1": S1}[source].at(place),),
-        scope="all n ≥ 1, every distribution",
+        scope="all n ≥ 1, every distribution, in exact arithmetic (in float16, where ε rounds to 0, a weight of 0 makes the sum NaN)",
         inventory=(row,),
         holds=holds,
         worked=worked,
+        derive=_near,
+        unsaid="The entropy is meant up to an error of n·ε, n the number of keys, and not exactly.",
         corrected_by="entropy.offset-bias",
     )
 
@@ -596,9 +671,28 @@ def code_nonnegative_holds(weights: Weights) -> Outcome:
 def code_nonnegative_worked(weights: Weights) -> str:
     values = ", ".join(f"{exact.show(with_offset(weights, small))} with {float(small):g}" for small in SMALL.values())
     return (
-        f"For the row ({', '.join(map(str, weights))}) the sum is {values}: negative, because log(1 + ε) is positive. In float64 `-math.log(1 + 1e-8)`"
-        f" prints -1e-08 (to"
-        " rounding); in float32 1 + 1e-8 rounds to 1 and the sum is −0."
+        f"For the row ({', '.join(map(str, weights))}) the sum is {values}: negative, because log(1 + ε) is positive. An entropy would be at least 0."
+        " In float64 `-math.log(1 + 1e-8)` is about −1e-8 too; in float32 1 + 1e-8 rounds to 1, and the sum is −0."
+    )
+
+
+def _rounded_to_one() -> Iterator[Step]:
+    short = sp.Symbol("k", nonnegative=True)
+    yield Step(
+        roundoff - short,
+        "<=",
+        2 * roundoff - (roundoff - short),
+        because="an offset of μ − k leaves 1 + ε at least as near to 1 as to the next number, 1 + 2μ; a tie goes to 1, which is even",
+        certificate=2 * short,
+    )
+    yield Step(sp.Rational(SMALL["S0"]), "<", sp.Rational(2) ** -24, because="float32 has μ = 2^−24, bfloat16 2^−8: both offsets lie below")
+    yield Step(sp.Rational(2) ** -53, "<", sp.Rational(SMALL["S1"]), because="float64 has μ = 2^−53: both offsets lie above, and the sum can be negative")
+    yield Step(
+        sp.Integer(0),
+        "<=",
+        -total(softmax(s, j) * sp.log(1 / (1 + more[j])), j),
+        because="rounding keeps order, so no rounded p_j + ε exceeds 1, and no logarithm is positive",
+        certificate=total(softmax(s, j) * sp.log(1 + more[j]), j),
     )
 
 
@@ -606,13 +700,18 @@ code_nonnegative = Claim(
     id="entropy.code-is-nonnegative",
     title="The code's entropy is never negative",
     states="The number that the code prints is an entropy, so it is at least zero.",
-    reading="In exact arithmetic, or in any format fine enough to tell 1 + ε from 1.",
-    precise=r"$-\sum_j p_j \log(p_j + \varepsilon) \ge 0$ for $\varepsilon = 10^{-8}$ and $10^{-9}$.",
-    sources=(S0.at("Head View Analysis"), S1.at("Attention Entropy")),
-    scope="all n ≥ 1, every distribution",
+    reading="As a formula, in exact arithmetic, or in any format fine enough to tell 1 + ε from 1, such as float64.",
+    precise=r"If $1 + \varepsilon$ rounds to 1 in the format of the weights, then $p_j + \varepsilon$ rounds to at most 1 for every $p_j \le 1$, no logarithm is"
+    r" positive, and the sum is at least 0. That is so if $\varepsilon \le \mu$, where $1 + 2\mu$ is the next number after 1: in float32, in which the texts' code"
+    r" runs unless told otherwise, and in bfloat16. In the formula the rounded sum is $1/(1 + x_j)$.",
+    sources=(S0.at("Head View Analysis"), S1.at("Attention Entropy"), HIGHAM.at("Section 2.1")),
+    scope="all n ≥ 1, every row of weights of at most one, offsets 1e-8 and 1e-9, rounding to nearest even; no logarithm of 0 (in float16, for which ε is too"
+    " small, a weight of 0 gives NaN)",
     inventory=("C023",),
     holds=code_nonnegative_holds,
     worked=code_nonnegative_worked,
+    derive=_rounded_to_one,
+    unsaid="The format is too coarse to tell 1 + ε from 1, as float32 is and float64 is not.",
     corrected_by="entropy.offset-bias",
 )
 
@@ -683,10 +782,9 @@ offset_needs_range = Claim(
     id="entropy.offset-needs-range",
     title="An offset guards the logarithm where the format reaches below it",
     states="A small number added inside the logarithm prevents log 0.",
-    precise=r"$p + \varepsilon$ does not round to zero if $\varepsilon > \eta/2$, $\eta$ the smallest positive number of the format; a zero weight"
-    r" does so otherwise. For $10^{-8}$"
-    r" and $10^{-9}$ that is float32, bfloat16 and float64, and not float16, whose $\eta$ is $2^{-24}$. The formula says that $p + \varepsilon$, with"
-    r" $\varepsilon = \eta/2 + h$, is nearer to $\eta$ than to 0.",
+    precise=r"$p + \varepsilon$ does not round to zero if $\varepsilon > \eta/2$, where $\eta$ is the smallest positive number of the format; otherwise it does for"
+    r" $p = 0$. Both $10^{-8}$ and $10^{-9}$ are large enough in float32, bfloat16 and float64, and too small in float16, whose $\eta$ is $2^{-24}$. The formula says"
+    r" that $p + \varepsilon$, with $\varepsilon = \eta/2 + h$, lies nearer to $\eta$ than to 0, or beyond $\eta$.",
     sources=(S0.at("Head View Analysis"), S1.at("Attention Entropy")),
     scope="binary formats with gradual underflow and rounding to nearest even, weights in [0, 1]",
     inventory=("C024",),
@@ -699,14 +797,15 @@ offset_guards = Claim(
     title="Adding 1e-8 or 1e-9 prevents log 0",
     states="The small number inside the logarithm keeps it finite.",
     reading="In every format in which attention weights are held; the same text recommends half precision for the forward pass.",
-    precise=r"$\mathrm{fl}(p + \varepsilon) > 0$ for every weight $p \ge 0$ and $\varepsilon = 10^{-8}, 10^{-9}$.",
+    precise=r"$\mathrm{fl}(p + \varepsilon) > 0$ for every weight $p \ge 0$ and $\varepsilon = 10^{-8}$ or $10^{-9}$, if $\varepsilon > \eta/2$, where $\mathrm{fl}$ rounds to the "
+    r"format and $\eta$ is its smallest positive number. The formula says that $p + \varepsilon$, with $\varepsilon = \eta/2 + h$, lies nearer to $\eta$ than to 0, or beyond $\eta$.",
     sources=(S0.at("Head View Analysis"), S1.at("Attention Entropy"), S0.at("Mixed Precision Training")),
     scope="float16, bfloat16, float32 and float64, weights in [0, 1]",
     inventory=("C024",),
     holds=offset_guards_holds,
     worked=offset_guards_worked,
     derive=nearest,
-    unsaid="The format has positive numbers as small as the offset, which float16 has not.",
+    unsaid="The offset is more than half of the format's smallest positive number, which in float16 it is not.",
     corrected_by="entropy.offset-needs-range",
 )
 
@@ -737,7 +836,8 @@ def js_range_holds(first: Weights, second: Weights) -> Outcome:
         title="The Jensen–Shannon divergence lies between 0 and log 2",
         states="The Jensen–Shannon divergence compares attention distributions of heads or layers.",
         reading="Finite for every pair of rows (disjoint ones too) and bounded; symmetric, since both rows enter in the same way.",
-        precise=r"$0 \le D_{JS}(p, q) \le \log 2$. The formula is the upper bound, for $p = \mathrm{softmax}(s)$ and $q = \mathrm{softmax}(x)$.",
+        precise=r"$0 \le D_{JS}(p, q) \le \log 2$, and $D_{JS}(p, q) = 0$ only if $p = q$. The formula is the upper bound, for $p = \mathrm{softmax}(s)$ and"
+        r" $q = \mathrm{softmax}(x)$.",
         sources=(S0.at("Jensen-Shannon Divergence for Attention Analysis"), ENDRES),
         scope="all n ≥ 1, every pair of distributions over n positions (derived for positive weights; zeros by continuity)",
         inventory=("C026",),
@@ -752,7 +852,7 @@ def js_range() -> Iterator[Step]:
         sp.Integer(0),
         "<=",
         gap,
-        because="log(M/p) is at most M/p − 1, whose mean over the row is zero; likewise for q",
+        because="log(M/p) is at most M/p − 1, whose mean over the row is zero, and equals it only where M = p; likewise for q",
         certificate=(surplus(p, j, (p + q) / 2 / p) + surplus(q, j, (p + q) / 2 / q)) / 2,
     )
     mine, other = p / 2 / ((p + q) / 2), q / 2 / ((p + q) / 2)
@@ -776,7 +876,8 @@ def js_gap_holds(first: Weights, second: Weights) -> Outcome:
         title="The Jensen–Shannon divergence is a mutual information",
         states="The Jensen–Shannon divergence compares attention distributions of heads or layers.",
         reading="Toss a fair coin for the head, then draw a position: the divergence is what the position tells about the coin.",
-        precise=r"$D_{JS}(p, q) = H(M) - \tfrac12 H(p) - \tfrac12 H(q)$ with $M = (p+q)/2$, which is $I(J; Z)$ for a fair coin $Z$.",
+        precise=r"$D_{JS}(p, q) = H(M) - \tfrac12 H(p) - \tfrac12 H(q)$ with $M = (p+q)/2$. That is $I(J; Z)$ for a fair coin $Z$ and a position $J$ drawn from $p$ or $q$,"
+        r" as the coin falls.",
         sources=(S0.at("Jensen-Shannon Divergence for Attention Analysis"),),
         scope="all n ≥ 1, every pair of distributions",
         inventory=("C026", "C020"),
@@ -805,36 +906,73 @@ def distance(first: Weights, second: Weights) -> arb:
     return arb(0) if first == second else js(first, second).sqrt()
 
 
-root_js = Claim(
-    id="entropy.root-js-is-a-metric",
-    title="The square root of the Jensen–Shannon divergence is a distance",
-    states="The Jensen–Shannon divergence, after a square root, compares distributions as a distance does.",
-    precise=r"$\sqrt{D_{JS}(p, r)} \le \sqrt{D_{JS}(p, q)} + \sqrt{D_{JS}(q, r)}$.",
-    sources=(ENDRES, S0.at("Jensen-Shannon Divergence for Attention Analysis")),
-    scope="all n ≥ 1, all distributions over n positions",
-    inventory=("C026", "C027"),
-    holds=root_triangle_holds,
+@derived(
+    Claim(
+        id="entropy.root-js-is-a-metric",
+        title="The square root of the Jensen–Shannon divergence is a distance",
+        states="The Jensen–Shannon divergence, after a square root, compares distributions as a distance does.",
+        reading="What is left to show is the triangle inequality: that the divergence is symmetric, and zero only for equal rows, is entropy.js-range.",
+        precise=r"$\sqrt{D_{JS}(p, r)} \le \sqrt{D_{JS}(p, q)} + \sqrt{D_{JS}(q, r)}$, since"
+        r" $D_{JS}(p, q) = \tfrac12\int_0^\infty \sum_j \big(e^{-p_jt/2} - e^{-q_jt/2}\big)^2\,t^{-2}\,\mathrm dt$ is a squared distance. The formula is what is integrated,"
+        r" with $a^2 = D_{JS}(p, q)$ and $b^2 = D_{JS}(q, r)$: it gives $D_{JS}(p, r) \le (1 + b/a)\,a^2 + (1 + a/b)\,b^2 = (a + b)^2$. (If $a$ or $b$ is 0, two rows are"
+        r" equal, and nothing is left to show.)",
+        sources=(ENDRES, FUGLEDE, S0.at("Jensen-Shannon Divergence for Attention Analysis")),
+        scope="all n ≥ 1, all distributions over n positions (positive weights; zeros by continuity)",
+        inventory=("C026", "C027"),
+        uses=("entropy.js-range",),
+        holds=root_triangle_holds,
+    )
 )
+def root_js() -> Iterator[Step]:
+    p, q, time, near, rest = sp.symbols("p q t a b", positive=True)
+    gap = p * sp.log(2 * p / (p + q)) + q * sp.log(2 * q / (p + q))  # what one position adds to twice the divergence
+    squared = ((sp.exp(-p * time / 2) - sp.exp(-q * time / 2)) / time) ** 2
+    bend = sp.exp(-p * time) - sp.exp(-(p + q) * time / 2) / 2
+    whole = sp.exp(-(p + q) * time / 2) / (p + q) - sp.exp(-p * time) / p
+    yield Step(sp.Derivative(gap, (p, 2)), "=", 1 / p - 1 / (p + q), because="the second derivative of what one position adds to 2D, by its first weight")
+    yield Step(
+        sp.Derivative(squared, (p, 2)), "=", bend, because="the second derivative of what is integrated; the integral may be differentiated under its sign"
+    )
+    yield Step(sp.Derivative(whole, time), "=", bend, because="an antiderivative, which tends to 0 as t grows")
+    yield Step(-sp.Subs(whole, time, 0), "=", 1 / p - 1 / (p + q), because="so the integral has the same second derivative as 2D")
+    for thing in (gap, squared):
+        yield Step(sp.Subs(thing, p, q), "=", sp.Integer(0), because="and the same value at p = q: zero")
+        yield Step(sp.Subs(sp.Derivative(thing, p), p, q), "=", sp.Integer(0), because="and the same slope there: zero. So they are equal")
+    yield Step((1 + rest / near) * near**2 + (1 + near / rest) * rest**2, "=", (near + rest) ** 2, because="with a and b the two shorter distances")
+    first, second, third = (sp.exp(-row * time / 2) for row in (P[1, j], P[2, j], P[3, j]))
+    yield Step(
+        total((first - third) ** 2, j),
+        "<=",
+        (1 + rest / near) * total((first - second) ** 2, j) + (1 + near / rest) * total((second - third) ** 2, j),
+        because="for every t and every position, with p, q and r the rows of P: (x + y)² is at most (1 + b/a) x² + (1 + a/b) y²",
+        certificate=total((rest * (first - second) - near * (second - third)) ** 2, j) / (near * rest),
+    )
 
 
 def triangle_holds(first: Weights, second: Weights, third: Weights) -> Outcome:
     return exact.at_most([js(first, third)], [js(first, second) + js(second, third)])
 
 
+def told_js(name: str, first: Weights, second: Weights) -> str:
+    middle = averaged([first, second])
+    halves = [" + ".join(f"{p}·log({p / o})" for p, o in zip(row, middle, strict=True) if p) for row in (first, second)]
+    return f"{name}, with M = ({', '.join(map(str, middle))}), is ½[{halves[0]}] + ½[{halves[1]}] = {exact.show(js(first, second))}"
+
+
 def triangle_worked(first: Weights, second: Weights, third: Weights) -> str:
     shown = [f"({', '.join(map(str, row))})" for row in (first, second, third)]
     far, near, rest = (js(*pair) for pair in ((first, third), (first, second), (second, third)))
     return (
-        f"With p = {shown[0]}, q = {shown[1]} and r = {shown[2]}: D(p, r) = {exact.show(far)}, but D(p, q) + D(q, r) = {exact.show(near)} +"
-        f" {exact.show(rest)} ="
-        f" {exact.show(near + rest)}. The way through q is shorter than the direct one, so D breaks the triangle inequality."
+        f"Take p = {shown[0]}, q = {shown[1]} and r = {shown[2]}. {told_js('D(p, r)', first, third)}; {told_js('D(p, q)', first, second)};"
+        f" {told_js('D(q, r)', second, third)}. A distance needs D(p, r) ≤ D(p, q) + D(q, r), but {exact.show(far)} is more than"
+        f" {exact.show(near)} + {exact.show(rest)} = {exact.show(near + rest)}: the way through q is shorter than the direct one."
     )
 
 
 js_is_a_distance = Claim(
     id="entropy.js-is-a-distance",
     title="The Jensen–Shannon divergence is a distance",
-    states="The Jensen–Shannon divergence, by which heads or layers are compared, is a distance (implied at most: the text says “compare”).",
+    states="The Jensen–Shannon divergence, by which heads or layers are compared, is a distance between them. (The text says “compare”, so this is implied at most.)",
     reading="A distance is symmetric, zero only for equal rows, and no detour is shorter than the direct way. As a mere measure of difference the text's use"
     " of it is sound, see entropy.js-range.",
     precise=r"$D_{JS}(p, r) \le D_{JS}(p, q) + D_{JS}(q, r)$.",

@@ -146,7 +146,11 @@ def _ignores_stabiliser(keys: Block, stabiliser: Fraction) -> Outcome:
 
 
 MERGE = r"(m_1, l_1, a_1) \oplus (m_2, l_2, a_2) = (m,\; e^{m_1 - m} l_1 + e^{m_2 - m} l_2,\; e^{m_1 - m} a_1 + e^{m_2 - m} a_2),\quad m = \max(m_1, m_2)"
-ONLINE = "softmax is computed incrementally, block of keys by block of keys"
+ONLINE = "Softmax is computed incrementally, one block of keys after another"
+PARTIAL = (
+    "The partial state (m, l, a) of a set of keys is a number m that is subtracted from the scores (the stabiliser, in practice their maximum), the sum l of exp(s − m) over the visible keys of the set, and the sum a of exp(s − m) v, "
+    "where s is a key's score and v one entry of its value. "
+)
 STATES = "states with real m, l, a, and wholly masked ones (−∞, 0, 0), whose factor exp(−∞ − m) counts as 0 even for m = −∞"
 
 
@@ -154,7 +158,8 @@ STATES = "states with real m, l, a, and wholly masked ones (−∞, 0, 0), whose
     Claim(
         id="flash.merge-commutative",
         title="Merging two partial softmax states commutes",
-        states=ONLINE + "; the order of two blocks is not said to matter",
+        states=ONLINE + ". (Whether the order of two blocks matters is not said.)",
+        reading=PARTIAL + "Two states are merged in either order.",
         precise=f"$x \\oplus y = y \\oplus x$, where ${MERGE}$; at any stabiliser $\\mu$ either order is the sum of the two components at $\\mu$.",
         sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3")),
         scope=STATES,
@@ -176,7 +181,8 @@ def merge_commutative() -> Iterator[Step]:
     Claim(
         id="flash.merge-associative",
         title="Merging partial softmax states is associative",
-        states=ONLINE + "; how the blocks are grouped is not said to matter",
+        states=ONLINE + ". (Whether it matters how the blocks are grouped is not said.)",
+        reading=PARTIAL + "Three states are merged, one pair first or the other.",
         precise=f"$(x \\oplus y) \\oplus z = x \\oplus (y \\oplus z)$, where ${MERGE}$.",
         sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3.1")),
         scope=STATES,
@@ -196,7 +202,8 @@ def merge_associative() -> Iterator[Step]:
     Claim(
         id="flash.merge-identity",
         title="The state of no visible key is the identity of the merge",
-        states=ONLINE + ", starting from nothing",
+        states=ONLINE + ". (What it starts from, and what a block without a visible key adds, is not said.)",
+        reading=PARTIAL + "A set of keys that are all masked has the state (−∞, 0, 0).",
         precise=r"$(-\infty, 0, 0) \oplus x = x \oplus (-\infty, 0, 0) = x$, and the state of a wholly masked block is $(-\infty, 0, 0)$; with any finite stabiliser $\mu$ in place of $-\infty$ the merge stands for the same $x$.",
         sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3.1")),
         scope=STATES,
@@ -225,7 +232,8 @@ def component(indicator: sp.Expr, stabiliser: sp.Expr) -> sp.Expr:
     Claim(
         id="flash.merge-is-union",
         title="The merge of the states of two disjoint key sets is the state of their union",
-        states=ONLINE,
+        states=ONLINE + ".",
+        reading=PARTIAL + "The states of two sets without a common key are merged.",
         precise=r"For disjoint key sets with indicators $A$ and $B$, any $v$ (all ones for $l$), and $m = \max(m_1, m_2)$: the merged component equals "
         r"$\sum_j (A_j + B_j) e^{s_j - m} v_j$, the component of $A \cup B$ at $m$; and a wholly masked set changes nothing.",
         sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3.1"), DAO.at("section 3.1")),
@@ -250,8 +258,9 @@ def merge_is_union() -> Iterator[Step]:
     Claim(
         id="flash.any-stabiliser",
         title="The value a/l does not depend on the stabiliser",
-        states="subtracting a running maximum is a matter of range, not of value",
-        precise=r"For every real $\mu$: $\frac{\sum_j A_j e^{s_j - \mu} v_j}{\sum_j A_j e^{s_j - \mu}} = \frac{\sum_j A_j e^{s_j} v_j}{\sum_j A_j e^{s_j}}$.",
+        states="Softmax is computed incrementally. (What is subtracted from the scores before they are exponentiated is not said.)",
+        reading=PARTIAL + "Attention is a/l, and the question is whether m matters.",
+        precise=r"With $A_j = 1$ for a visible key and 0 for a masked one, for every real $\mu$: $\frac{\sum_j A_j e^{s_j - \mu} v_j}{\sum_j A_j e^{s_j - \mu}} = \frac{\sum_j A_j e^{s_j} v_j}{\sum_j A_j e^{s_j}}$.",
         sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 2")),
         scope="every number of keys, at least one of them visible; all real scores, values and stabilisers",
         assumes=("at least one key is visible",),
@@ -287,8 +296,9 @@ def _tiling_is_exact(tiles: Sequence[Block], joins: Sequence[int]) -> Outcome:
     Claim(
         id="flash.any-tiling-is-exact",
         title="Tiled online softmax is attention, whatever the tiles, their order and their grouping",
-        states="block-wise attention with an online softmax is exact; keys may be distributed over blocks or over devices",
-        reading="In real arithmetic: cut the keys into disjoint blocks, form each block's state, merge the states in any order and grouping, divide a by l.",
+        states="Attention is computed block by block, with an online softmax, and the result is exact: no approximation. A sequence may also be distributed over devices.",
+        reading=PARTIAL
+        + "In real arithmetic: the keys are cut into disjoint blocks, each block's state is formed, the states are merged in any order and grouping, and a is divided by l.",
         precise=r"For any partition of the visible keys into blocks $u = 1..B$ (block $u$ has keys $j = 1..n$, $A_{uj} = 0$ pads a short or masked block), "
         r"any real stabilisers $\mu_u$ and $\mu$: $a/l$ of the merged states is $\sum_{u,j} A_{uj} e^{s_{uj}} v_{uj} / \sum_{u,j} A_{uj} e^{s_{uj}}$.",
         sources=(S0.at("Flash Attention Algorithm"), S1.at("Flash Attention"), S1.at("Attention Memory Scaling"), DAO.at("theorem 1")),
@@ -392,16 +402,16 @@ def _floats_by_hand(tiles: Sequence[Block], joins: Sequence[int]) -> str:
 same_results = Claim(
     id="flash.same-results",
     title="Tiled attention gives the same results as standard attention",
-    states="FlashAttention is exact: no approximation, and the same results as standard attention",
-    reading="Two readings: the same function of real numbers, and the same numbers out of a machine. The first is true (the corrected claim); "
-    "this entry tries the second, with correctly rounded binary64 operations in the order in which each algorithm performs them.",
+    states="FlashAttention is exact: it makes no approximation, and its results are the same as those of standard attention.",
+    reading="There are two readings: the same function of real numbers, and the same numbers out of a machine. The first is true, and is the corrected claim. "
+    "This entry tries the second, with correctly rounded binary64 operations in the order in which each algorithm performs them.",
     precise="The two algorithms, run in binary64, return the same bits.",
     sources=(S1.at("Flash Attention"),),
     scope="rows in binary64 with at least one visible key",
     inventory=("C110",),
     holds=_same_floats,
     worked=_floats_by_hand,
-    unsaid="arithmetic without rounding; in floats the two add and divide in different orders, and agree only within rounding error",
+    unsaid="nothing rounds (in floats the two algorithms add and divide in different orders, and agree only within rounding error)",
     corrected_by="flash.any-tiling-is-exact",
 )
 
@@ -438,14 +448,14 @@ def _combines(parts: Sequence[Block]) -> Outcome:
 def _blocks_by_hand(parts: Sequence[Block], shifts: Sequence[int]) -> str:
     moved = _shifted(parts, shifts)
     lines = [
-        f"- block {i}: (score, value) pairs {_pairs(x)} in the first row, {_pairs(y)} in the second; block output {show(attended(x))} and {show(attended(y))}"
+        f"- block {i}: (score, value) pairs {_pairs(x)} in the first row, {_pairs(y)} in the second; block output Σ e^s v / Σ e^s = {show(attended(x))} and {show(attended(y))}"
         for i, (x, y) in enumerate(zip(parts, moved, strict=True), 1)
     ]
     first, second = (attended([key for part in row for key in part]) for row in (parts, moved))
     return (
         "Two rows with the same values; in the second, all scores of a block are moved by one constant, which the block's own softmax cannot see:\n\n"
         + "\n".join(lines)
-        + f"\n\nAttention over all keys is {show(first)} in the first row and {show(second)} in the second. "
+        + f"\n\nAttention over all keys, the same quotient over both blocks' keys, is {show(first)} in the first row and {show(second)} in the second. "
         "An update that is handed the block outputs alone gets the same inputs for both, so it is wrong for at least one of them."
     )
 
@@ -458,9 +468,9 @@ def _pairs(keys: Block) -> str:
     Claim(
         id="flash.update-from-block-softmax",
         title="The output can be updated from the output so far and each block's own softmax output",
-        states="for each block: P = softmax(S) within the block, O_block = P V, and then O = update_output(O, O_block)",
-        reading="softmax normalises over the block's keys, as written, and update_output is any function whatever of the two arguments that it is given.",
-        precise="There is a function update_output(O, O_block), applied block by block, that ends at softmax(S) V over all keys.",
+        states="In the loop over blocks of keys, each block has P = softmax(S) and O_block = P V, and then the output is updated: O = update_output(O, O_block).",
+        reading="Softmax normalises over the keys of the block, as it is written, and update_output is any function whatever of the two arguments that it is given (even if it remembered the outputs of all earlier blocks).",
+        precise="There is a function update_output(O, O_block) which, applied block by block, ends at softmax(S) V over all keys.",
         sources=(S0.at("Algorithmic Steps"),),
         scope="rows cut into any blocks, a visible key in each",
         inventory=("C113",),
@@ -489,8 +499,8 @@ def update_from_block_softmax() -> Iterator[Step]:
     Claim(
         id="flash.blocks-combine-by-log-sum-exp",
         title="Block outputs combine to attention, weighted by the softmax of the blocks' log-sum-exps",
-        states="the correct form of the text's loop: keep each block's log-sum-exp beside its output",
-        precise=r"With $\lambda_u = \mu_u + \log \sum_j e^{s_{uj} - \mu_u}$ (any stabiliser $\mu_u$) and $O_u = \sum_j e^{s_{uj}} v_{uj} / \sum_j e^{s_{uj}}$: "
+        states="The correct form of the text's loop: each block's log-sum-exp is kept beside its output.",
+        precise=r"Let key $j$ of block $u$ have the score $s_{uj}$ and the value $v_{uj}$. With $\lambda_u = \mu_u + \log \sum_j e^{s_{uj} - \mu_u}$ (any stabiliser $\mu_u$) and $O_u = \sum_j e^{s_{uj}} v_{uj} / \sum_j e^{s_{uj}}$: "
         r"$\sum_u e^{\lambda_u} O_u / \sum_u e^{\lambda_u}$ is attention over all keys.",
         sources=(S0.at("Algorithmic Steps"), DAO.at("section 3.1")),
         scope="every number of blocks, each with at least one visible key (j runs over visible keys)",
@@ -554,9 +564,10 @@ def _mask_by_hand(parts: Sequence[Block]) -> str:
 unchanged_with_masks = Claim(
     id="flash.masks-need-no-change",
     title="The online softmax works unchanged when masked scores are −∞",
-    states="softmax is computed incrementally; nothing is said of masked scores",
-    reading="m ← max(m, block), weights exp(s − m), old sums rescaled by exp(m_old − m), from m = −∞, for any mask that leaves the row a visible key.",
-    precise="The recurrence, run over extended real scores, ends at attention over the visible keys.",
+    states="Softmax is computed incrementally. Nothing is said of masked scores.",
+    reading="A running maximum m starts at −∞ and becomes max(m, scores of the block) with every block. The block's weights are exp(s − m), and the sums so far are multiplied by exp(m_old − m). Masked scores are −∞, "
+    "under any mask that leaves the row a visible key.",
+    precise="This recurrence, run over extended real scores, ends at attention over the visible keys.",
     sources=(S0.at("Algorithmic Steps"),),
     scope="rows with at least one visible key, in any block",
     inventory=("C115",),
@@ -571,7 +582,7 @@ unchanged_with_masks = Claim(
     Claim(
         id="flash.masked-blocks-with-finite-stabiliser",
         title="With any finite stabiliser in place of a running maximum of −∞, the recurrence is exact for every mask",
-        states="the correct form: subtract a finite number while no visible key has been met; without that change only rows whose first block has one are safe",
+        states="The correct form: a finite number is subtracted as long as no visible key has been met. (Without this change only those rows are safe whose first block has a visible key.)",
         precise=r"With a visible key in the row, $a/l$ is attention over the visible keys for every mask, if a finite $\mu$ is subtracted while $m = -\infty$: "
         r"one step from the sums at $\mu$ of the keys met so far (indicator $A$, possibly none) and a block $B$ (possibly wholly masked) gives "
         r"$e^{\mu - \mu_{new}} \sum_j A_j e^{s_j - \mu} v_j + \sum_j B_j e^{s_j - \mu_{new}} v_j = \sum_j (A_j + B_j) e^{s_j - \mu_{new}} v_j$.",

@@ -622,7 +622,8 @@ def _direct_path_worked(tokens: Matrix, mixing: Matrix, projection: Matrix, cota
     return (
         f"Take {len(tokens)} tokens X = {_grid(tokens)} with A = {_grid(mixing)} and a {'causal mask' if causal else 'visible row'}. The weights are "
         f"{_grid(weights)}: "
-        f"output {row + 1} gives input {key + 1} the weight 0, so that input occurs nowhere in it, and ∂z_{row + 1}/∂x_{key + 1} = 0 whatever the values are."
+        f"output {row + 1} gives input {key + 1} the weight 0, where a direct path needs a positive one. That input occurs nowhere in the output, and "
+        f"∂z_{row + 1}/∂x_{key + 1} = 0 whatever the values are."
     )
 
 
@@ -634,7 +635,7 @@ def _direct_path_worked(tokens: Matrix, mixing: Matrix, projection: Matrix, cota
         reading="In every self-attention layer that the text describes, the causal ones of decoder models among them, each output's derivative in each "
         "input carries a non-zero attention weight.",
         precise=r"$P_{ji} > 0$ for all positions $i, j$: true without a mask, false for $i > j$ under a causal mask. A non-zero weight does not make "
-        r"the derivative non-zero: see the bracket in the precise entry.",
+        r"the derivative non-zero: the bracket in gradients.self-attention can still be 0.",
         sources=(S4.at("Gradient Flow"),),
         scope="any n; finite scores",
         inventory=("C257",),
@@ -723,6 +724,54 @@ def zero_token() -> Iterator[Step]:
     yield Step(slope, "=", 1 / (n + 1) + spread, "At q = 0 all scores are 0 and all weights equal; the score of a key moves at the rate y/√d_k.")
 
 
+def _depth_holds(layers: int, others: int, token: int, factor: Number, scale: Number) -> Outcome:
+    """All tokens are moved together through so many layers of width one: how fast every output moves."""
+    ctx.cap = 2
+    tokens = [[arb_series([exact.ball(token), 1])] for _ in range(others + 1)]
+    for _ in range(layers):
+        weights = _softmax_series(_score_series(tokens, tokens, scale))
+        tokens = [[sum((p * value * exact.ball(factor) for p, [value] in zip(row, tokens, strict=True)), arb_series([0]))] for row in weights]
+    return exact.equal([output[1] for [output] in tokens], [exact.ball(factor) ** layers] * (others + 1))
+
+
+@derived(
+    Claim(
+        id="gradients.depth",
+        title="Through many layers a gradient grows or vanishes with the powers of the value projection, at every scale",
+        states="Scaled scores, in deep networks.",
+        reading="Layers of self-attention on top of each other, without residual connections or normalisation: the scale is all there is to keep gradients in hand.",
+        precise=r"Let $n$ equal tokens $x$ pass through $L$ layers of width one with value projection $w > 0$. Every output is $w^Lx$, whatever the scale $c$ of the scores, and moving all tokens together moves it "
+        r"at the rate $w^L$. With $w = 1 + y$, $y > 0$, this is at least $1 + Ly$, and with $w = 1/(1+y)$ at most $1/(1 + Ly)$. So gradients explode or vanish with depth although all scores are equal and "
+        "no softmax is saturated.",
+        sources=(S2.at("Mathematical Components"), S2.at("Theoretical Properties")),
+        scope="every number of layers and of tokens, every scale c, every x and w > 0; wider layers contain this one",
+        inventory=("C243", "C244"),
+        holds=_depth_holds,
+    )
+)
+def depth() -> Iterator[Step]:
+    layers = sp.Symbol("L", integer=True, positive=True)
+    token = sp.Symbol("x", real=True)
+    factor, above = sp.symbols("w y", positive=True)
+
+    def layer(value: sp.Expr) -> sp.Expr:
+        same = sp.exp(c * value**2)
+        return total(same * factor * value, j) / total(same, j)
+
+    yield Step(layer(token), "=", factor * token, "One layer: the scores are equal, so the weights are, and an average of equal values is that value.")
+    yield Step(
+        layer(factor**layers * token), "=", factor ** (layers + 1) * token, "One layer more multiplies by w once more: by induction L layers give w^L x."
+    )
+    yield Step(
+        1 + (layers + 1) * above,
+        "<=",
+        (1 + layers * above) * (1 + above),
+        "By induction (1 + y)^L is at least 1 + Ly, and so its reciprocal at most 1/(1 + Ly).",
+        certificate=layers * above**2,
+    )
+    yield Step(sp.Derivative(factor**layers * token, token), "=", factor**layers, "The rate at which all outputs move, when all tokens do.")
+
+
 def _prevented_holds(bound: int, others: int, token: int, width: int) -> Outcome:
     return exact.at_most([_scaled_slope(others, token, width)], [bound])
 
@@ -730,7 +779,7 @@ def _prevented_holds(bound: int, others: int, token: int, width: int) -> Outcome
 def _prevented_worked(bound: int, others: int, token: int, width: int) -> str:
     count = others + 1
     return (
-        f"Take {others} token(s) ({', '.join([str(token)] * width)}) beside a zero token, identity projections and the scale 1/√{width}. All scores of the zero token are 0, so each weight "
+        f"Take {'a token' if others == 1 else f'{others} tokens'} ({', '.join([str(token)] * width)}) beside a zero token, identity projections and the scale 1/√{width}. All scores of the zero token are 0, so each weight "
         f"is 1/{count}, and the derivative of its output in its own first feature is 1/{count} + (1/√{width}) · {others} · {token}²/{count}² = "
         f"{exact.show(_scaled_slope(others, token, width))}, above {bound}. Doubling {token} quadruples the second term, so no bound will do."
     )
@@ -741,10 +790,11 @@ def _prevented_worked(bound: int, others: int, token: int, width: int) -> str:
         id="gradients.scaling-prevents-explosion",
         title="The factor 1/√d_k prevents exploding gradients",
         states="Dividing by √d_k prevents vanishing and exploding gradients, also in deep networks.",
-        reading="There is a bound, depending on the width alone, that the Jacobian of scaled self-attention respects for all tokens. (Each search case names a candidate bound; "
-        "the derivation shows that none will do.)",
+        reading="There is a bound, depending on the width alone, that the Jacobian of scaled self-attention respects for all tokens: one layer is judged, and without a bound on it there is "
+        "none on a deep network. (Each search case names a candidate bound; the derivation shows that none will do. Tokens of bounded size do not save the statement in deep networks: see "
+        "gradients.depth.)",
         precise=r"$\dfrac{1}{\sqrt{d_k}}\dfrac{n\,y^2}{(n+1)^2} < \dfrac{\partial z_{11}}{\partial x_{11}}$ for a zero token beside $n$ copies of $(y, \dots, y)$: unbounded in $y$ at every width. "
-        "What the factor does is to keep the variance of the scores at one under the assumptions of the variance claims.",
+        "What the factor does is to keep the variance of the scores at one, for queries and keys with independent components of mean 0 and variance 1.",
         sources=(S2.at("Mathematical Components"), S2.at("Theoretical Properties")),
         scope="any width d_k, two tokens or more; the half about vanishing gradients is judged in the claim on saturation",
         inventory=("C243", "C244"),

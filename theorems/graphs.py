@@ -110,8 +110,12 @@ def _sums_where_there_are_neighbours(edges: Edges, scores: Matrix) -> Outcome:
 
 
 def _told_isolated(edges: Edges, scores: Matrix) -> str:
-    alone = [node for node, near in enumerate(neighbours(edges, len(scores))) if not near]
-    return f"{len(scores)} node(s), numbered from 0, edges {list(edges)}: {alone} have no neighbour. There both sums of the formula are empty, 0/0, and there are no weights to sum to 1."
+    alone = ", ".join(str(node) for node, near in enumerate(neighbours(edges, len(scores))) if not near)
+    return (
+        f"The graph has {len(scores)} node{'s' if len(scores) > 1 else ''}, numbered from 0, and {f'the edges {list(edges)}' if edges else 'no edge'}. No "
+        f"edge leads from node {alone}: its neighbourhood is empty. The denominator of the formula is an empty sum there, "
+        "0, and there is no weight at all, so the weights sum to 0. The claim needs 1."
+    )
 
 
 @derived(
@@ -119,8 +123,9 @@ def _told_isolated(edges: Edges, scores: Matrix) -> str:
         id="graphs.weights-sum-to-one",
         title="The weights of every node's neighbours sum to one",
         states="Node attention: α_ij is exp of the score of i and j over the sum of exp of the scores of i and k, for k in the neighbourhood N_i.",
-        reading="Neighbours are the nodes that an edge joins to i, as the texts say; that a node belongs to its own neighbourhood is not said. (One of the texts writes the softmax of a single number, and a sum over j: it is read as the "
-        "other's formula, over the neighbourhood.)",
+        reading="Neighbours are the nodes that an edge joins to i, as the texts say; that a node belongs to its own neighbourhood is not said. (One of the "
+        "texts writes the softmax of a single number, and a sum over j without limits: it is read as "
+        "the other's formula, over the neighbourhood.)",
         precise=r"$\sum_{j\in N_i}\alpha_{ij}=1$ for every node $i$ of every graph.",
         sources=(NODES, GRAPHS),
         scope="every graph, every real score",
@@ -133,7 +138,9 @@ def _told_isolated(edges: Edges, scores: Matrix) -> str:
     )
 )
 def weights_sum_to_one() -> Iterator[Step]:
-    yield Step(total(sp.exp(s[j]) / total(sp.exp(s[l]), l), j), "=", sp.Integer(1), "n ≥ 1 neighbours, in any order")
+    yield Step(
+        total(sp.exp(s[j]) / total(sp.exp(s[l]), l), j), "=", sp.Integer(1), "with n ≥ 1 neighbours, in any order, the exponentials are divided by their sum"
+    )
 
 
 @derived(
@@ -200,7 +207,8 @@ def _column(edge: sp.Expr, node: sp.Expr) -> sp.Expr:
         title="Softmax by segments of a list of edges is dense softmax under the mask of adjacency",
         states="Nodes attend to their neighbours: the sums run over the neighbourhood.",
         reading="Edges are a list (sorted by node: compressed rows; or unsorted), each edge once, and the sums go edge by edge to the node that attends.",
-        precise=r"With $D_{ij}=\sum_uR_{ui}C_{uj}e^{s_u}$, $R$ and $C$ the tables that say which node edge $u$ leaves and which it meets (each row of $C$ sums to 1): $\sum_jD_{ij}=\sum_uR_{ui}e^{s_u}$ and "
+        precise="Edge $u$ has the score $s_u$; $R_{ui}$ is 1 if node $i$ attends along it and 0 otherwise, $C_{uj}$ is 1 if it meets node $j$ and 0 "
+        r"otherwise, so that each row of $C$ sums to 1. With $D_{ij}=\sum_uR_{ui}C_{uj}e^{s_u}$: $\sum_jD_{ij}=\sum_uR_{ui}e^{s_u}$ and "
         r"$\sum_jD_{ij}v_j=\sum_uR_{ui}e^{s_u}\sum_jC_{uj}v_j$. For a simple graph $D_{ij}$ is $e^{s_{ij}}$ on edges and $0=e^{-\infty}$ elsewhere: normaliser, weights and outputs are those of the masked dense table.",
         sources=(NODES, GRAPHS),
         scope="every number of nodes and edges, every real score and value; the rows of C are any numbers that sum to 1",
@@ -233,7 +241,9 @@ def _any_order(edges: Edges, scores: Row, values: Row, order: Row) -> Outcome:
         id="graphs.edges-in-any-order",
         title="Edges may be listed in any order",
         states="A neighbourhood is a set.",
-        precise=r"Reordering the list of edges, with their scores and their two nodes, keeps every normaliser $\sum_uR_{ui}e^{s_u}$ and every output, and reorders the weights with the edges.",
+        precise=r"Reordering the list of edges, with their scores and their two nodes, keeps every normaliser $\sum_uR_{ui}e^{s_u}$ ($R_{ui}=1$ if node $i$ "
+        "attends along edge $u$, and 0 otherwise) and every output, and reorders the weights with "
+        "the edges.",
         sources=(NODES, GRAPHS),
         scope="every number of nodes and edges, every real score and value, edges that are listed twice included; derived for a swap of two edges, of which every order is made. In floats sums depend on the order by rounding",
         uses=("symmetry.content-based-weights",),
@@ -308,8 +318,10 @@ def _groups(edges: Edges, scores: Row, values: Row, shifts: Row, size: int) -> O
         id="graphs.groups-are-independent",
         title="Each node's softmax is its own: other nodes, other graphs of a batch and any shift of its scores leave it as it is",
         states="α_ij is normalised over the neighbourhood of i.",
-        precise=r"$\alpha$ of node $i$ contains only edges with $R_{ui}\ne0$: edges of other nodes or of another graph (for which $R_{ui}=0$) do not enter. Taking any number $c_i$ from all scores of node $i$ changes nothing, so over the "
-        "reals the largest score of the whole graph stabilises as exactly as that of each node.",
+        precise="Let $R_{ui}$ be 1 if node $i$ attends along edge $u$, and 0 otherwise. The weights of node $i$ contain only edges with $R_{ui}=1$: edges of "
+        "other nodes or of another graph do not enter. Subtracting any number $c_i$ from all "
+        "scores of node $i$ changes nothing. So in real arithmetic it makes no difference whether that number is the largest score of the node or of the "
+        "whole graph.",
         sources=(NODES, GRAPHS),
         scope="every number of nodes and edges, every real score and shift; real arithmetic",
         uses=("softmax.shift",),
@@ -321,14 +333,14 @@ def groups_are_independent() -> Iterator[Step]:
     nothing = sp.Symbol("q", nonnegative=True)  # what R_ui is for them, up to a factor: 0
     mass = total(R[j, i] * sp.exp(s[j]), j)
     both = mass + sp.Sum(nothing * R[u, i] * sp.exp(other[u]), (u, 1, F))
-    yield Step(sp.Subs(both, nothing, 0), "=", mass, "edges that do not leave node i add 0 to its normaliser")
+    yield Step(sp.Subs(both, nothing, 0), "=", mass, "edges along which node i does not attend add 0 to its normaliser")
     near = sp.exp(own) + total(sp.exp(s[j]), j)
     shifted = sp.exp(own - c) + total(sp.exp(s[j] - c), j)
     yield Step(
         sp.exp(own - c) / shifted,
         "=",
         sp.exp(own) / near,
-        "one number taken from all scores of a node cancels, whether it is that node's largest score or another's",
+        "one number subtracted from all scores of a node cancels, whether it is that node's largest score or another's",
     )
 
 
@@ -368,10 +380,15 @@ def _own_maximum(rows: Matrix) -> Outcome:
 
 def _told_maximum(rows: Matrix) -> str:
     top = max(x for row in rows for x in row)
-    told = "; ".join(f"scores {list(row)} less {top}: the weights sum to {exact.show(sum(weights_less(row, top), arb(0)), 12)}" for row in rows)
+    row = next(row for row in rows if not _sum_to_one(row, top))
+    mass = sum((exact.ball(x - top).exp() for x in row), arb(0))
+    terms = " + ".join(f"e^({x} − {top})" for x in row)
+    whole = sum(weights_less(row, top), arb(0))
     return (
-        f"Two or more nodes, each with the scores of its neighbours; the largest of all is {top}. {told}. Where a node's exponentials are not much larger than the 1e-16 that is added to their sum, "
-        "they are divided by more than their sum."
+        f"Each node of a graph has these scores of its neighbours: {[list(x) for x in rows]}. The largest of all is {top}. At the node with the scores "
+        f"{list(row)} the exponentials sum to {terms} = {exact.show(mass)}, and they are divided by "
+        f"10⁻¹⁶ more than that. So the weights sum to {exact.show(whole, 12)}, and lack {exact.show(1 - whole)}. The claim needs them to lack at most 2⁻²⁴ = "
+        f"{exact.show(exact.ball(HALF_UNIT))}."
     )
 
 
@@ -380,7 +397,9 @@ added = sp.Symbol("epsilon", positive=True)
 
 def _what_is_added_takes() -> Iterator[Step]:
     mass = total(sp.exp(s[l]), l)
-    yield Step(total(sp.exp(s[j]) / (added + mass), j), "=", 1 - added / (added + mass), "with ε added to the normaliser the weights sum to 1 less ε over it")
+    yield Step(
+        total(sp.exp(s[j]) / (added + mass), j), "=", 1 - added / (added + mass), "with ε added to the normaliser, the weights sum to 1 less ε over the result"
+    )
 
 
 @derived(
@@ -389,7 +408,9 @@ def _what_is_added_takes() -> Iterator[Step]:
         title="The largest score of the whole graph stabilises every node's softmax",
         states="One maximum, over the scores of all edges, is subtracted before the exponentials, which improves the numerical stability; 1e-16 is added to every normaliser, so that nothing is divided by 0. (A published implementation; no "
         "text says it.)",
-        reading="The weights are still those of a softmax: at each node they sum to 1, but for what float32 cannot tell from 1, half a unit or 2⁻²⁴. (Without the 1e-16 it is exact over the reals, graphs.groups-are-independent.)",
+        reading="The weights are still those of a softmax: at each node they sum to 1, or to so little less that float32 cannot tell it from 1 (at most 2⁻²⁴, "
+        "half a unit in the last place). (Without the 1e-16 the sum is exactly 1 in real "
+        "arithmetic, graphs.groups-are-independent.)",
         precise=r"With $m$ the largest score of the graph and $\alpha_{ij}=e^{s_{ij}-m}/(10^{-16}+\sum_{l\in N_i}e^{s_{il}-m})$: $1-\sum_{j\in N_i}\alpha_{ij}\le2^{-24}$ for all scores.",
         sources=(PYTORCH_GAT,),
         scope="every node with a neighbour and every real score; real arithmetic, to which a float format adds its rounding (in float32, exponentials of scores 104 or more below the largest are 0, and without the 1e-16 there would be 0/0)",
@@ -414,8 +435,8 @@ def global_maximum() -> Iterator[Step]:
     nearer = sp.Symbol("x", nonnegative=True)
     yield Step(small * sp.exp(20 - nearer), "<=", small * sp.exp(20), "at most 20 below, D = 20 − x", certificate=small * sp.exp(20) * (1 - sp.exp(-nearer)))
     yield Step(small * sp.exp(20), "<", half_unit, "that is less than 2^−24 is missing")
-    yield Step(half_unit, "<", small / (small + sp.exp(-21)), "a single neighbour 21 below lacks more")
-    yield Step(sp.Rational(1, 2), "<", small / (small + sp.exp(-37)), "and 37 below it has lost more than half of its weight")
+    yield Step(half_unit, "<", small / (small + sp.exp(-21)), "a node whose single neighbour scores 21 below the largest lacks more")
+    yield Step(sp.Rational(1, 2), "<", small / (small + sp.exp(-37)), "and one whose single neighbour scores 37 below has lost more than half of its weight")
     yield Step(sp.exp(-104), "<", sp.Integer(2) ** -150, "at 104 below exp rounds to 0 in float32, whose smallest positive number is 2^−149")
 
 
@@ -424,7 +445,8 @@ def global_maximum() -> Iterator[Step]:
         id="graphs.own-maximum",
         title="With each node's own largest score every normaliser lies between 1 and the number of neighbours",
         states="The correct form: the maximum by segments.",
-        precise=r"With $m_i=\max_{j\in N_i}s_{ij}$: $1\le\sum_{j\in N_i}e^{s_{ij}-m_i}\le|N_i|$, so no node's normaliser is lost, whatever the scores of others are. With $10^{-16}$ added to it the weights lack at most $10^{-16}<2^{-24}$ to "
+        precise=r"With $m_i=\max_{j\in N_i}s_{ij}$ subtracted: $1\le\sum_{j\in N_i}e^{s_{ij}-m_i}\le|N_i|$, so no node's normaliser is lost, whatever the "
+        "scores of others are. With $10^{-16}$ added to it the weights lack at most $10^{-16}<2^{-24}$ to "
         "sum to 1.",
         sources=(NODES,),
         scope="every node with a neighbour, every real score; real arithmetic (the search also has float32: there the largest score still gives exp(0) = 1)",
@@ -439,7 +461,9 @@ def own_maximum() -> Iterator[Step]:
     yield Step(mass, "<=", 1 + n, "and at most 1 each: a largest one and n others", certificate=total(1 - sp.exp(-below[j]), j))
     yield from _what_is_added_takes()
     lacking = added / (added + mass)
-    yield Step(lacking, "<=", added, "over a normaliser of at least 1 that is at most ε itself", certificate=added * (added + mass - 1) / (added + mass))
+    yield Step(
+        lacking, "<=", added, "with a normaliser of at least 1, what is missing is at most ε itself", certificate=added * (added + mass - 1) / (added + mass)
+    )
     yield Step(sp.Rational(1, 10**16), "<", sp.Rational(1, 2**24), "with ε = 1e-16, less than half a unit of float32 at 1")
 
 
@@ -510,9 +534,10 @@ def _each_its_own(first: int, second: int, left: Fraction) -> Outcome:
 @derived(
     Claim(
         id="graphs.rankings-that-differ",
-        title="With the non-linearity inside, aᵀ LeakyReLU(W[h_i ‖ h_j]), each node can rank first the neighbour that is most like it",
-        states="The foil of one ranking: the score of GATv2.",
-        reading="Not static: some weights give two nodes that see the same neighbours different rankings. (The paper's dynamic attention asks for more, weights for every choice of a first neighbour for each node: its Theorem 2, not "
+        title="With the score aᵀ LeakyReLU(W[h_i ‖ h_j]) each node can rank first the neighbour that is most like it",
+        states="The score of GATv2, in contrast to that of the text.",
+        reading="Some weights give two nodes that see the same neighbours different rankings. (The paper's dynamic attention asks for more, weights for every "
+        "choice of a first neighbour for each node: its Theorem 2, not "
         "derived here.)",
         precise=r"With features of width 1, $W=\begin{pmatrix}1&-1\\-1&1\end{pmatrix}$ and $a=(-1,-1)$ the score is $-(1-c)\,|h_i-h_j|$: of nodes with features $x\ne y$ that both see both, each ranks itself first. No weights of "
         "LeakyReLU(aᵀ[W h_i ‖ W h_j]) do that (graphs.one-ranking).",
@@ -547,11 +572,14 @@ def _complete_graph(heights: Row, offsets: Row, left: Fraction) -> Outcome:
 @derived(
     Claim(
         id="graphs.complete-graph",
-        title="On the complete graph a graph attention network is dense attention whose rows all have one ranking; without the bend, one row",
+        title="On the complete graph, graph attention is dense attention in which all nodes rank alike; with a LeakyReLU of slope 1 all have the same weights",
         states="Nodes attend to their neighbours.",
-        reading="Every node sees every node, itself included, as the tokens of a sequence do: whether graph attention on the complete graph is attention over a sequence. (No text says so.)",
-        precise=r"The masked dense softmax with a mask of ones is the dense softmax. With slope $c=1$ the node's part cancels, $\alpha_{ij}=e^{t_j}/\sum_le^{t_l}$: every node has the same output. With $0<c<1$ rows can differ, within "
-        r"the bounds of graphs.one-ranking; scores $q_i^\top k_j$ are not bound to one ranking.",
+        reading="If every node sees every node, itself included, as the tokens of a sequence do, is graph attention the attention over that sequence? (No "
+        "text says so.)",
+        precise="The masked dense softmax with a mask of ones is the dense softmax. Let $b_i+t_j$ be what LeakyReLU is applied to, $b_i$ the part of node "
+        "$i$ and $t_j$ that of its neighbour. With slope $c=1$ the node's part cancels, "
+        r"$\alpha_{ij}=e^{t_j}/\sum_le^{t_l}$: every node has the same output. With $0<c<1$ rows can differ, within the bounds of graphs.one-ranking; scores "
+        r"$q_i^\top k_j$ are not bound to one ranking.",
         sources=(NODES, GRAPHS, BRODY.at("section 3.2")),
         scope="every number of nodes, every real b_i and t_j; one head",
         inventory=("C228",),
@@ -566,7 +594,7 @@ def complete_graph() -> Iterator[Step]:
     here, there = (leaky_relu(b_i + gap) - leaky_relu(b_i) for b_i in (-gap, sp.Integer(0)))
     yield Step(
         here, "<", there,
-        "with a slope c < 1 rows can differ: t = (0, x), and the scores of the node with b = −x lie cx apart, of that with b = 0 x", certificate=(1 - slope) * gap,
+        "with a slope c < 1 rows can differ: for t = (0, x) the two scores of the node with b = −x lie cx apart, and those of the node with b = 0 lie x apart", certificate=(1 - slope) * gap,
     )  # fmt: skip
     key = sp.Symbol("k", positive=True)
     yield Step(-gap * key, "<", sp.Integer(0), "a product of query and key: the query −x ranks the key k > 0 below the key 0", certificate=gap * key)
@@ -598,11 +626,17 @@ def _odds_of_two_edges(score: int, company: Row, other_company: Row) -> Outcome:
 
 
 def _told_company(score: int, company: Row, other_company: Row) -> str:
-    told = " ".join(
-        f"At a node with {1 + len(others)} edge(s), all with the same h_i, h_j and e_ij, a function g of these three gives each the same number, and they sum to 1: g = {forced(score, others)}."
-        for others in (company, other_company)
+    counts = [1 + len(others) for others in (company, other_company)]
+    here, there = (
+        f"a node with {'a single edge' if count == 1 else f'{count} edges'} needs "
+        f"{'g = 1' if count == 1 else f'{count} · g = 1, that is g = {Fraction(1, count)}'}"
+        for count in counts
     )
-    return f"{told} One function cannot have both values at the same arguments."
+    return (
+        "Let all edges have the same h_i, h_j and e_ij. A function of these three gives each edge the same number g, and at each node these must sum to 1. "
+        "Then "
+        f"{here}; but {there}. One function cannot have both values at the same arguments."
+    )
 
 
 def _softmax_of_edge_scores() -> Iterator[Step]:
@@ -642,8 +676,9 @@ def edge_attention() -> Iterator[Step]:
         id="graphs.edge-attention-normalised",
         title="Any score of two nodes and their edge gives weights by a softmax over the neighbourhood; only the odds belong to the edges alone",
         states="The correct form of edge attention.",
-        precise=r"For every real function $f$, $\alpha_{ij}=e^{f(h_i,h_j,e_{ij})}/\sum_{k\in N_i}e^{f(h_i,h_k,e_{ik})}$ is positive, sums to 1, and $\alpha_{ij}/\alpha_{ik}=e^{f(h_i,h_j,e_{ij})-f(h_i,h_k,e_{ik})}$. A function $g$ of one edge alone would "
-        r"be $1$ at a node with that edge only, and $g+g=1$ at a node with two such edges, which is not possible.",
+        precise=r"For every real function $f$, $\alpha_{ij}=e^{f(h_i,h_j,e_{ij})}/\sum_{k\in N_i}e^{f(h_i,h_k,e_{ik})}$ is positive, sums to 1, and "
+        r"$\alpha_{ij}/\alpha_{ik}=e^{f(h_i,h_j,e_{ij})-f(h_i,h_k,e_{ik})}$. A function $g$ of one edge alone "
+        r"would need $g=1$ at a node with that edge only, and $g+g=1$ at a node with two such edges, which is not possible.",
         sources=(EDGES,),
         scope="every real score, a neighbourhood of an edge and n ≥ 1 others",
         inventory=("C229",),
@@ -654,7 +689,10 @@ def edge_attention_normalised() -> Iterator[Step]:
     yield from _softmax_of_edge_scores()
     alone = sp.Integer(1)
     yield Step(
-        alone, "<", alone + alone, "a function of the edge alone: 1 at a node with one edge, and then 2 at a node with two edges that have the same features"
+        alone,
+        "<",
+        alone + alone,
+        "a function of the edge alone: if it is 1 at a node with one edge, its sum is 2 at a node with two edges that have the same features",
     )
 
 
@@ -676,8 +714,10 @@ def _edge_terms(offsets: Row, heights: Row, terms: Matrix, left: Fraction) -> Ou
         id="graphs.edge-term-ranking",
         title="A term for each edge lets two nodes rank the same neighbours differently",
         states="Edge features are incorporated into the attention.",
-        reading="As GAT with edge features has it: the score is LeakyReLU(b_i + t_j + r_ij), with a term r_ij for the edge inside.",
-        precise=r"Node $i$ ranks its neighbours by $t_j+r_{ij}$. For any $t_j$, $t_k$ there are terms with which node 1 ranks $j$ above $k$ and node 2 $k$ above $j$: $r_{1j}=r_{2k}=|t_j-t_k|+x$, $x>0$, and 0 on the other two edges.",
+        reading="As in graph attention with edge features, the score is LeakyReLU(b_i + t_j + r_ij): b_i and t_j come from the two nodes, and r_ij from the "
+        "edge.",
+        precise="Node $i$ ranks its neighbours by $t_j+r_{ij}$. For any $t_j$, $t_k$ there are terms with which node 1 ranks $j$ above $k$ and node 2 ranks "
+        "$k$ above $j$: $r_{1j}=r_{2k}=|t_j-t_k|+x$, $x>0$, and 0 on the other two edges.",
         sources=(EDGES, BRODY.at("section 3")),
         scope="every real b_i, t_j and term, every slope 0 < c < 1",
         inventory=("C229",),
@@ -794,9 +834,15 @@ def _same_but_for_the_bend(features: Matrix, edges: Edges, heads: Sequence[Head]
 def _told_layers(features: Matrix, edges: Edges, heads: Sequence[Head], left: Fraction, bend: str) -> str:
     one, other = concatenated(features, edges, heads[:1], left), with_bend(features, edges, heads[0], left, bend)
     told = ["[" + "; ".join(", ".join(exact.show(x) for x in row) for row in rows) + "]" for rows in (one, other)]
+    h_W = transformed(features, heads[0][0])
+    products = "; ".join(f"({', '.join(map(str, row))})" for row in h_W)
+    alone = all(len(near) == 1 for near in neighbours(edges, len(features)))
     return (
-        f"{len(features)} node(s), edges {list(edges)}, features {list(map(list, features))}, one head with W = {list(map(list, heads[0][0]))}, a = {list(heads[0][1])}, slope {left}, σ = {bend}. "
-        f"The formula of one text, node by node: {told[0]}. That of the other: {told[1]}."
+        f"The graph has {len(features)} node{'s' if len(features) > 1 else ''}, numbered from 0, the edges {list(edges)} and the features "
+        f"{list(map(list, features))}. One head has W = {list(map(list, heads[0][0]))}, a = {list(heads[0][1])} and the slope {left}; σ is {bend}. "
+        f"Then W h is {products}, node by node.{' Each node has a single neighbour, whose weight is 1 whatever its score.' if alone else ''} The weighted "
+        f"sum, which is the one text's layer, is {told[0]}; σ of it, the other's layer, is "
+        f"{told[1]}. The claim needs the two to be equal."
     )
 
 
@@ -816,7 +862,9 @@ def _bend_is_all() -> Iterator[Step]:
         title="The two texts give the same graph attention layer",
         states="One text has h'_i as the concatenation over heads k of Σ_j α_ij^k W^k h_j, the other as σ(Σ_j α_ij W h_j). Both have a softmax of the same score for α; the other writes "
         "it of a single number.",
-        reading="α is the same, the one text's: normalised over the neighbourhood, and so is the sum. With one head, K = 1, a layer that is built from one formula computes what a layer built from the other does; σ is any function of one number, and stands in one of the texts only.",
+        reading="Both are read with the α of the first text, normalised over the neighbourhood, and with the sum over the neighbourhood. With one head, K = "
+        "1, a layer that is built from one formula computes what a layer built from the other "
+        "does. σ, which stands in one of the texts only and is not explained there, is any function of one number.",
         precise=r"$\sum_{j\in N_i}\alpha_{ij}Wh_j=\sigma\big(\sum_{j\in N_i}\alpha_{ij}Wh_j\big)$.",
         sources=(HEADS, GRAPHS, NODES),
         scope="every graph, real W, a and features; σ the identity, ReLU or tanh; sums over the neighbourhood in both",
@@ -836,8 +884,9 @@ def two_texts_one_layer() -> Iterator[Step]:
         id="graphs.same-but-for-the-bend",
         title="One text's layer is the other's before σ, in each head",
         states="The correct form: what the two formulas share.",
-        precise=r"With the same $W^k$, $a^k$ and neighbourhoods both have the same $\alpha^k$, and $\sigma(\Vert_k\sum_j\alpha^k_{ij}W^kh_j)=\Vert_k\sigma(\sum_j\alpha^k_{ij}W^kh_j)$, since $\sigma$ acts on each number by itself: what is "
-        r"missing from the one is $\sigma$, from the other the heads. (The paper has both.) With ReLU the two layers of one head agree exactly where no entry is negative.",
+        precise=r"With the same $W^k$, $a^k$ and neighbourhoods both have the same $\alpha^k$, and "
+        r"$\sigma(\Vert_k\sum_j\alpha^k_{ij}W^kh_j)=\Vert_k\sigma(\sum_j\alpha^k_{ij}W^kh_j)$, since $\sigma$ acts on each number by itself. The one "
+        r"lacks $\sigma$, and the other lacks the heads. (The paper has both.) With ReLU the two layers of one head agree exactly where no entry is negative.",
         sources=(HEADS, GRAPHS, NODES, VELICKOVIC.at("equations 4 and 5")),
         scope="every graph, number of heads, real W, a and features; σ tanh or ReLU (any other function of one number likewise, as an entry lies in one head; not derived)",
         inventory=("C230",),
@@ -883,10 +932,12 @@ def _side_by_side(features: Matrix, edges: Edges, heads: Sequence[Head], left: F
 @derived(
     Claim(
         id="graphs.heads-side-by-side",
-        title="Multi-head graph attention is one layer of h times the width: what follows sees a sum over heads",
+        title="Multi-head graph attention concatenates h heads of width d_v, and a linear layer after it is a sum over the heads",
         states="Multi-head graph attention concatenates, over the heads, the weighted sums of W^k h_j over the neighbourhood.",
-        precise=r"The output has $h\,d_v$ entries a node, entry $(g-1)d_v+e$ from head $g$ alone, and a linear layer after it is $\sum_g\sum_e\sum_{j}\alpha^g_{ij}x^g_{je}W_O[(g-1)d_v+e,y]$. Averaging the heads, as the last layer of the paper "
-        r"does, is the case of one $d_v\times d_v$ identity over $h$ for each head. Each head's weights sum to one by themselves.",
+        precise=r"With $h$ heads of width $d_v$ each node has $h\,d_v$ outputs. Output $(g-1)d_v+e$ comes from head $g$ alone, and with $x^g_j=W^gh_j$ output "
+        "$y$ of a linear layer $W_O$ after them is "
+        r"$\sum_g\sum_e\sum_{j}\alpha^g_{ij}x^g_{je}W_O[(g-1)d_v+e,y]$. The average of the heads, which the last layer of the paper takes, is the case in "
+        r"which $W_O$ has a $d_v\times d_v$ identity over $h$ for each head.",
         sources=(HEADS, VELICKOVIC.at("equations 5 and 6")),
         scope="every graph, number of heads of one width, every real weight and value",
         inventory=("C230",),
@@ -965,8 +1016,10 @@ def _hops(edges: Edges, marks: Row, a: Row, layers: int, place: int, shift: int)
         title="L layers see the nodes at most L edges away, and no others",
         states="Nodes attend to their neighbours.",
         reading="With loops, i in N_i, as the paper has it.",
-        precise=r"One layer's output at $i$ depends on the nodes of $N_i$ only. Through $L$ layers it depends on node $j$, for some weights, exactly if at most $L$ edges lead from $i$ to $j$: with $b$ the table of what $L$ layers see, "
-        r"$\sum_l(a_{il}+\delta_{il})b_{lj}$ is 0 if no neighbour sees $j$, and at least $b_{ij}$ and each $a_{ik}b_{kj}$.",
+        precise="One layer's output at $i$ depends on the nodes of $N_i$ only. Through $L$ layers it depends on node $j$, for some weights, exactly if a "
+        "path of at most $L$ edges leads from $i$ to $j$. Let $a_{il}$ be positive on edges and "
+        r"0 elsewhere, and $b_{lj}$ likewise where $L$ layers let $l$ see $j$. One layer more has $\sum_l(a_{il}+\delta_{il})b_{lj}$, which is 0 if neither "
+        "$i$ nor a neighbour sees $j$, and is at least $b_{ij}$ and each $a_{ik}b_{kj}$.",
         sources=(NODES, GRAPHS),
         scope="every graph, directed or not, and every L ≥ 1; nothing else mixes nodes. The dependence is there for equal scores and an identity value map, and is excluded for all weights.",
         uses=("sparsity.receptive-field", "sparsity.support"),
@@ -977,18 +1030,29 @@ def hops() -> Iterator[Step]:
     near, far, zero = sp.IndexedBase("a", nonnegative=True), sp.IndexedBase("b", nonnegative=True), sp.Symbol("z", nonnegative=True)
     looped = near[i, l] + sp.KroneckerDelta(i, l)
     kept = sp.Sum(near[i, l] * far[l, j], (l, 1, n))
-    yield Step(sp.Sum(looped * far[l, j], (l, 1, n)), "=", far[i, j] + kept, "what a layer more sees: what it saw, by its loop, and what its neighbours saw")
+    yield Step(
+        sp.Sum(looped * far[l, j], (l, 1, n)),
+        "=",
+        far[i, j] + kept,
+        "what node i sees through one layer more: what it saw, by its loop, and what its neighbours saw",
+    )
     yield Step(far[i, j], "<=", far[i, j] + kept, "so nothing is lost", certificate=kept)
     others = sp.Sum((1 - sp.KroneckerDelta(l, k)) * near[i, l] * far[l, j], (l, 1, n))
     path = near[i, k] * far[k, j]
     yield Step(kept, "=", path + others, "the neighbour k, and the others")
-    yield Step(path, "<=", kept, "an edge to a node k which sees j in L layers: j is seen in L + 1, as positive weights add up", certificate=others)
+    yield Step(
+        path,
+        "<=",
+        kept,
+        "if an edge leads to a node k that sees j through L layers, then j is seen through L + 1, as positive weights add up",
+        certificate=others,
+    )
     row = sp.IndexedBase("c", nonnegative=True)
     yield Step(
         sp.Sum(zero * row[l] * looped, (l, 1, n)),
         "=",
         zero * sp.Sum(row[l] * looped, (l, 1, n)),
-        "if neither i nor a neighbour sees j, b_lj = z c_l with z = 0 on all of them: 0",
+        "if neither i nor a neighbour sees j, then b_lj = z c_l with z = 0 on all of them, and the sum is 0",
     )
 
 
@@ -1023,11 +1087,13 @@ def _edge_cost(edges: Edges, count: int, width: int, out: int, heads: int) -> Ou
         id="graphs.edge-cost",
         title="A layer of h heads takes h(n(d + 2)d_v + |E| d_v) multiply-adds and h|E| exponentials: edges take the place of n²",
         states="Attention over graph neighbours, with h heads side by side.",
-        reading="A multiply-add is one step; W h_j and the two products with the halves of a are computed once a node; d_v is the width of a head.",
+        reading="A multiply-add counts as one. W h_j and its products with the two halves of a are computed once for each node. There are n nodes with d "
+        "features, |E| edges, and h heads of width d_v.",
         precise=r"$h\,n(d+2)d_v$ multiply-adds on nodes, $h|E|d_v$ on edges, $h|E|$ exponentials, and $h(d+2)d_v$ parameters, which do not depend on the graph. $|E|=\sum_i|N_i|\le n^2$, with equality exactly for the complete graph with "
         r"loops: $n^2-|E|$ pairs are saved. If each node has at most $D$ neighbours, $|E|\le nD$, which is linear in $n$.",
         sources=(HEADS, NODES, VELICKOVIC.at("section 2.2")),
-        scope="every simple graph (loops allowed), every n, d, d_v, h ≥ 1; without biases and the final σ. What each edge of a head does once is not counted: adding the two products, LeakyReLU, adding to the normaliser, dividing, h|E| of each",
+        scope="every simple graph (loops allowed), every n, d, d_v, h ≥ 1; without biases and the final σ. What each edge of a head does once is not "
+        "counted: adding the two products, LeakyReLU, adding to the normaliser and dividing (h|E| of each)",
         kind=Kind.COST,
         uses=("multi_head.concatenation-is-sum",),
         holds=_edge_cost,
@@ -1059,9 +1125,10 @@ def _dynamic_cost(edges: Edges, count: int, width: int, out: int) -> Outcome:
 @derived(
     Claim(
         id="graphs.score-cost",
-        title="Scores of all edges take 2n d_v multiply-adds, and not 2|E| d_v, since aᵀ[Wh_i ‖ Wh_j] is a sum of two products",
+        title="The scores of all edges take 2n d_v multiply-adds, and not 2|E| d_v, since aᵀ[Wh_i ‖ Wh_j] is a sum of two products",
         states="The score is LeakyReLU(aᵀ[W h_i ‖ W h_j]) for each edge.",
-        precise=r"$a^\top[Wh_i\Vert Wh_j]=a_1^\top Wh_i+a_2^\top Wh_j$: two products a node, $2nd_v$ multiply-adds, and one addition an edge; edge by edge it would be $2|E|d_v$, more exactly if $|E|>n$. With the non-linearity inside, "
+        precise=r"$a^\top[Wh_i\Vert Wh_j]=a_1^\top Wh_i+a_2^\top Wh_j$: two products for each node, $2nd_v$ multiply-adds, and one addition for each edge. "
+        "Edge by edge it would be $2|E|d_v$, which is more if and only if $|E|>n$. With the non-linearity inside, "
         r"$a^\top\mathrm{LeakyReLU}(W_1h_i+W_2h_j)$, the product with $a$ remains on each edge, $|E|d_v$, beside a second projection of each node, $nd\,d_v$.",
         sources=(NODES, BRODY.at("sections 3.2 and 3.3")),
         scope="every graph, n, d and d_v; one head, the first projection not counted",
@@ -1073,7 +1140,10 @@ def score_cost() -> Iterator[Step]:
     query, key, weights = (sp.IndexedBase(name, real=True) for name in ("q", "k", "a"))
     joined = sp.Sum(weights[z] * query[z], (z, 1, d_v)) + sp.Sum(weights[d_v + z] * key[z], (z, 1, d_v))
     yield Step(
-        joined, "=", sp.Sum(weights[z] * query[z] + weights[d_v + z] * key[z], (z, 1, d_v)), "2d_v products for a pair, of which d_v belong to each node"
+        joined,
+        "=",
+        sp.Sum(weights[z] * query[z] + weights[d_v + z] * key[z], (z, 1, d_v)),
+        "2d_v products for an edge, of which d_v belong to each of its nodes",
     )
     one = sp.S.One
     on_nodes, on_edges = total(2 * sp.Sum(one, (z, 1, d_v)), i), sp.Sum(2 * sp.Sum(one, (z, 1, d_v)), (u, 1, E))
@@ -1082,5 +1152,5 @@ def score_cost() -> Iterator[Step]:
         sp.Sum(sp.Sum(one, (z, 1, d_v)), (u, 1, E)) + total(sp.Sum(sp.Sum(one, (w, 1, d)), (z, 1, d_v)), i),
         "=",
         d_v * (E + n * d),
-        "with the non-linearity inside",
+        "with the non-linearity inside: d_v on each edge, and a second projection of each node",
     )

@@ -182,7 +182,7 @@ def _exactly_if_rank(scores: Rows, heads: int) -> Outcome:
 def _worked_more_heads(scores: Rows, heads: int) -> str:
     size = len(scores)
     return (
-        f"Tokens: the {size} unit vectors, d = {size}. One head with W_Q = {list(map(list, scores))} and W_K = I has these scores; with their row means taken "
+        f"The tokens are the {size} unit vectors, d = {size}. One head of width {size} with W_Q = {list(map(list, scores))} and W_K = I has these scores; with their row means taken "
         f"off, "
         f"which no weight notices, they are {[[str(entry) for entry in row] for row in centred(scores)]}, of rank {rank(centred(scores))}. With {heads} heads "
         f"each has "
@@ -225,7 +225,7 @@ more_heads = derived(
         states="Of the architecture's parameters, the number of heads: more heads capture diverse attention patterns.",
         reading="At the same embedding dimension d, a layer with more heads can have every pattern that it could have with fewer, and further ones. "
         "(That it can have more patterns at once is heads.distinct-patterns.)",
-        precise=r"Any pattern of a head of width $d$ is one of some head of width $d/h$. It fails where the logarithms of the odds have a rank above $d/h$; a "
+        precise=r"Any pattern of a head of width $d$ is also the pattern of some head of width $d/h$. This fails where the logarithms of the odds have a rank above $d/h$; a "
         r"head of unreduced "
         r"width $d$ keeps every pattern.",
         sources=(S4.at("Architecture Parameters"),),
@@ -280,7 +280,7 @@ def _one_head_falls_short(query: Rows, key: Rows, through: Rows) -> Outcome:
 @derived(
     Claim(
         id="heads.two-beat-one",
-        title="Two heads of width d/2 compute a map that no single head computes, however wide it is, so several heads gain maps",
+        title="Two heads of width d/2 compute a map that no single head computes, however wide it is",
         states="Multi-head attention increases expressivity.",
         reading="At the same width of the layer, some map of two heads is no map of one head. (Not that every map of one head is one of narrower heads: "
         "heads.more-heads.)",
@@ -353,9 +353,9 @@ def _improves_by_differences(errors: Rows) -> Outcome:
 def _worked_improves(errors: Rows) -> str:
     of_mean, of_heads, _ = squared_errors(errors)
     return (
-        f"{len(errors[0])} heads, {len(errors)} equally likely outcome(s), errors (one row for each outcome) {list(map(list, errors))}. The heads err alike, "
-        f"so their mean errs "
-        f"as each of them does: mean squared error {of_mean} for the mean, {of_heads} for the heads on average."
+        f"There are {len(errors[0])} heads and {len(errors)} equally likely outcome{'s' * (len(errors) > 1)}; the heads' errors, one row for each outcome, are "
+        f"{list(map(list, errors))}. The heads err alike, so their mean errs as each of them does: the mean squared error is {of_mean} for the mean, and "
+        f"{of_heads} for the heads on average."
     )
 
 
@@ -683,12 +683,19 @@ def _module_inside_layer(tokens: Rows, heads: Sequence[Head]) -> Outcome:
 
 def _worked_module(tokens: Rows, heads: Sequence[Head]) -> str:
     got, wanted = module(tokens, tokens, tokens, len(tokens[0])), transformer_layer(tokens, heads)
+
+    def weights(queries: Rows, keys: Rows) -> str:
+        rows = exact.attention(queries, keys, unit(len(keys)), 1 / exact.ball(len(queries[0])).sqrt())
+        return str([[show(x) for x in row] for row in rows]).replace("'", "")
+
     matrices = "; ".join(
-        f"head {place + 1}: W_Q = {list(map(list, w_q))}, W_K = {list(map(list, w_k))}, W_V = {list(map(list, w_v))}, its rows of W_O = {list(map(list, w_o))}"
+        f"head {place + 1}: W_Q = {list(map(list, w_q))}, W_K = {list(map(list, w_k))}, W_V = {list(map(list, w_v))}, its rows of W_O = {list(map(list, w_o))}, "
+        f"and so the weights {weights(times(tokens, w_q), times(tokens, w_k))} and the values {times(times(tokens, w_v), w_o)}"
         for place, (w_q, w_k, w_v, w_o) in enumerate(heads)
     )
     return (
-        f"Tokens {list(map(list, tokens))}. The module has no matrices and returns {[[show(x) for x in row] for row in got]}. A Transformer's layer with "
+        f"The tokens are {list(map(list, tokens))}. The module has no matrices; its weights are {weights(tokens, tokens)}, and it returns "
+        f"{[[show(x) for x in row] for row in got]}. A Transformer's layer with "
         f"{matrices} "
         f"returns {[[show(x) for x in row] for row in wanted]}."
     )

@@ -75,9 +75,10 @@ def _distribution(words: Document, sentences: Row, values: Document) -> Outcome:
         title="Two levels of attention are one distribution over all words",
         states="Words are averaged within each sentence by a softmax, and the sentences by another: the document is Σβ_i Σα_ij w_ij.",
         precise=r"$\gamma_{ij}=\beta_i\alpha_{ij}>0$ for every word and $\sum_{i,j}\gamma_{ij}=1$, so $d=\sum_{i,j}\gamma_{ij}w_{ij}$ lies in the convex hull of the "
-        r"words: along each direction $u$ in which every word reaches low, so does $d$.",
+        r"words: if $u\cdot w_{ij}\ge\mathrm{low}$ for every word, along some direction $u$, then $u\cdot d\ge\mathrm{low}$.",
         sources=(S0.at("Hierarchical Attention Networks"), YANG.at("section 2.2")),
-        scope="m ≥ 1 sentences of one to n + 1 words each, different lengths allowed, every real score; words along u are low + x (the first of a sentence) and low + y, x, y ≥ 0",
+        scope="m ≥ 1 sentences of one to n + 1 words each, different lengths allowed, every real score; in the derivation the numbers u · w are low + x for "
+        "the first word of a sentence and low + y for the others, with x, y ≥ 0",
         inventory=("C098",),
         uses=("convexity.output-in-the-hull",),
         holds=_distribution,
@@ -108,9 +109,17 @@ def _one_softmax_by_hand(words: Document, sentences: Row) -> str:
     gamma, alone = two_levels(words, sentences), flat(words)
     place = next((row, at) for row, line in enumerate(gamma) for at, x in enumerate(line) if not (x - alone[row][at]).contains(0))
     two, one = (exact.show(x[place[0]][place[1]]) for x in (gamma, alone))
+    beta, alpha = exact.softmax(sentences)[place[0]], exact.softmax(words[place[0]])[place[1]]
+    score, masses = words[place[0]][place[1]], [sum((exact.ball(x).exp() for x in row), arb(0)) for row in words]
     return (
-        f"Scores of words, sentence by sentence: {[list(row) for row in words]}; of sentences: {list(sentences)}. Word {place[1] + 1} of sentence {place[0] + 1} weighs {two} on two levels "
-        f"and {one} in one softmax over all {sum(map(len, words))} words: a sentence's share comes from its own score, not from how many words it has or how high they score."
+        f"The scores of the words are {[list(row) for row in words]}, sentence by sentence; those of the sentences are {list(sentences)}. Take word "
+        f"{place[1] + 1} of sentence {place[0] + 1}. On two levels its "
+        f"sentence weighs β = {exact.show(beta)} and the word within it α = {exact.show(alpha)}, so that γ = βα = {two}. One softmax over all "
+        f"{sum(map(len, words))} words gives it "
+        f"e^{score} over the sum of all exponentials, {exact.show(exact.ball(score).exp())}/{exact.show(sum(masses, arb(0)))} = {one}. The claim needs the "
+        "two to be equal. They are not, because a sentence's share comes from its own "
+        f"score. They would be if the scores of the sentences were the log-sum-exps of their words, {', '.join(exact.show(mass.log()) for mass in masses)}, "
+        "or these plus one constant."
     )
 
 
@@ -127,7 +136,7 @@ def _by_log_sum_exp() -> Iterator[Step]:
 flat_by_log_sum_exp = Claim(
     id="hierarchy.flat-by-log-sum-exp",
     title="Hierarchical attention weighs words as one softmax over all of them does",
-    states="Not said, but easily supposed: two levels weigh words as one softmax over all of them would.",
+    states="The text does not say so, but it is easily supposed: two levels weigh words as one softmax over all of them would.",
     reading="γ_ij = β_i α_ij are the weights of one softmax over the scores e of all words.",
     precise=r"$\beta_i\alpha_{ij}=e^{e_{ij}}/\sum_{k,l}e^{e_{kl}}$. It holds for $f_i=c+\log\sum_le^{e_{il}}$ with one constant $c$.",
     sources=(S0.at("Hierarchical Attention Networks"), YANG.at("section 2.2")),
@@ -153,7 +162,7 @@ def _only_by_log_sum_exp(words: Document, sentences: Row) -> Outcome:
 @derived(
     Claim(
         id="hierarchy.flat-only-by-log-sum-exp",
-        title="Two levels equal one softmax only if each sentence is scored by the log-sum-exp of its words",
+        title="Two levels equal one softmax only if each sentence's score is the log-sum-exp of its words, up to one constant",
         states="When hierarchical and flat attention agree.",
         precise=r"If $\beta_i\alpha_{ij}=e^{e_{ij}}/Z$ for all words, $Z=\sum_{k,l}e^{e_{kl}}$, then $\beta_i=\sum_le^{e_{il}}/Z$; hence $f_i-f_k=\log\sum_le^{e_{il}}-\log\sum_le^{e_{kl}}$.",
         sources=(S0.at("Hierarchical Attention Networks"),),
@@ -197,8 +206,16 @@ def _cheaper(lengths: Row, each_word: bool) -> Outcome:
 
 def _cheaper_by_hand(lengths: Row, each_word: bool) -> str:
     two, one = scored(lengths, each_word=each_word)
-    how = "every word asks the words of its sentence, every sentence all sentences" if each_word else "one query a level, as in the text's formulas"
-    return f"Sentences of {', '.join(map(str, lengths))} words; {how}. Two levels compute {two} scores, one level {one}."
+    words, count = sum(lengths), len(lengths)
+    document = f"A document has {count} sentences, of {', '.join(map(str, lengths))} words: {words} words in all."
+    if each_word:
+        squares = " + ".join(f"{length}²" for length in lengths)
+        return f"{document} Every word asks the words of its sentence, and every sentence asks all sentences: {squares} + {count}² = {two} scores. One level computes {words}² = {one}, which would have to be more."
+    return (
+        f"{document} With one query on each level, as in the text's formulas, the words need {words} scores and the sentences {count} more, {two} in all. One "
+        f"query over all words needs {one}. The claim needs fewer on two levels; there "
+        f"are always more, by the number of sentences."
+    )
 
 
 more, larger = sp.IndexedBase("x", nonnegative=True), sp.Symbol("y", integer=True, nonnegative=True)
@@ -232,15 +249,19 @@ two_levels_cost = Claim(
     id="hierarchy.two-levels-cost",
     title="Two levels of attention are cheaper than one over all words",
     states="Long documents have a quadratic time complexity; among the solutions: hierarchical attention, processing on several levels.",
-    reading="For every document, the scores computed within sentences and among sentences are fewer than those computed over all words.",
+    reading="For every document of two or more sentences, each of two or more words, the scores computed within sentences and among sentences are fewer than "
+    "those computed over all words. Like is compared with like: either each word asks "
+    "on both plans (self-attention, whose cost is the quadratic one), or one query asks on each level and one over all words (as in the text's formulas).",
     precise=r"With a query for every word and every sentence $\sum_iL_i^2+m^2<(\sum_iL_i)^2$, for $m\ge2$ sentences of $L_i\ge2$ words. "
     r"It stays true if pooling is counted on both plans: words into sentences and sentences into a document, $\sum_iL_i+m$, against words into a document, $\sum_iL_i$. "
-    r"(With one query for each level, as in the formulas, it is $\sum_iL_i+m>\sum_iL_i$: always more.)",
+    r"With one query for each level, as in the formulas, it is false for every document: $\sum_iL_i+m>\sum_iL_i$.",
     sources=(S1.at("Long Document Processing"), S1.at("Hierarchical Attention"), S0.at("Hierarchical Attention Networks")),
-    scope="sentences of any lengths; scores are counted, which exponentials and products follow; pooling is counted on both plans or on neither",
+    scope="two or more sentences of two or more words, of any lengths (with sentences of one word each, two levels of self-attention compute more: m + m² "
+    "against m²); scores are counted, which exponentials and products follow; "
+    "pooling is counted on both plans or on neither",
     kind=Kind.COST,
     inventory=("C100",),
-    unsaid="it is self-attention, a query for each word, and there are two or more sentences of two or more words",
+    unsaid="every word and every sentence asks a query of its own, as in self-attention; the text's formulas have one query for each level",
     corrected_by="hierarchy.count-of-scores",
     derive=_self_attention_is_cheaper,
     holds=_cheaper,
@@ -249,13 +270,14 @@ two_levels_cost = Claim(
 
 
 def _counted(lengths: Row, each_word: bool) -> Outcome:
-    """The difference one level − two levels: twice the pairs across sentences less m², or −m for one query. With pooling, m less; it stays above 0."""
+    """The difference one level − two levels: twice the pairs across sentences less m², or −m for one query. With pooling, m less; it stays above 0. Equal lengths: nL + n²/L²."""
     two, one = scored(lengths, each_word=each_word)
     across = sum(x * y for at, x in enumerate(lengths) for y in lengths[at + 1 :])
     saved = 2 * across - len(lengths) ** 2 if each_word else -len(lengths)
     pooled = [scored(lengths, each_word=False)[level] for level in (0, 1)]
     sure = not each_word or len(lengths) < 2 or min(lengths) < 2 or two + pooled[0] < one + pooled[1]
-    return exact.decided(one - two == saved and sure)
+    equal = not each_word or len(set(lengths)) > 1 or two * lengths[0] ** 2 == one + lengths[0] ** 3 * sum(lengths)
+    return exact.decided(one - two == saved and sure and equal)
 
 
 @derived(
@@ -263,8 +285,10 @@ def _counted(lengths: Row, each_word: bool) -> Outcome:
         id="hierarchy.count-of-scores",
         title="What two levels save is the pairs of words from different sentences, less the pairs of sentences",
         states="How many scores a hierarchy computes.",
-        precise=r"$(\sum_iL_i)^2-\bigl(\sum_iL_i^2+m^2\bigr)=\sum_{i\ne k}L_iL_k-m^2$ with a query for each word and each sentence. With equal lengths, $n=mL$, it is $n^2-nL-m^2$. "
-        r"With one query a level two levels compute $m$ scores more.",
+        precise=r"$(\sum_iL_i)^2-\bigl(\sum_iL_i^2+m^2\bigr)=\sum_{i\ne k}L_iL_k-m^2$ with a query for each word and each sentence. With equal lengths, "
+        "$n=mL$, it is $n^2-nL-m^2$: two levels compute $nL+n^2/L^2$ scores, which "
+        "is more than $n^2/L^2$. For sentences of a fixed length $L$ the cost is still quadratic in $n$, and at most $L^2$ times smaller. With one query "
+        "for each level two levels compute $m$ scores more.",
         sources=(S0.at("Hierarchical Attention Networks"), S1.at("Hierarchical Attention")),
         scope="m ≥ 1 sentences of any lengths",
         kind=Kind.COST,
@@ -282,8 +306,19 @@ def count_of_scores() -> Iterator[Step]:
     yield Step(
         total(length, r) ** 2 - total(length**2, r) - m**2, "=", (m * length) ** 2 - (m * length) * length - m**2, "equal lengths: m L² pairs within sentences"
     )
+    everything = m * length
     yield Step(
-        total(lengths[r], r) + total(sp.Integer(1), r), "=", total(lengths[r], r) + m, "one query a level: a score for each word, and one for each sentence"
+        everything**2 / length**2,
+        "<",
+        total(length**2, r) + m**2,
+        "two levels, with n = mL words, compute more than n²/L² scores: quadratic for a fixed L",
+        certificate=m * length**2,
+    )
+    yield Step(
+        total(lengths[r], r) + total(sp.Integer(1), r),
+        "=",
+        total(lengths[r], r) + m,
+        "one query for each level: a score for each word, and one for each sentence",
     )
 
 
@@ -293,14 +328,15 @@ def refined(cells: int, size: int, chosen: int) -> int:
 
 
 def _coarse_to_fine(cells: int, size: int, chosen: int) -> Outcome:
-    return exact.decided(refined(cells, size, min(chosen, cells)) < cells * size)
+    return exact.decided(refined(cells, size, chosen) < cells * size)
 
 
 def _coarse_to_fine_by_hand(cells: int, size: int, chosen: int) -> str:
-    kept = min(chosen, cells)
+    kept = chosen
     return (
-        f"{cells * size} keys in {cells} cells of {size}, {kept} of which are refined: {cells} coarse scores and {kept} · {size} = {kept * size} fine ones, "
-        f"{refined(cells, size, kept)} in all, where attention to every key takes {cells * size}."
+        f"There are {cells * size} keys in {cells} cells of {size}, and {kept} of the cells {'is' if kept == 1 else 'are'} refined. The coarse map takes "
+        f"{cells} scores and the refined keys {kept} · {size} = {kept * size}, "
+        f"{refined(cells, size, kept)} in all. Attention to every key takes {cells} · {size} = {cells * size}, which would have to be more."
     )
 
 
@@ -309,7 +345,7 @@ def _few_cells() -> Iterator[Step]:
         cells * size - (cells + chosen * size),
         "=",
         (cells - chosen) * size - cells,
-        "all q b scores less q coarse and p b fine ones: what is saved is positive exactly if q < (q − p) b",
+        "all qb scores, less q coarse ones and pb fine ones: what is saved is positive exactly if q < (q − p)b",
     )
 
 
@@ -317,13 +353,15 @@ coarse_to_fine = Claim(
     id="hierarchy.coarse-to-fine",
     title="Attending from coarse to fine is cheaper than attending to everything",
     states="Pyramid attention is computationally efficient, since it goes from coarse to fine.",
-    reading="For one query: scoring the cells of a coarse map, and then the fine keys inside the cells that are refined, takes fewer scores than scoring all fine keys.",
+    reading="For one query: scoring the cells of a coarse map, and then the fine keys inside the cells that are refined, takes fewer scores than scoring all "
+    "fine keys. The map is coarser than the keys, two or more keys in a cell, and "
+    "not every cell is refined.",
     precise=r"$q+pb<qb$ for $q$ cells of $b$ keys, $p$ of them refined. It holds exactly if $q<(q-p)\,b$.",
     sources=(S1.at("Pyramid Attention"),),
-    scope="every number q of cells, every size b of a cell, p ≤ q; scores are counted, and what forms the coarse keys is not",
+    scope="every number q of cells, every size b ≥ 2 of a cell, 1 ≤ p < q; scores are counted, and what forms the coarse keys is not",
     kind=Kind.COST,
     inventory=("C102",),
-    unsaid="few enough cells are refined: q < (q − p) b, which excludes b = 1 and p = q",
+    unsaid="few enough cells are refined: q < (q − p) b",
     corrected_by="hierarchy.best-cell",
     derive=_few_cells,
     holds=_coarse_to_fine,
@@ -340,7 +378,7 @@ def _best_cell(cells: int, size: int, chosen: int) -> Outcome:
 @derived(
     Claim(
         id="hierarchy.best-cell",
-        title="Coarse to fine needs at least 2√(pn) scores a query, with cells of √(n/p)",
+        title="Coarse to fine needs at least 2√(pn) scores for a query, and attains it with cells of √(n/p) keys",
         states="How much a coarse map can save.",
         precise=r"For $n=qb$ keys in $q$ cells of $b$, of which $p$ are refined, $q+pb\ge2\sqrt{pn}$, with equality exactly for $q=pb$. "
         r"So one coarse map makes attention of $n$ queries no cheaper than $2n\sqrt{pn}$ scores, against $n^2$.",
@@ -393,10 +431,11 @@ def _jensen(query: int, keys: Document) -> Outcome:
 @derived(
     Claim(
         id="hierarchy.coarse-may-miss-the-best",
-        title="A coarse map of mean keys may pass the best key by",
+        title="A coarse map of mean keys may pass by the best key",
         states="What the cell with the highest coarse score holds, and what it may lack.",
         precise=r"A cell of $n$ keys with the scores $t,0,\dots,0$ has the coarse score $t/n$. Beside a cell of $n$ keys that all score $c$, $t/n<c<t$, it is passed by, with the best key in it. "
-        r"No more than this is lost: if no score is below low and $M$ is the largest coarse score, every score is at most $\mathrm{low}+n(M-\mathrm{low})$.",
+        "There is a limit to what is lost: if no score is below low and $M$ is the largest coarse score, every score is at most "
+        r"$\mathrm{low}+n(M-\mathrm{low})$.",
         sources=(MOBA.at("section 2.2"),),
         scope="cells of equal size n ≥ 1, real keys and queries; a coarse key is the mean of its cell's keys, and the cell with the largest coarse score is refined",
         holds=_may_miss,
@@ -414,7 +453,7 @@ def coarse_may_miss() -> Iterator[Step]:
         low + further[r, k],
         "<=",
         low + n * lead,
-        "one score exceeds low by at most all that its cell's do together: n times the lead of its mean, which is at most M − low",
+        "one score exceeds low by no more than all scores of its cell do together, which is n times the lead of their mean; and that lead is at most M − low",
         certificate=total((1 - sp.KroneckerDelta(j, k)) * further[r, j], j),
     )
 
@@ -422,10 +461,10 @@ def coarse_may_miss() -> Iterator[Step]:
 @derived(
     Claim(
         id="hierarchy.coarse-score-is-a-lower-bound",
-        title="The score of a mean key is no larger than the mean exponential of its cell's scores",
+        title="The exponential of a mean key's score is at most the mean of the exponentials of its cell's scores",
         states="What a coarse score says about the fine ones.",
         precise=r"With $\bar k$ the mean of the keys of a cell of $n$, $e^{q\cdot\bar k}\le\frac1n\sum_je^{q\cdot k_j}$, and both are at most $\max_je^{q\cdot k_j}$. A high coarse score shows "
-        "that the cell matters; a low one shows nothing.",
+        "that the cell holds a high score; a low coarse score shows nothing.",
         sources=(S1.at("Pyramid Attention"),),
         scope="every number n ≥ 1 of keys in a cell, every real score s_j = q · k_j",
         holds=_jensen,
@@ -477,7 +516,7 @@ def _scales(query: int, keys: Row, values: Row, width: int) -> Outcome:
         states="Attention maps at different resolutions.",
         reading="A coarser map has one key and one value for each cell, the means of the cell's.",
         precise=r"With cells of one key it is plain attention; with one cell of all $n$ keys it is the mean of the values, whatever is asked: $\mathrm{softmax}$ of one score is 1. "
-        r"In between, each value of a cell of $n$ has the cell's weight over $n$, so that the output stays in the hull of the values.",
+        r"In between, each value in a cell of $n$ keys has the weight of its cell divided by $n$, so that the output stays in the hull of the values.",
         sources=(S1.at("Pyramid Attention"),),
         scope="every number of cells and of keys in each, every real key, value and query",
         uses=("convexity.output-in-the-hull",),
@@ -490,6 +529,59 @@ def scales() -> Iterator[Step]:
     yield Step(total(value[j], j) / n, "=", total(value[j] / n, j), "and gives each of its n values the weight 1/n")
     cell = sp.exp(f[r]) / total(sp.exp(f[t]), t)
     yield Step(total(total(cell / n, j), r), "=", sp.Integer(1), "with m cells of n keys each, the weights β_r/n of all values sum to one")
+
+
+def _variations(query: int, cell: Row, moved: Row) -> Outcome:
+    """The coarse score moves by the mean of what the scores move by, which is no more than the most that one does, and all of it if they move alike; not at all for another order."""
+    moved = moved[: len(cell)]
+
+    def coarse(keys: Sequence[int]) -> Fraction:
+        return Fraction(query * sum(keys), len(keys))
+
+    change = coarse([key + x for key, x in zip(cell, moved, strict=True)]) - coarse(cell)
+    each = [query * x for x in moved]
+    one = [coarse([key + moved[0] * (at == place) for at, key in enumerate(cell)]) - coarse(cell) for place in range(len(cell))]
+    alike = coarse([key + moved[0] for key in cell]) - coarse(cell) == each[0]
+    turned = coarse(cell[::-1]) == coarse(cell)
+    return exact.decided(
+        change == Fraction(sum(each), len(each)) and abs(change) <= max(map(abs, each)) and set(one) == {Fraction(each[0], len(cell))} and alike and turned
+    )
+
+
+@derived(
+    Claim(
+        id="hierarchy.coarse-key-variations",
+        title="A coarse key takes 1/n of a change of one of its n keys, and all of a change that they share",
+        states="Pyramid attention is robust to input variations.",
+        reading="What can be decided of it: how far a variation of the keys moves the score of a coarse key, which is the mean of its cell's keys.",
+        precise=r"If the scores of a cell of $n$ keys change by $\delta_j$, its coarse score changes by $\frac1n\sum_j\delta_j$, which is at most "
+        r"$\max_j|\delta_j|$ in size. A change of one score by $\delta$ arrives as $\delta/n$, and another order "
+        r"of the keys in the cell changes nothing; a change by the same $\delta$ everywhere arrives in full. So a coarse map is robust to variations that "
+        "differ from key to key, and no more robust than a fine one to those which are common to a cell.",
+        sources=(S1.at("Pyramid Attention"),),
+        scope="every number n ≥ 1 of keys in a cell, every real score and change",
+        inventory=("C103",),
+        holds=_variations,
+    )
+)
+def coarse_key_variations() -> Iterator[Step]:
+    exchanged = s[j] + (sp.KroneckerDelta(j, k) - sp.KroneckerDelta(j, l)) * (s[l] - s[k])
+    yield Step(total(exchanged, j), "=", total(s[j], j), "two keys trade places: the sum is the same, and exchanges generate every order")
+    alone, shared = sp.Symbol("delta_0", real=True), sp.Symbol("delta_1", real=True)
+    yield Step(
+        total(s[j] + sp.KroneckerDelta(j, k) * alone, j) / n - total(s[j], j) / n, "=", alone / n, "a change of one score arrives divided by the number of keys"
+    )
+    yield Step(total(s[j] + shared, j) / n - total(s[j], j) / n, "=", shared, "a change that all share arrives in full")
+    most, less, up = sp.Symbol("D", nonnegative=True), sp.IndexedBase("x", nonnegative=True), sp.IndexedBase("y", nonnegative=True)
+    yield Step(total(most - less[j], j) / n, "<=", most, "no change is above D, δ_j = D − x_j, so their mean is not", certificate=total(less[j], j) / n)
+    yield Step(-most, "<=", total(-most + up[j], j) / n, "and none is below −D, δ_j = −D + y_j", certificate=total(up[j], j) / n)
+    change = sp.IndexedBase("delta", real=True)
+    yield Step(
+        total(s[j] + change[j], j) / n - total(s[j], j) / n,
+        "=",
+        total(change[j], j) / n,
+        "and in general the coarse score, a mean, changes by the mean of the changes",
+    )
 
 
 # --- order and repetition of sentences -------------------------------------------------------------------------------------------------------
@@ -509,8 +601,12 @@ def _a_set_by_hand(sentences: Row, content: int, place: int) -> str:
     turned, once = tuple(reversed(sentences)), sorted(set(sentences))
     shown = [exact.show(_document(order, [content * x + place * at for at, x in enumerate(order)])) for order in (tuple(sentences), turned, once)]
     return (
-        f"Sentences {list(sentences)}; one with value x at place i scores {content}·x + {place}·i (places count from 0). In this order the document is {shown[0]}, in reverse {shown[1]}, "
-        f"with each sentence once, as {once}, {shown[2]}. A sentence that stands twice counts twice; an encoder that reads in order (a recurrence, positions) has a term with i."
+        f"The sentences are the numbers {list(sentences)}; the one with value x at place i, counted from 0, scores {content}·x + {place}·i. The scores in "
+        f"this order are {[content * x + place * at for at, x in enumerate(sentences)]}, and the "
+        f"document, the average of the sentences by the softmax of these, is {shown[0]}. In reverse order it is {shown[1]}, and with each sentence once, "
+        f"{once}, it is {shown[2]}. The set of sentences is the same each time, and the claim "
+        "needs three equal numbers. A sentence that stands twice counts twice, and an encoder that reads in order (a recurrence, or positions) has a term "
+        "with i."
     )
 
 
@@ -536,8 +632,9 @@ set_of_sentences = Claim(
     id="hierarchy.set-of-sentences",
     title="A document encoder is a function of the set of its sentences",
     states="The document is DocumentEncoder({s_i}), written with the braces of a set.",
-    reading="Two documents with the same set of sentences have the same vector: neither their order matters, nor how often one stands.",
-    precise=r"$d=\sum_i\beta_is_i$, $\beta=\mathrm{softmax}(f)$, depends on the set $\{s_i\}$ alone. It does, if $f_i$ is a function of $s_i$ alone and no two $s_i$ are equal: then $d$ is the same in every order.",
+    reading="Two documents with the same set of sentences have the same vector: neither the order of the sentences matters, nor how often a sentence stands.",
+    precise=r"$d=\sum_i\beta_is_i$ with $\beta=\mathrm{softmax}(f)$ depends on the set $\{s_i\}$ alone. It does if $f_i$ is a function of $s_i$ alone and no "
+    "two $s_i$ are equal: then $d$ is the same in every order.",
     sources=(S0.at("Hierarchical Attention Networks"), YANG.at("section 2.2")),
     scope="every number of sentences, every real score and value",
     inventory=("C108",),
@@ -567,7 +664,8 @@ def _repeated(sentences: Row, content: int, place: int) -> Outcome:
         id="hierarchy.repeated-sentence",
         title="Without order, a document is a multiset: a sentence that stands twice counts twice",
         states="What an unordered document encoder sees.",
-        precise=r"If sentence $k$ stands $z$ times, $d=\dfrac{\sum_ie^{f_i}s_i+(z-1)e^{f_k}s_k}{\sum_ie^{f_i}+(z-1)e^{f_k}}$: as if its score were $f_k+\log z$. Order plays no part, repetition does: it is a function of the multiset.",
+        precise=r"If sentence $k$ stands $z$ times and every other once, $d=\dfrac{\sum_ie^{f_i}s_i+(z-1)e^{f_k}s_k}{\sum_ie^{f_i}+(z-1)e^{f_k}}$: as if its "
+        r"score were $f_k+\log z$. Order plays no part, repetition does: it is a function of the multiset.",
         sources=(S0.at("Hierarchical Attention Networks"),),
         scope="every number of sentences, every real score and value, z ≥ 1",
         inventory=("C108",),
@@ -602,7 +700,7 @@ granularity = Claim(
     "speech have such levels.",
     precise="Which linguistic content a level carries is a property of data and of a trained model, not of the formulas.",
     sources=(S0.at("Hierarchical Attention"), S1.at("Hierarchical Attention")),
-    scope="",
+    scope="trained models",
     inventory=("C101",),
     not_checkable="What a level learns is a matter of language and of training: nothing in the formulas names morphology or meaning. What they do say, that each level is an average "
     "within its segments and the levels compose to one distribution, is checked under hierarchy.mass-is-a-distribution.",
@@ -614,8 +712,9 @@ generalisation = Claim(
     states="Among the benefits of pyramid attention: better generalisation, robust to input variations.",
     precise="Generalisation is a statement about trained models on data; no variation of the input, and no measure of robustness, is named.",
     sources=(S1.at("Pyramid Attention"),),
-    scope="",
+    scope="trained models",
     inventory=("C103",),
-    not_checkable="Neither the data, nor the variation, nor the size of the effect is named, and better than what is not either. A coarse key, being a mean, ignores the order inside of its cell; it also "
-    "can hide a single good key (hierarchy.coarse-may-miss-the-best).",
+    not_checkable="Neither the data, nor the variation, nor the size of the effect is named, nor what it is better than. What can be checked is how far a "
+    "variation of the keys moves a coarse key: less if it differs from key to key, not less if "
+    "it is common to all (hierarchy.coarse-key-variations). A coarse key can also hide a single good key (hierarchy.coarse-may-miss-the-best).",
 )

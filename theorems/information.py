@@ -243,8 +243,9 @@ def _estimates_by_hand(values: Row, labels: Row) -> str:
     joint = _plug_in(values, labels)
     return (
         f"{len(labels)} observed attention vectors, which are {'all different' if len(set(values)) == len(values) else f'of {len(set(values))} kinds'} (kinds {list(values)}), labels {list(labels)} put beside "
-        f"them in every order, so that they have nothing to do with each other. In the order shown the estimate is {exact.show(mutual_information(joint))}, "
-        f"where the labels' entropy is {exact.show(entropy_of(margin(joint, 1)))}. Vectors of real numbers are hardly ever twice the same: each then 'determines' its label."
+        f"them in every order, so that they have nothing to do with each other and the estimate should be 0 on the mean. In the order shown it is {exact.show(mutual_information(joint))}, "
+        f"where the labels' entropy is {exact.show(entropy_of(margin(joint, 1)))}, and in no order is it below 0: so its mean is positive. Vectors of real numbers are hardly ever twice the same: each then 'determines' "
+        "its label."
     )
 
 
@@ -368,7 +369,7 @@ def _bottleneck_by_hand(weights: Weights, values: Row) -> str:
     shown = ", ".join(f"{o} with probability {p}" for o, p in sorted(output.items()))
     return (
         f"Weights ({', '.join(map(str, weights))}); each value is one of {sorted(set(values))}, equally likely and independent. The output is {shown}: given the weights, V determines it, so "
-        f"I(O; V) = H(O) = {exact.show(entropy_of(output))}, where the entropy of the weights is {exact.show(exact.entropy([p for p in weights if p]))}. "
+        f"I(O; V) = H(O) = {exact.show(entropy_of(output))}, where the entropy of the weights is {exact.show(exact.entropy([p for p in weights if p]))}: smaller, and the claim needs it to be no smaller. "
         "Sharp attention passes a value on whole, and its weights have no entropy."
     )
 
@@ -377,6 +378,8 @@ bottleneck = Claim(
     id="information.bottleneck",
     title="The information between output and values is at most the entropy of the weights",
     states="Information bottleneck: I(O; V | Q, K) ≤ H(P(Q, K)), H(P) being the entropy of the attention distributions.",
+    reading="Queries and keys are given, values are random, and H(P) is the entropy of the row that makes an output. (Summed over all rows of a map it fails as well: if every row is one-hot, the sum is 0 too. And "
+    "taken as the entropy of P as a random variable, it is 0 once Q and K are given.)",
     precise=r"$I(O;V\mid Q,K)\le H(p)=-\sum_jp_j\log p_j$ for $O=\sum_jp_jV_j$.",
     sources=(S2.at("Theoretical Properties"), TISHBY),
     scope="one row, fixed weights, independent values with finitely many possibilities",
@@ -400,7 +403,7 @@ def _at_most_the_values(weights: Weights, values: Row) -> Outcome:
         title="Given queries and keys, the output tells of the values exactly its own entropy, at most theirs",
         states="What bounds the information between output and values.",
         precise=r"$I(O;V\mid Q,K)=H(O\mid Q,K)\le H(V\mid Q,K)$, since $V$ determines $O$: with $\pi_v$ the probabilities of the values that give one output, $-\left(\sum\pi_v\right)\log\sum\pi_v\le-\sum\pi_v\log\pi_v$. "
-        "A one-hot row reaches the entropy of the value that it copies; the entropy of the weights plays no part.",
+        "A one-hot row reaches the entropy of the value that it copies; the entropy of the weights plays no part. In the formula $\\pi_j$ are the probabilities of the $n$ values that give one output.",
         sources=(S2.at("Theoretical Properties"), COVER.at("Theorem 2.8.1")),
         scope="finitely many possibilities; the search has independent values, each possibility equally likely",
         inventory=("C032",),
@@ -428,8 +431,17 @@ def output_and_values() -> Iterator[Step]:
         sp.Integer(0),
         "<=",
         one * sp.log((one + others) / one),
-        "which is not negative, term by term: v is one probability, w the rest of the sum",
+        "term by term such a sum is not negative: v is one probability, w the rest of the sum",
         certificate=one * sp.log(1 + others / one),
+    )
+    yield from logarithm_below_line()
+    whole = total(pi[l], l)
+    yield Step(
+        -total(pi[j], j) * sp.log(whole),
+        "<=",
+        -total(pi[j] * sp.log(pi[j]), j),
+        "so all that give one output have no more entropy together than apart (here with −log z ≥ 1 − z, z the share of one in the sum)",
+        certificate=total(pi[j] * Excess(pi[j] / whole), j) + total(total(pi[j] * pi[l] * (1 - sp.KroneckerDelta(j, l)), l), j) / whole,
     )
 
 
@@ -463,8 +475,9 @@ def _h_y_given(table: Sequence[Sequence[Row]], whole: int) -> arb:
 def _chain_by_hand(table: Sequence[Sequence[Row]]) -> str:
     whole = sum(count for plane in table for row in plane for count in row)
     return (
-        f"Counts of (A, X, Y), a table for each A, a row for each X: {[[list(row) for row in plane] for plane in table]}. H(Y) − H(Y|X, A) = "
-        f"{exact.show(_h_y(table, whole) - _h_y_given(table, whole))}. That is I(Y; X, A): it counts what A alone tells about Y, which I(Y; X | A) leaves out."
+        f"Counts of (A, X, Y), a table for each A, a row for each X: {[[list(row) for row in plane] for plane in table]}. H(Y) − H(Y|X, A) = {exact.show(_h_y(table, whole))} − "
+        f"{exact.show(_h_y_given(table, whole))} = {exact.show(_h_y(table, whole) - _h_y_given(table, whole))}, where I(Y; X | A), the information within each value of A, averaged over A, is "
+        f"{exact.show(_given_attention(table, whole))}. The difference of entropies is I(Y; X, A): it counts what A alone tells about Y, which I(Y; X | A) leaves out."
     )
 
 
@@ -472,6 +485,8 @@ conditional_formula = Claim(
     id="information.conditional-formula",
     title="I(Y; X | A) = H(Y) − H(Y | X, A)",
     states="The mutual information that attention is said to maximise: I(Y; X | A) = H(Y) − H(Y | X, A), with A the attention weights.",
+    reading="Y, X and A are random variables, and the left side is the conditional mutual information. (Where Y is independent of A, as for an A that never varies, the two sides agree; but then the condition on A "
+    "does nothing, and the text lets attention depend on its input.)",
     precise=r"$I(Y;X\mid A)=H(Y)-H(Y\mid X,A)$.",
     sources=(S2.at("Information Theoretic View"),),
     scope="variables with finitely many values",
@@ -513,24 +528,37 @@ def chain_rule() -> Iterator[Step]:
     yield Step(information, "=", entropy(labels, j) - left, "the latter within each value of A, by the formula for two variables; it is averaged over A")
 
 
-def _maximises(scores: Row, values: Row) -> Outcome:
-    """No other weights, of those that split the mass between two keys in quarters or give it to one, make H(O) larger than the softmax of these scores does (scores k log 2, so that weights are dyadic)."""
-    mass = sum(Fraction(2) ** e for e in scores)
-    own = entropy_of(_output([Fraction(2) ** e / mass for e in scores], values))
+def _other_weights(scores: Row) -> list[list[Fraction]]:
+    """Weights that give all mass to one key, or 3/4 and 1/4 of it to two."""
     others = [[Fraction(int(at == place)) for at in range(len(scores))] for place in range(len(scores))]
     others += [
         [Fraction(3, 4) if at == one else Fraction(1, 4) if at == other else Fraction(0) for at in range(len(scores))]
         for one, other in permutations(range(len(scores)), 2)
     ]
+    return others
+
+
+def _maximises(scores: Row, values: Row) -> Outcome:
+    """None of the other weights make H(O) larger than the softmax of these scores does (scores k log 2, so that weights are fractions)."""
+    mass = sum(Fraction(2) ** e for e in scores)
+    own = entropy_of(_output([Fraction(2) ** e / mass for e in scores], values))
+    others = _other_weights(scores)
     return exact.at_most([entropy_of(_output(weights, values)) for weights in others], [own] * len(others))
+
+
+def _told_output(weights: Weights, values: Row) -> str:
+    output = _output(weights, values)
+    shown = ", ".join(f"{o} with probability {p}" for o, p in sorted(output.items()))
+    return f"the output is {shown}, and its entropy {exact.show(entropy_of(output))}"
 
 
 def _maximises_by_hand(scores: Row, values: Row) -> str:
     mass = sum(Fraction(2) ** e for e in scores)
     weights = [Fraction(2) ** e / mass for e in scores]
+    better = max(_other_weights(scores), key=lambda row: float(entropy_of(_output(row, values)).mid()))
     return (
-        f"Scores {list(scores)} times log 2, so the weights are ({', '.join(map(str, weights))}); values drawn from {sorted(set(values))}. The output has the entropy {exact.show(entropy_of(_output(weights, values)))}, all "
-        "that it can tell about the values. Other weights, such as 3/4 and 1/4 on two keys or 1 on one, give an output that tells more. Softmax is not chosen to maximise it."
+        f"Scores {list(scores)} times log 2, so that the weights are ({', '.join(map(str, weights))}); values drawn from {sorted(set(values))}, equally likely and independent. Then {_told_output(weights, values)}, which "
+        f"is all that it can tell about the values. With the weights ({', '.join(map(str, better))}) {_told_output(better, values)}: more. Softmax does not choose weights to maximise it."
     )
 
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import combinations, pairwise
 from math import floor as floor_down
+from typing import NamedTuple
 
 import sympy as sp
 from flint import arb, arb_series, ctx, fmpq, fmpq_mat
@@ -238,12 +239,35 @@ def _critical_worked(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Row
 
     outputs = _outputs(tokens, (W_Q, W_K, W_V))
     return (
-        f"Tokens {list(map(list, tokens))}, targets {list(map(list, targets))}, squared error; W_Q = {list(map(list, W_Q))} of rank {_rank(W_Q)}, "
-        f"W_K = {list(map(list, W_K))} of rank {_rank(W_K)}, W_V = {list(map(list, W_V))}. The outputs are {[[exact.show(x[0]) for x in row] for row in outputs]}. "
-        f"The gradient in W_Q is {shown(by_query)}, the one in W_K {shown(by_key)}: not both are 0, so this is no critical point. "
+        f"The tokens are {list(map(list, tokens))}, the targets {list(map(list, targets))}, and the loss is the sum of squared errors. W_Q = {list(map(list, W_Q))} has the rank {_rank(W_Q)}, "
+        f"W_K = {list(map(list, W_K))} the rank {_rank(W_K)}, and W_V = {list(map(list, W_V))}. The outputs are {[[exact.show(x[0]) for x in row] for row in outputs]}. "
+        f"{_slope_by_hand(tokens, targets, W_Q, W_K, W_V)}The gradient in W_Q is {shown(by_query)}, the one in W_K {shown(by_key)}: not both are 0, so this is no critical point. "
         r"In general $\partial L/\partial W_Q = (\partial L/\partial M)\,W_K$ and $\partial L/\partial W_K = (\partial L/\partial M)^\top W_Q$ with $M = W_QW_K^\top$: a rank-deficient "
         "factor leaves some directions of the other without a gradient, not all."
     )
+
+
+def _slope_by_hand(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> str:
+    """In width 1, where M is a number: how ∂L/∂M comes about."""
+    if len(W_Q) > 1 or len(W_Q[0]) > 1:
+        return ""
+    product, value, words = W_Q[0][0] * W_K[0][0], W_V[0][0], [row[0] for row in tokens]
+    means = _rows(words, product)
+    spreads = [mean - first * first for mean, first in zip(_means_of_squares(words, product), means, strict=True)]
+    rates = [value * x * spread for x, spread in zip(words, spreads, strict=True)]
+    whole = sum((2 * (value * mean - row[0]) * rate for mean, row, rate in zip(means, targets, rates, strict=True)), arb(0))
+    return (
+        f"An output moves with M = W_Q·W_K at the rate W_V times its token times the variance of the tokens under its weights: {', '.join(map(_short, rates))}. So ∂L/∂M, the sum of twice "
+        f"the error times the rate, is {_short(whole)}; it is multiplied by W_K for the gradient in W_Q, and by W_Q for that in W_K. "
+    )
+
+
+def _means_of_squares(tokens: Row, product: Number) -> list[arb]:
+    return [row[0] for row in exact.attention([[ball(product) * x] for x in tokens], [[x] for x in tokens], [[x * x] for x in tokens])]
+
+
+def _short(x: arb) -> str:
+    return "0" if x.contains(0) else exact.show(x)
 
 
 rank_deficient = Claim(
@@ -511,19 +535,46 @@ def _floor(tokens: Row, targets: Sequence[arb], sign: int, low: Fraction = Fract
         halves = [half for part in ((low, middle), (middle, high)) if (half := _floor(tokens, targets, sign, *part, halvings - 1)) is not None]
         return min(halves) if len(halves) == 2 else None
     ends = [_rows(tokens, sign * t / (1 - t)) if t < 1 else _limits(tokens, sign) for t in (low, high)]
-    rows = [one.union(other) for one, other in zip(*ends, strict=True)]
-    found: list[arb] = []
-    for (m, y), (m_, y_) in combinations(zip(rows, targets, strict=True), 2):
-        cross, size = abs(m * y_ - m_ * y).lower(), (m * m + m_ * m_).upper()
+    best = _best_pair([one.union(other) for one, other in zip(*ends, strict=True)], targets)
+    return best.least if best else None
+
+
+class Pair(NamedTuple):
+    """Two rows that the loss must pay for: a lower bound of |m y' − m' y|, an upper one of m² + m'², and what they come to."""
+
+    first: int
+    second: int
+    cross: arb
+    size: arb
+    least: arb
+
+
+def _best_pair(rows: Sequence[arb], targets: Sequence[arb]) -> Pair | None:
+    found: list[Pair] = []
+    for one, other in combinations(range(len(rows)), 2):
+        cross = abs(rows[one] * targets[other] - rows[other] * targets[one]).lower()
+        size = (rows[one] * rows[one] + rows[other] * rows[other]).upper()
         if cross > 0:
-            found.append((cross * cross / size).lower())
-    return max(found, default=None)
+            found.append(Pair(one, other, cross, size, (cross * cross / size).lower()))
+    return max(found, key=lambda pair: float(pair.least), default=None)
+
+
+def _whole_side(tokens: Row, sign: int) -> list[tuple[Fraction, Fraction]]:
+    """Between what the rows lie for all M of one sign: the mean, which they return at M = 0, and the largest or smallest token, their limit."""
+    mean, ends = Fraction(sum(tokens), len(tokens)), (Fraction(min(tokens)), Fraction(max(tokens)))
+    limits = [mean if x == 0 else ends[x * sign > 0] for x in tokens]
+    return [(min(mean, limit), max(mean, limit)) for limit in limits]
 
 
 def _limits(tokens: Row, sign: int) -> list[arb]:
     """The rows as M tends to infinity (or to minus infinity): the largest or the smallest token, and the mean where the token is 0."""
     ends = (min(tokens), max(tokens))
     return [ball(Fraction(sum(tokens), len(tokens)) if x == 0 else ends[x * sign > 0]) for x in tokens]
+
+
+def _at_once(tokens: Row, targets: Sequence[arb], sign: int) -> Pair | None:
+    """The bound over one whole side of M = 0, from one interval for each row: short enough to be redone by hand."""
+    return _best_pair([ball(low).union(ball(high)) for low, high in _whole_side(tokens, sign)], targets)
 
 
 def _sign(product: Fraction) -> int:
@@ -536,8 +587,8 @@ def _product_of(queries: Sequence[Fraction], keys: Sequence[Fraction]) -> Fracti
 
 def _fenced(
     data: Sequence[Rows], teacher: Fraction, goal: Row, queries: Sequence[Fraction], keys: Sequence[Fraction], values: Row
-) -> tuple[list[arb], arb, arb, arb] | None:
-    """For one sequence of distinct tokens of width 1: targets, loss at the start, the fence Σ(y − ȳ)², and a lower bound of the loss on the start's side of M = 0."""
+) -> tuple[list[arb], arb, arb, Pair] | None:
+    """For one sequence of distinct tokens of width 1: targets, loss at the start, the fence Σ(y − ȳ)², and two rows that bound the loss on the start's side of M = 0."""
     product = _product_of(queries, keys)
     if len(goal) > 1 or len(data) > 1 or not _sign(product) * _sign(teacher) < 0:
         return None
@@ -548,8 +599,8 @@ def _fenced(
     fence, at_start = _spread(targets), _loss_of(_taught(tokens, product, values[0]), targets)
     if not at_start < fence:
         return None
-    floor = _floor(tokens, targets, _sign(product))
-    return None if floor is None else (targets, at_start, fence, floor)
+    pair = _at_once(tokens, targets, _sign(product))
+    return None if pair is None else (targets, at_start, fence, pair)
 
 
 def _converges(
@@ -566,16 +617,32 @@ def _converges_worked(
 ) -> str:
     found = _fenced(data, teacher, goal, queries, keys, values)
     assert found is not None
-    targets, at_start, fence, floor = found
+    targets, at_start, fence, pair = found
     product, side = _product_of(queries, keys), ">" if teacher < 0 else "<"
-    return (
-        f"One sequence of the tokens {', '.join(str(row[0]) for row in data[0])} (width 1). The targets are the layer's own outputs at M = W_Q·W_K = {teacher}, W_V = {goal[0]}: "
-        f"{', '.join(exact.show(y) for y in targets)}. So loss 0 is attained, and at every d_k, M being a number. Descent starts at W_Q = ({', '.join(map(str, queries))}), "
-        f"W_K = ({', '.join(map(str, keys))}), W_V = {values[0]}: M = {product} and the loss is {exact.show(at_start)}. Where M = 0 all outputs are equal, and the loss is at least "
-        f"Σ(y − ȳ)² = {exact.show(fence)}. The loss does not rise on the way, so the path never meets M = 0, and stays where M {side} 0. There the loss is at least {floor_down(100 * float(floor)) / 100}, "
-        "whatever W_V (two rows m, m' with targets y, y' cost at least (my' − m'y)²/(m² + m'²); each row is monotone in M, so finitely many intervals of M, "
-        "the last one unbounded, show it). All starts nearby fail in the same way: it is no accident of one point."
+    tokens = [row[0] for row in data[0]]
+    between = _whole_side(tokens, _sign(product))
+    lies = " and ".join(
+        f"{name} (of token {tokens[place]}, target {exact.show(targets[place])}) {_between(*between[place])}"
+        for name, place in (("m", pair.first), ("m'", pair.second))
     )
+    return (
+        f"One sequence of the tokens {', '.join(map(str, tokens))} (width 1). The targets are the layer's own outputs at M = W_Q·W_K = {teacher}, W_V = {goal[0]}: "
+        f"{', '.join(exact.show(y) for y in targets)}. So loss 0 is attained, and at every d_k, M being a number. Descent starts at W_Q = ({', '.join(map(str, queries))}), "
+        f"W_K = ({', '.join(map(str, keys))}), W_V = {values[0]}: M = {product}, the outputs are {', '.join(exact.show(o) for o in _taught(tokens, product, values[0]))} and the loss is "
+        f"{exact.show(at_start)}. Where M = 0 all outputs are equal, and the loss is at least Σ(y − ȳ)² = {exact.show(fence)}. The loss does not rise on the way, so the path never meets M = 0, "
+        f"and stays where M {side} 0. There the outputs are W_V times means of the tokens that move one way, if at all, as M leaves 0, from {Fraction(sum(tokens), len(tokens))} towards the largest or the "
+        f"smallest token: {lies}. Two such rows cost at least (m y' − m' y)²/(m² + m'²), whatever W_V. Here |m y' − m' y| is at least {_down(pair.cross)}, and m² + m'² at most "
+        f"{exact.show(pair.size)}, so the loss stays above {_down(pair.least)}. All starts nearby fail in the same way: it is no accident of one point."
+    )
+
+
+def _between(low: Fraction, high: Fraction) -> str:
+    return f"stays at {low}" if low == high else f"lies between {low} and {high}"
+
+
+def _down(x: arb) -> float:
+    """Rounded down to three places."""
+    return floor_down(1000 * float(x)) / 1000
 
 
 def _descent_holds(
@@ -674,9 +741,10 @@ gradient_descent = derived(
         reading="The three named conditions are the conditions. Capacity: the parameters can fit the targets, loss 0 is attained, and d_k is as large as one likes (from d on it adds nothing to "
         "what a head can do, landscape.loss-through-product). Separation: the tokens are distinct. Initialisation: a usual start, chosen or drawn without knowing the targets; a start that is "
         "called proper because descent succeeds from there would make the sentence empty. Steps are small enough that the loss does not rise on the way.",
-        precise=r"The three conditions do not suffice. In width 1 let the targets be the head's own outputs at $M_0 = W_Q \cdot W_K$. Starts with $W_Q \cdot W_K$ of the other sign and a loss below $\sum_r(y_r - \bar y)^2$ are an open "
+        precise=r"If loss 0 is attained, the tokens are distinct and the steps are so small that the loss never rises, then descent from every start chosen without knowing the targets tends to loss 0. "
+        r"This fails. In width 1 let the targets be the head's own outputs at $M_0 = W_Q \cdot W_K$. Starts with $W_Q \cdot W_K$ of the other sign and a loss below $\sum_r(y_r - \bar y)^2$ are an open "
         r"set; descent from them keeps the sign (landscape.sign-of-the-product), and where no $M$ of that sign fits the targets the loss stays above a positive bound. With targets that are the means of a sequence's tokens "
-        r"through one matrix, the start $W_Q = W_K = 0$ and a step $\eta < 1/\lambda_{\max}$ the statement is true (landscape.descent-from-uniform). Capacity is an assumption of substance too: a head may have no optimum to "
+        r"through one matrix, the start $W_Q = W_K = 0$ and a step $\eta < 1/\lambda_{\max}$ it holds (landscape.descent-from-uniform). Capacity is an assumption of substance too: a head may have no optimum to "
         r"converge to (landscape.copying-has-no-optimum; several heads have one).",
         sources=(CONVERGENCE,),
         scope="one head, squared error, all three matrices trained",

@@ -36,7 +36,6 @@ KATHAROPOULOS = Source(
 YANG = Source(key="yang2023", title="Gated Linear Attention Transformers with Hardware-Efficient Training", url="https://arxiv.org/abs/2312.06635")
 SCHLAG = Source(key="schlag2021", title="Linear Transformers Are Secretly Fast Weight Programmers", url="https://arxiv.org/abs/2102.11174")
 HORN = Source(key="horn2012", title="Matrix Analysis, 2nd ed.", url="https://doi.org/10.1017/CBO9781139020411")
-DLMF = Source(key="dlmf", title="NIST Digital Library of Mathematical Functions", url="https://dlmf.nist.gov/1.4")
 
 phi = sp.IndexedBase("phi", positive=True)  # features of queries, phi[i, r]
 psi = sp.IndexedBase("psi", positive=True)  # features of keys, psi[j, r]
@@ -96,7 +95,7 @@ def _reassociates(queries: Matrix, keys: Matrix, values: Matrix) -> Outcome:
     Claim(
         id="linear.as-kernel-attention",
         title="The formula of linear attention is kernel attention with weights φ(q)·φ(k_j) / Σ_l φ(q)·φ(k_l)",
-        states="with softmax replaced by positive kernel functions, attention is φ(Q)(φ(K)ᵀV) divided by φ(Q)φ(K)ᵀ1",
+        states="With softmax replaced by positive kernel functions, attention is φ(Q)(φ(K)ᵀV) divided by φ(Q)φ(K)ᵀ1.",
         reading="The division is row by row: entry i of the denominator divides row i of the numerator.",
         precise=r"$\dfrac{\sum_r \phi_{ir}\sum_j\psi_{jr}V_{je}}{\sum_r\phi_{ir}\sum_j\psi_{jr}} = \sum_j \dfrac{\kappa_{ij}}{\sum_l\kappa_{il}}V_{je}$ with "
         r"$\kappa_{ij} = \sum_r\phi_{ir}\psi_{jr}$.",
@@ -143,8 +142,8 @@ def _any_features_worked(query: Row, keys: Matrix) -> str:
     weights = _weights(query, keys) or []
     return (
         f"The features of the query are {list(query)}, those of the keys {', '.join(str(list(key)) for key in keys)}. The kernel is an inner product of features, so every "
-        f"Gram matrix of it is positive semidefinite. Its values here: {told}; their sum is {sum(values)}, and the weights "
-        f"are {', '.join(map(str, weights))}."
+        f"Gram matrix of it is positive semidefinite. Its values here: {told}. Their sum is {sum(values)}; divided by it, the weights "
+        f"are {', '.join(map(str, weights))}. They add up to 1, but one of them is negative, and a probability is not."
     )
 
 
@@ -152,8 +151,9 @@ def _any_features_worked(query: Row, keys: Matrix) -> str:
     Claim(
         id="linear.weights-are-a-distribution",
         title="A kernel with positive values gives weights that are a probability distribution",
-        states="softmax is replaced by positive kernel functions, so the weights remain a distribution over the keys",
-        reading="Positive kernel function: every value φ(q)·φ(k) is positive (features that are positive one by one ensure it).",
+        states="Softmax is replaced by positive kernel functions (implied: the weights remain a probability distribution over the keys).",
+        reading="Positive kernel function: every value φ(q)·φ(k) is positive. Features that are positive one by one ensure it, but not every map on the text's own list has "
+        "such features (linear.polynomial-feature-is-positive). For the other sense of 'positive' see linear.positive-definite-suffices.",
         precise=r"If $\kappa_{ij} > 0$ for every key $j$, then $0 < \kappa_{ij}/\sum_l\kappa_{il}$ and $\sum_j\kappa_{ij}/\sum_l\kappa_{il} = 1$.",
         sources=(S0.at("Kernel Methods for Attention"),),
         scope="every number n ≥ 1 of keys, every kernel with positive values",
@@ -170,19 +170,31 @@ def weights_are_a_distribution() -> Iterator[Step]:
     yield Step(total(kernel(i, j) / mass, j), "=", sp.S.One, "in particular for positive features")
 
 
-positive_definite_is_not_enough = Claim(
-    id="linear.positive-definite-suffices",
-    title="A positive definite kernel gives weights that are a probability distribution",
-    states="the kernel functions are called positive, which in kernel methods means positive definite",
-    reading="The other sense of the word in the formula of linear attention. Positive in the sense of kernel methods: κ(q, k) = φ(q)·φ(k) for some real feature map, so that every Gram matrix is positive semidefinite. "
-    "(Cosine features, for one, are positive in this sense: random_features.cosine-positive. Judged here is what follows from it for the weights.)",
-    precise=r"Wherever $\sum_l\kappa_{il} > 0$, so that the weights exist and add up to 1: $\kappa_{ij}/\sum_l\kappa_{il} \ge 0$.",
-    sources=(S0.at("Kernel Methods for Attention"),),
-    scope="any real features, every number of keys",
-    corrected_by="linear.weights-are-a-distribution",
-    holds=_any_features_weights,
-    worked=_any_features_worked,
+@derived(
+    Claim(
+        id="linear.positive-definite-suffices",
+        title="A positive definite kernel gives weights that are a probability distribution",
+        states="The kernel functions are called positive, which in kernel methods means positive definite.",
+        reading="The other sense of the word in the formula of linear attention. Positive in the sense of kernel methods: κ(q, k) = φ(q)·φ(k) for some real feature map, so that every Gram matrix is positive semidefinite. "
+        "(Cosine features, for one, are positive in this sense: random_features.cosine-positive. Judged here is what follows from it for the weights.)",
+        precise=r"Wherever $\sum_l\kappa_{il} > 0$, so that the weights exist and add up to 1: $\kappa_{ij}/\sum_l\kappa_{il} \ge 0$. False with a single feature, for all $x, y > 0$: a query with the "
+        r"feature 1 and two keys with the features $x + y$ and $-x$ have the kernel values $x + y$ and $-x$, their sum is $y > 0$, and the second weight is $-x/y$.",
+        sources=(S0.at("Kernel Methods for Attention"),),
+        scope="any real features, every number of keys",
+        corrected_by="linear.weights-are-a-distribution",
+        holds=_any_features_weights,
+        worked=_any_features_worked,
+    )
 )
+def positive_definite_is_not_enough() -> Iterator[Step]:
+    share = sp.IndexedBase("c", real=True)
+    yield Step(
+        sp.S.Zero, "<=", total(total(share[i] * any_phi[i, r], i) ** 2, r),
+        "multiplied out, this is Σ_ij c_i c_j κ(x_i, x_j): so every kernel of real features is positive definite, whatever the signs of its values",
+    )  # fmt: skip
+    low, mass = sp.symbols("x y", positive=True)
+    first, second = low + mass, -low
+    yield Step(second / (first + second), "<", sp.S.Zero, "and yet, with the kernel values x + y and −x, whose sum is y, the second weight is negative")
 
 
 # --- the texts' feature maps ----------------------------------------------------------------------------------------------------------
@@ -230,8 +242,10 @@ def _exp_worked(query: Row, keys: Matrix, share: int) -> str:
     ours, theirs = kernel_weights(query, keys, exponentials), softmax_weights(query, keys)
     return (
         f"q = {list(query)}, keys {', '.join(str(list(key)) for key in keys)}. Scores q·k: {', '.join(str(dot(query, key)) for key in keys)}; softmax gives "
-        f"{', '.join(map(exact.show, theirs))}. With φ = exp entry by entry the kernel is Σ_a exp(q_a + k_a), and the weights are "
-        f"{', '.join(map(exact.show, ours))}. The mass that has to move is {exact.show(distance(ours, theirs))}, more than 1 − 1/{share}."
+        f"{', '.join(map(exact.show, theirs))}. With φ = exp entry by entry the kernel is Σ_a exp(q_a + k_a): for the keys in turn "
+        f"{', '.join(' + '.join(f'exp({p + q})' for p, q in zip(query, key, strict=True)) for key in keys)}. Divided by their sum, the weights are "
+        f"{', '.join(map(exact.show, ours))}. The mass that has to move, half of the sum of the differences, is {exact.show(distance(ours, theirs))}; the statement with k = {share} "
+        f"allows 1 − 1/{share}. Longer vectors of this kind exceed 1 − 1/k for every k: see the derivation."
     )
 
 
@@ -239,7 +253,7 @@ def _exp_worked(query: Row, keys: Matrix, share: int) -> str:
     Claim(
         id="linear.exp-features-mix-softmaxes",
         title="With φ = exp entry by entry, the weights are a mixture of softmaxes over single coordinates of the keys",
-        states="the correct form: what the feature map exp computes",
+        states="The correct form: what the feature map exp computes.",
         precise=r"$\dfrac{\sum_a e^{x_a + K_{ja}}}{\sum_l\sum_a e^{x_a + K_{la}}} = \sum_a \pi_a\,\dfrac{e^{K_{ja}}}{\sum_l e^{K_{la}}}$ with "
         r"$\pi_a = e^{x_a}\sum_l e^{K_{la}} \big/ \sum_b e^{x_b}\sum_l e^{K_{lb}}$: the query $x$ chooses how to mix $d$ distributions that do not depend on it. "
         r"With $d = 1$ it plays no part at all.",
@@ -263,10 +277,11 @@ def exp_features_mix_softmaxes() -> Iterator[Step]:
     Claim(
         id="linear.exp-approximates-softmax",
         title="The feature map φ(x) = exp(x) approximates softmax attention",
-        states="the first kernel function under linear attention approximations is the exponential, φ(x) = exp(x)",
-        reading="exp is applied entry by entry, as the texts' other two maps are. To approximate is to come closer than the worst possible: some share 1/k of the mass is placed as "
+        states="The first kernel function listed under linear attention approximations is the exponential, φ(x) = exp(x) (implied: it approximates softmax).",
+        reading="exp is applied entry by entry to queries and to keys, as the formula above the list applies φ. (Were φ(x) the value of the kernel at x = q·k, then exp would be softmax itself, but no finite "
+        "features have that kernel: linear.no-finite-features-for-exp.) To approximate is to come closer than the worst possible: some share 1/k of the mass is placed as "
         "softmax(q·k_j) places it, whatever the query and the keys.",
-        precise=r"There is a $k$ such that $\tfrac12\sum_j|p_j - p'_j| \le 1 - 1/k$ for all queries and keys. False in every width $d$ and for every scale $c > 0$: at "
+        precise=r"There is a $k$ such that $\tfrac12\sum_j|p_j - p'_j| \le 1 - 1/k$ for all queries and keys ($p$: the weights of softmax, $p'$: those of the features). False in every width $d$ and for every scale $c > 0$: at "
         r"$q = (-t, \dots, -t)$ with keys $0$ and $(t, \dots, t)$, once $t \ge 1/(cd)$, softmax keeps at most $e^{-t}$ for the second key, and exp gives it at least $1 - e^{-t}$.",
         sources=(S0.at("Kernel Functions"), S0.at("Linear Attention Approximations")),
         scope="every real query and keys; scores c q·k (c = 1 in the search)",
@@ -300,7 +315,7 @@ def _relu_floor(query: Row, keys: Matrix, floor: Fraction) -> Outcome:
     Claim(
         id="linear.relu-plus-epsilon-is-positive",
         title="ReLU(x) + ε is positive, and so is its kernel: at least dε²",
-        states="ReLU(x) + ε is a positive kernel function",
+        states="ReLU(x) + ε is a positive kernel function.",
         reading="ε > 0, as the letter says.",
         precise=r"$\max(0, x) + \varepsilon \ge \varepsilon > 0$ and $\sum_a(\max(0, x_a) + \varepsilon)(\max(0, y_a) + \varepsilon) \ge d\varepsilon^2$.",
         sources=(S0.at("Kernel Functions"),),
@@ -331,7 +346,7 @@ def _relu_alone(query: Row, keys: Matrix) -> Outcome:
     Claim(
         id="linear.relu-alone-divides-by-zero",
         title="Without ε, a query without a positive entry has the denominator 0",
-        states="why the feature map is ReLU(x) + ε, and not ReLU(x)",
+        states="The feature map is ReLU(x) + ε (not said: why it is not ReLU(x) alone).",
         precise=r"If $q_a \le 0$ for every $a$, then $\sum_j\sum_a\max(0, q_a)\max(0, K_{ja}) = 0$, whatever the keys.",
         sources=(S0.at("Kernel Functions"),),
         scope="every number of keys, every width; φ = ReLU entry by entry",
@@ -361,11 +376,11 @@ def _relu_scaled(query: Row, keys: Matrix, by: int) -> Outcome:
     Claim(
         id="linear.relu-has-no-temperature",
         title="With ReLU features, longer queries or keys do not sharpen the weights",
-        states="softmax is replaced by a kernel of ReLU features",
-        precise=r"If the features grow with their argument, $\phi(\tau q) = \tau\phi(q)$ for $\tau > 0$, as those of ReLU do, then $\tau$ cancels from the weights; softmax, by contrast, "
-        r"tends to the largest score.",
+        states="Softmax is replaced by a kernel of ReLU features (not said: what becomes of the sharpness of the weights).",
+        precise=r"If the features grow with their argument, $\phi(\tau q) = \tau\phi(q)$ for $\tau > 0$, as those of ReLU do, then $\tau$ cancels from the weights. Softmax of $\tau$ times the scores, by contrast, "
+        r"gives a key whose score is $g$ below the largest a weight of at most $e^{-\tau g}$, which tends to 0.",
         sources=(S0.at("Kernel Functions"),),
-        scope="ε = 0, every n and m, every τ > 0 that multiplies the query or all keys; any real features that grow so, zeros included, wherever the denominator is not 0",
+        scope="ε = 0, every n and m, every τ > 0 that multiplies the query or all keys; any real features that grow so, zeros included, wherever the denominator is not 0; for softmax any real scores",
         assumes=("the denominator of the row is not 0",),
         holds=_relu_scaled,
     )
@@ -374,6 +389,12 @@ def relu_has_no_temperature() -> Iterator[Step]:
     entry = sp.Symbol("v", positive=True)
     yield Step(sp.Max(0, T * entry), "=", T * sp.Max(0, entry), "ReLU at x = v > 0: max(0, τx) = τ max(0, x)")
     yield Step(sp.Max(0, -T * entry), "=", T * sp.Max(0, -entry), "and at x = −v: both are 0")
+    score, gap, rest = sp.Symbol("s", real=True), sp.Symbol("g", positive=True), sp.Symbol("R", nonnegative=True)
+    largest = sp.exp(T * (score + gap))
+    yield Step(
+        sp.exp(T * score) / (largest + rest), "<=", sp.exp(-T * gap),
+        "softmax: a key with the score s, where the largest is s + g and the exponentials of all other keys add up to R", certificate=sp.exp(-T * gap) * rest / (largest + rest),
+    )  # fmt: skip
     mass = total(kernel(i, l, any_phi, any_psi), l)
     plain = kernel(i, j, any_phi, any_psi) / mass
     query_mass = total(total(T * any_phi[i, r] * any_psi[l, r], r), l)
@@ -399,7 +420,7 @@ def _elu_is_positive(query: Row, keys: Matrix) -> Outcome:
     Claim(
         id="linear.elu-plus-one-is-positive",
         title="elu(x) + 1 is positive, with no ε",
-        states="the feature map elu(x) + 1 gives a positive similarity",
+        states="The feature map elu(x) + 1 gives a positive similarity.",
         precise=r"$\mathrm{elu}(x) + 1 = \max(0, x) + e^{\min(0, x)} > 0$, so every kernel value is positive and no denominator is 0.",
         sources=(KATHAROPOULOS.at("feature maps and computational cost"),),
         scope="every real x, every n and d",
@@ -453,7 +474,8 @@ def _elu_format_worked(fmt: str, entry: int) -> str:
     spelled = f"\n\n```python\nimport torch\nx = torch.tensor({float(entry)}, dtype=torch.{fmt})\nprint(torch.nn.functional.elu(x) + 1, x.exp())\n```"
     return (
         f"{fmt} keeps p = {shape.bits} significant bits. x = {entry}: elu(x) = exp(x) − 1 with exp(x) = {exact.show(ball(entry).exp())}, and 2^(−p−1) = {exact.show(arb(2) ** (-shape.bits - 1))}. "
-        f"The numbers of the format next to −1 are −1 and −1 + 2^(−p), so elu(x) rounds to −1, and adding 1 gives 0." + spelled
+        f"It lies between the neighbouring numbers −1 and −1 + 2^(−p), and below their middle −1 + 2^(−p−1), so elu(x) rounds to −1, and adding 1 gives 0, which is not positive."
+        + spelled
     )
 
 
@@ -461,9 +483,9 @@ def _elu_format_worked(fmt: str, entry: int) -> str:
     Claim(
         id="linear.where-elu-plus-one-vanishes",
         title="Computed as elu(x) and then + 1, the feature is 0 as soon as exp(x) ≤ 2^(−p−1); as exp(x), not before it underflows",
-        states="the correct form: p significant bits, elu(x) rounded to nearest",
-        precise=r"Below $-1$'s neighbour $-1 + 2^{-p}$ the next number is $-1$, and $-1 + e^x$ rounds to $-1$ exactly if $e^x \le 2^{-p-1}$ (ties to even): $x \le -(p+1)\log 2$. Written as $\max(0, x) + e^{\min(0, x)}$ "
-        r"the feature is 0 only if $e^x$ is at most half of the smallest subnormal number.",
+        states="The correct form: where the computed feature is 0, in a format of p significant bits that rounds to nearest.",
+        precise=r"The numbers of the format next to $-1 + e^x$ are then $-1$ and $-1 + 2^{-p}$, and $-1 + e^x$ rounds to $-1$ exactly if $e^x \le 2^{-p-1}$, half of the way (ties to even), that is, if $x \le -(p+1)\log 2$. "
+        r"Written as $\max(0, x) + e^{\min(0, x)}$ the feature is 0 only if $e^x$ is at most half of the smallest subnormal number.",
         sources=(KATHAROPOULOS.at("feature maps and computational cost"),),
         scope="float16, bfloat16, float32 and float64, round to nearest, ties to even; a correctly rounded exp(x) − 1 and exp(x); whole x in the search",
         holds=_elu_thresholds,
@@ -490,7 +512,7 @@ def where_elu_plus_one_vanishes() -> Iterator[Step]:
 elu_in_floats = Claim(
     id="linear.elu-plus-one-is-positive-in-floats",
     title="elu(x) + 1 is positive on a machine",
-    states="the feature map elu(x) + 1 gives a positive similarity",
+    states="The feature map elu(x) + 1 gives a positive similarity.",
     reading="In a floating-point format, as its formula reads: elu(x) rounded, then 1 added and rounded.",
     precise="The computed feature is positive for every finite x.",
     sources=(KATHAROPOULOS.at("feature maps and computational cost"),),
@@ -515,7 +537,7 @@ def _sign_of_power(entry: int, constant: int, degree: int) -> Outcome:
 
 
 def _power_worked(entry: int, constant: int, degree: int) -> str:
-    return f"x = {entry}, c = {constant}, d = {degree}: (x + c)^d = ({entry + constant})^{degree} = {(entry + constant) ** degree}, which is negative."
+    return f"x = {entry}, c = {constant}, d = {degree}: (x + c)^d = ({entry + constant})^{degree} = {(entry + constant) ** degree}, which is negative; a positive kernel function would need a feature of at least 0."
 
 
 degree, base, root = sp.Symbol("p", integer=True, positive=True), sp.Symbol("y", positive=True), sp.Symbol("g", integer=True, nonnegative=True)
@@ -525,7 +547,7 @@ degree, base, root = sp.Symbol("p", integer=True, positive=True), sp.Symbol("y",
     Claim(
         id="linear.sign-of-a-power",
         title="(x + c)^d is positive for x > −c; elsewhere it has the sign of x + c (d odd) or is at least 0, and 0 at x = −c (d even)",
-        states="the correct form: where the polynomial feature is positive",
+        states="The correct form: where the polynomial feature is positive.",
         precise=r"With $y = x + c$: $y^d > 0$ for $y > 0$; for odd $d = 2g + 1$, $-y\,(y^2)^g < 0$; for even $d = 2h$, $h > 0$, $(u^2)^h \ge 0$ for every real $u$, and $0^d = 0$.",
         sources=(S0.at("Kernel Functions"),),
         scope="every real x and c, every whole d ≥ 1",
@@ -545,7 +567,7 @@ def sign_of_a_power() -> Iterator[Step]:
     Claim(
         id="linear.polynomial-feature-is-positive",
         title="φ(x) = (x + c)^d is a positive kernel function",
-        states="among the positive kernel functions is the polynomial φ(x) = (x + c)^d",
+        states="Among the positive kernel functions is the polynomial φ(x) = (x + c)^d.",
         reading="c and the degree d ≥ 1 are chosen once; the entries x of queries and keys are whatever the projections give. The feature is positive, at least in the weak sense of not being negative, which is what the search looks at.",
         precise=r"$(x + c)^d \ge 0$ for every real entry $x$. False for every odd $d$ at every $x < -c$; in width 1, two keys with features $y$ and $-y$ then have the denominator 0. For even $d$ it is true in the weak sense only: 0 at $x = -c$. "
         r"With the assumption, $x + c = y > 0$, the feature is positive.",
@@ -592,7 +614,7 @@ def _elementwise_worked(query: Row, key: Row, constant: int, degree: int) -> str
     terms = " + ".join(f"({p + constant})^{degree}·({q + constant})^{degree}" for p, q in zip(query, key, strict=True))
     return (
         f"x = {list(query)}, y = {list(key)}, c = {constant}, d = {degree}. The features' inner product is {terms} = {elementwise_kernel(query, key, constant, degree)}; "
-        f"the polynomial kernel is (x·y + c)^d = ({dot(query, key)} + {constant})^{degree} = {(dot(query, key) + constant) ** degree}."
+        f"the polynomial kernel is (x·y + c)^d = ({dot(query, key)} + {constant})^{degree} = {(dot(query, key) + constant) ** degree}. The two would have to be equal."
     )
 
 
@@ -600,7 +622,7 @@ def _elementwise_worked(query: Row, key: Row, constant: int, degree: int) -> str
     Claim(
         id="linear.polynomial-kernel-features",
         title="The features of the polynomial kernel (x·y + c)^p are the products of p entries of (x, √c)",
-        states="the correct form: all monomials up to degree p, not the powers of single entries",
+        states="The correct form: all monomials up to degree p, not the powers of single entries.",
         precise=r"If $(x\cdot y + c)^p = \sum_r\phi_r(x)\,\phi_r(y)$, then $(x\cdot y + c)^{p+1} = \sum_r\sum_a \phi_r(x)x_a\,\phi_r(y)y_a + \sum_r\sqrt c\,\phi_r(x)\,\sqrt c\,\phi_r(y)$: by "
         r"induction from the one feature 1, $(d + 1)^p$ features. Entry by entry, $(x_a + c)^p$ has the kernel $\sum_a(x_a + c)^p(y_a + c)^p$.",
         sources=(S0.at("Kernel Functions"),),
@@ -625,8 +647,9 @@ def polynomial_kernel_features() -> Iterator[Step]:
     Claim(
         id="linear.elementwise-power-is-polynomial-kernel",
         title="φ(x) = (x + c)^d, entry by entry, is the feature map of the polynomial kernel",
-        states="the polynomial kernel function is φ(x) = (x + c)^d",
-        reading="φ acts on each entry of q and of k; the polynomial kernel of degree d is (q·k + c)^d, with c ≥ 0 (else it is no kernel).",
+        states="The polynomial kernel function is φ(x) = (x + c)^d.",
+        reading="φ acts on each entry of q and of k, as the formula above the list applies it; the polynomial kernel of degree d is (q·k + c)^d, with c ≥ 0 (else it is no kernel). "
+        "(Were φ(x) the value of the kernel at x = q·k, it would be the polynomial kernel itself, but then there is no φ(Q) to multiply with.)",
         precise=r"$\sum_a(x_a + c)^p(y_a + c)^p = (x\cdot y + c)^p$ for all $x, y$. False for every degree $p \ge 1$ and every width if $c > 0$: at $x = 0$ the right-hand side does not depend "
         r"on $y$, and the left-hand side does. False for $c = 0$ too unless $p = 1$ or the width is 1.",
         sources=(S0.at("Kernel Functions"),),
@@ -681,7 +704,8 @@ def _undivided_worked(query: Row, keys: Matrix, values: Row) -> str:
     return (
         f"q = {list(query)}, keys {', '.join(str(list(key)) for key in keys)}, values {list(values)}, and the best features possible: φ(q)·φ(k) = exp(q·k). "
         f"The scores are {', '.join(map(str, scores))}. Undivided, Σ exp(q·k_j) v_j = {exact.show(_undivided(query, keys, values))}; softmax attention is "
-        f"{exact.show(_softmax_output(query, keys, values))}. The sum Σ exp(q·k_j) = {exact.show(_undivided(query, keys, [1] * len(keys)))} is missing below."
+        f"{exact.show(_softmax_output(query, keys, values))}. The denominator Σ exp(q·k_j) = {exact.show(_undivided(query, keys, [1] * len(keys)))} is missing. The two differ by "
+        f"{exact.show(abs(_undivided(query, keys, values) - _softmax_output(query, keys, values)))}, and the statement allows half of the largest value, {Fraction(max(map(abs, values)), 2)}."
     )
 
 
@@ -692,7 +716,7 @@ copies, one_kernel = sp.Symbol("N", integer=True, positive=True), sp.Symbol("kap
     Claim(
         id="linear.normaliser-is-needed",
         title="Divided by φ(Q)(φ(K)ᵀ1), the kernel exp(q·k) gives softmax attention exactly",
-        states="the correct form of Performer's key idea: attention is the quotient",
+        states="The correct form of Performer's key idea: attention is the quotient.",
         precise=r"$\dfrac{\sum_j\kappa_{ij}V_{je}}{\sum_j\kappa_{ij}}$ is softmax attention for $\kappa_{ij} = e^{s_{ij}}$, and returns $v$ from any number of copies of one key and value, for every "
         r"kernel value $\kappa > 0$.",
         sources=(S1.at("Performer (Linear Attention)"), S0.at("Kernel Methods for Attention")),
@@ -715,10 +739,10 @@ def normaliser_is_needed() -> Iterator[Step]:
     Claim(
         id="linear.attention-without-normaliser",
         title="Attention(Q, K, V) ≈ φ(Q)(φ(K)ᵀV)",
-        states="the key idea of Performer: attention is approximately φ(Q)(φ(K)ᵀV), for a feature map φ",
-        reading="As the formula stands, without a denominator, φ a map of one query or key at a time (features normalised over all keys would carry the denominator inside); near means within half of the largest value. The search grants it the best features: φ(q)·φ(k) = exp(q·k).",
+        states="The key idea of Performer is that attention is approximately φ(Q)(φ(K)ᵀV), for a feature map φ.",
+        reading="As the formula stands, without a denominator, where φ maps one query or key at a time (features normalised over all keys would carry the denominator inside). Near means within half of the largest value. The search grants the formula the best features that there could be: φ(q)·φ(k) = exp(q·k).",
         precise=r"$|\sum_j\kappa_jv_j - \sum_jp_jv_j| \le \tfrac12\max_j|v_j|$. False for every feature map: $N$ copies of a key with value 1 have attention 1, the formula gives $N\kappa$, and no "
-        r"$\kappa$ has an error below $(N-1)/(N+1)$ both at one copy and at $N$ copies. To answer 0 has the error 1.",
+        r"$\kappa$ has an error below $(N-1)/(N+1)$ both at one copy and at $N$ copies, which is above $\tfrac12$ from $N = 4$ on. (The answer 0 would have the error 1.)",
         sources=(S1.at("Performer (Linear Attention)"),),
         scope="every map of one query or key at a time (whatever its kernel value κ for the copied key), every n, real queries, keys and values",
         inventory=("C131",),
@@ -774,7 +798,7 @@ def _second_order(score: sp.Expr) -> sp.Expr:
     Claim(
         id="linear.taylor-features-positive",
         title="Second-order Taylor features keep every kernel value at or above 1/2; first-order ones are positive only for scores above −1",
-        states="attention with the exponential replaced by its Taylor polynomial",
+        states="Linear attention approximates attention; here the exponential is replaced by its Taylor polynomial of second order.",
         precise=r"The features $(1, x)$ have the kernel $1 + x\cdot y$, which is 0 at $x\cdot y = -1$ and negative below; the $1 + d + d^2$ features $(1, x, x\otimes x/\sqrt2)$ have the kernel "
         r"$1 + x\cdot y + (x\cdot y)^2/2 = \tfrac12\bigl((x\cdot y + 1)^2 + 1\bigr) \ge \tfrac12$.",
         sources=(S0.at("Linear Attention Approximations"), KATHAROPOULOS.at("feature maps and computational cost")),
@@ -793,45 +817,56 @@ def taylor_features_positive() -> Iterator[Step]:
 
 
 def _remainder_is_small(score: Fraction, slack: Fraction) -> Outcome:
-    """|1 − T(s) exp(−s)| ≤ B³ exp(B)/6 for B = |s| + slack; T(s)/exp(s) within |s|³/6 where s ≥ 0."""
+    """|1 − T(s) exp(−s)| ≤ B³ exp(B)/6 for B = |s| + slack; and from both sides, |s|³/6 times a factor between 1 and exp(−s)."""
     bound = abs(score) + slack
     error = abs(1 - ball(1 + score + score**2 / 2) * ball(-score).exp())
-    held = [exact.at_most(error, ball(bound**3 / 6) * ball(bound).exp())]
-    return Outcome.worst(held + [exact.at_most(error, ball(score**3 / 6))] * (score >= 0))
+    cube, factors = ball(abs(score) ** 3 / 6), (arb(1), ball(-score).exp())
+    low, high = factors if score < 0 else factors[::-1]
+    return Outcome.worst([exact.at_most(error, ball(bound**3 / 6) * ball(bound).exp()), exact.at_most(cube * low, error), exact.at_most(error, cube * high)])
 
 
 @derived(
     Claim(
         id="linear.taylor-error",
         title="For scores within ±B the second-order kernel has a relative error of at most B³e^B/6 (and s³/6 at s ≥ 0)",
-        states="attention with the exponential replaced by its Taylor polynomial",
-        precise=r"$\bigl|1 - (1 + s + s^2/2)\,e^{-s}\bigr| \le \tfrac16B^3e^{B}$ for $|s| \le B$; for $s \ge 0$ it is at most $s^3/6$. The error at $s = -y$ is "
-        r"$\tfrac16y^3e^{\eta}$ with $0 \le \eta \le y$, at $s = +y$ it is $\tfrac16y^3e^{-\eta}$.",
-        sources=(S0.at("Linear Attention Approximations"), DLMF.at("section 1.4(vi)")),
+        states="Linear attention approximates attention; here the exponential is replaced by its Taylor polynomial of second order.",
+        precise=r"$\bigl|1 - (1 + s + s^2/2)\,e^{-s}\bigr| \le \tfrac16B^3e^{B}$ for $|s| \le B$; for $s \ge 0$ it is at most $s^3/6$. At $s = -y \le 0$ it lies between "
+        r"$\tfrac16y^3$ and $\tfrac16y^3e^y$, at $s = y \ge 0$ between $\tfrac16y^3e^{-y}$ and $\tfrac16y^3$.",
+        sources=(S0.at("Linear Attention Approximations"),),
         scope="every real s and every B ≥ |s|",
         kind=Kind.APPROXIMATION,
         holds=_remainder_is_small,
     )
 )
 def taylor_error() -> Iterator[Step]:
-    size, between, slack = sp.Symbol("y", nonnegative=True), sp.Symbol("eta", nonnegative=True), sp.Symbol("h", nonnegative=True)
-    low, high = _second_order(size), _second_order(-size)
-    yield Step(low, "<=", sp.exp(size), "Taylor with Lagrange's remainder, s = y: e^s − T(s) = y³e^ξ/6 with 0 ≤ ξ ≤ y", cites=DLMF.at("section 1.4(vi)"))
-    yield Step(sp.exp(size) - low, "<=", size**3 * sp.exp(size) / 6, "the same remainder from above", cites=DLMF.at("section 1.4(vi)"))
-    yield Step(sp.exp(-size), "<=", high, "s = −y: T(s) − e^s = y³e^ξ/6 with −y ≤ ξ ≤ 0", cites=DLMF.at("section 1.4(vi)"))
-    yield Step(high - sp.exp(-size), "<=", size**3 / 6, "the same remainder from above", cites=DLMF.at("section 1.4(vi)"))
+    size, slack = sp.Symbol("y", nonnegative=True), sp.Symbol("h", nonnegative=True)
+    at, rest = sp.Symbol("t", nonnegative=True), sp.Symbol("z", nonnegative=True)  # y = t + z
     yield Step(
-        size**3 * sp.exp(size - between) / 6 * sp.exp(-size),
-        "<=",
-        size**3 / 6,
-        "s = y, ξ = y − η: divided by e^s",
-        certificate=size**3 * (1 - sp.exp(-between)) / 6,
-    )
-    end = size + between  # the remainder's place is −y + η', and B = (y) + h: whatever they are, e^(ξ − s) ≤ e^y ≤ e^B
+        sp.Derivative(sp.exp(at) * _second_order(size - at), at), "=", sp.exp(at) * (size - at) ** 2 / 2,
+        "s = y ≥ 0: F(t) = e^t T(y − t) is T(y) at t = 0 and e^y at t = y; in between z = y − t ≥ 0, and its slope is e^t z²/2",
+    )  # fmt: skip
     yield Step(
-        end**3 * sp.exp(-between) / 6 * sp.exp(end), "<=", (end + slack) ** 3 * sp.exp(end + slack) / 6,
-        "s = −(y + η), ξ = −η: divided by e^s the remainder grows to at most B³e^B/6, B = y + η + h",
-        certificate=sp.expand((end + slack) ** 3 - end**3) * sp.exp(end + slack) / 6 + end**3 * sp.exp(size) * (sp.exp(between + slack) - 1) / 6,
+        rest**2 / 2, "<=", sp.exp(at) * rest**2 / 2, "a slope of at least z²/2, so F(t) + z³/6 does not fall: e^y ≥ T(y) + y³/6", certificate=(sp.exp(at) - 1) * rest**2 / 2
+    )  # fmt: skip
+    yield Step(
+        sp.exp(at) * rest**2 / 2, "<=", sp.exp(at + rest) * rest**2 / 2, "and of at most e^y z²/2, so F(t) + e^y z³/6 does not rise: e^y ≤ T(y) + e^y y³/6",
+        certificate=sp.exp(at) * (sp.exp(rest) - 1) * rest**2 / 2,
+    )  # fmt: skip
+    yield Step(
+        sp.Derivative(sp.exp(-at) * _second_order(-(size - at)), at), "=", -sp.exp(-at) * (size - at) ** 2 / 2,
+        "s = −y: H(t) = e^(−t) T(−(y − t)) is T(−y) at t = 0 and e^(−y) at t = y, and falls with the slope −e^(−t) z²/2",
+    )  # fmt: skip
+    yield Step(
+        sp.exp(-at) * rest**2 / 2, "<=", rest**2 / 2, "by at most z²/2, so H(t) − z³/6 does not fall: T(−y) ≤ e^(−y) + y³/6", certificate=(1 - sp.exp(-at)) * rest**2 / 2
+    )  # fmt: skip
+    yield Step(
+        sp.exp(-at - rest) * rest**2 / 2, "<=", sp.exp(-at) * rest**2 / 2, "and by at least e^(−y) z²/2, so H(t) − e^(−y) z³/6 does not rise: T(−y) ≥ e^(−y) + e^(−y) y³/6",
+        certificate=sp.exp(-at) * (1 - sp.exp(-rest)) * rest**2 / 2,
+    )  # fmt: skip
+    end = size + slack
+    yield Step(
+        size**3 / 6 / sp.exp(-size), "<=", end**3 * sp.exp(end) / 6, "the error at s = −y, divided by e^s, is at most B³e^B/6 for every B = y + h; at s = y it is at most y³/6, which is less",
+        certificate=sp.expand(end**3 - size**3) * sp.exp(end) / 6 + size**3 * sp.exp(size) * (sp.exp(slack) - 1) / 6,
     )  # fmt: skip
 
 
@@ -851,7 +886,7 @@ above_low, below_high = sp.IndexedBase("x", nonnegative=True), sp.IndexedBase("y
     Claim(
         id="linear.weights-from-kernel-error",
         title="Kernel values within a relative error δ < 1 give weights within a factor (1 + δ)/(1 − δ)",
-        states="the kernel is approximated, and with it the attention weights",
+        states="The kernel is approximated, and with it the attention weights.",
         precise=r"If $(1 - \delta)w_j \le \kappa_j \le (1 + \delta)w_j$ for every key, $w_j > 0$, $0 \le \delta < 1$, then "
         r"$\dfrac{1-\delta}{1+\delta}\,p_j \le \dfrac{\kappa_j}{\sum_l\kappa_l} \le \dfrac{1+\delta}{1-\delta}\,p_j$ with $p_j = w_j/\sum_lw_l$, however many keys there are.",
         sources=(S0.at("Linear Attention Approximations"),),
@@ -864,16 +899,16 @@ def weights_from_kernel_error() -> Iterator[Step]:
 
 
 def _two_sided() -> Iterator[Step]:
-    """κ_j ≤ (1 + δ) w_j and Σκ ≥ (1 − δ) Σw, and the other way round. δ = 1/(1 + g) stands for any δ < 1."""
-    gap = sp.Symbol("g", positive=True)
-    low, high = gap / (1 + gap), (2 + gap) / (1 + gap)  # 1 − δ and 1 + δ
+    """κ_j ≤ (1 + δ) w_j and Σκ ≥ (1 − δ) Σw, and the other way round. δ = g/(1 + g), g ≥ 0, stands for any 0 ≤ δ < 1."""
+    gap = sp.Symbol("g", nonnegative=True)
+    low, high = 1 / (1 + gap), (1 + 2 * gap) / (1 + gap)  # 1 − δ and 1 + δ
     whole = total(exact_weight[l], l)
     raised = total(exact_weight[l] * (low + above_low[l]), l)
     yield Step(
         low * whole,
         "<=",
         raised,
-        "every kernel value is at least (1 − δ) w_l, so the denominator is at least (1 − δ) Σ w",
+        "every kernel value is at least (1 − δ) w_l, so the denominator is at least (1 − δ) Σ w; any 0 ≤ δ < 1 is g/(1 + g), g ≥ 0",
         certificate=total(exact_weight[l] * above_low[l], l),
     )
     sunk = total(exact_weight[l] * (high - below_high[l]), l)
@@ -953,7 +988,7 @@ def _met(body: sp.Expr) -> sp.Expr:
     Claim(
         id="linear.causal-is-recurrent",
         title="Causal linear attention is a recurrence over a state of fixed size",
-        states="causal linear attention is an RNN with the state S_t = S_{t−1} + φ(k_t)v_tᵀ",
+        states="Causal linear attention is an RNN with the state S_t = S_{t−1} + φ(k_t)v_tᵀ.",
         reading="With the denominator, a second state z_t = z_{t−1} + φ(k_t) goes beside it, and the output is φ(q_t)S_t / φ(q_t)z_t.",
         precise=r"From $S_0 = 0$, $z_0 = 0$: $S_t = \sum_{j\le t}\phi(k_j)v_j^\top$, $z_t = \sum_{j\le t}\phi(k_j)$, and row $t$ of causal kernel attention is "
         r"$\phi(q_t)^\top S_t\,/\,\phi(q_t)^\top z_t$. (In the steps $A_j$ is 1 for the keys before $t$, else 0, so the keys up to $t$ have $A_j + \delta_{jt}$; $t$ is written $k$.)",
@@ -984,7 +1019,7 @@ def causal_is_recurrent() -> Iterator[Step]:
     Claim(
         id="linear.chunks-are-exact",
         title="Chunk by chunk, through the state for past chunks and the masked kernel within, causal linear attention is the same",
-        states="between the parallel and the recurrent form lies a chunked one",
+        states="Between the parallel and the recurrent form lies a chunked one.",
         precise=r"For a query in chunk $u$: $\phi(q)^\top S_{u-1} + \sum_{j\in u,\,j\le t}\kappa(q, k_j)\,v_j^\top = \sum_{j\le t}\kappa(q, k_j)\,v_j^\top$, the same with ones for the denominator, and "
         r"$S_u = S_{u-1} + \phi(K_u)^\top V_u$.",
         sources=(S1.at("Performer (Linear Attention)"), YANG.at("chunkwise parallel form")),
@@ -1040,7 +1075,7 @@ def _rank_is_bounded(queries: Matrix, state: Matrix) -> Outcome:
     Claim(
         id="linear.state-capacity",
         title="A state of m features recalls at most m linearly independent values, and m can be recalled",
-        states="state compression: a state of m features stores the history; rank(φ(Q)S) ≤ m",
+        states="State compression keeps the history in a state of fixed size (implied: a state of m features stores at most m independent associations, as rank(φ(Q)S) ≤ m).",
         reading="Whatever was written to the state S [m, d_v], by whatever rule: what queries read from it, φ(q_i)S, divided by a denominator or not.",
         precise=r"Read with any queries, $\phi(Q)S$ has rank at most $m$: each row is $\sum_r\phi_{ir}S_{r\cdot}$, a combination of the $m$ rows of $S$; so more than $m$ linearly independent values cannot all be "
         r"read exactly. With one-hot features $\psi_{jr} = \delta_{jr}$, $m$ values are read exactly, and with denominator 1.",
@@ -1074,7 +1109,7 @@ def _powers_have_full_rank(queries: Row, keys: Row) -> Outcome:
     Claim(
         id="linear.no-finite-features-for-exp",
         title="No feature map into finitely many dimensions has the kernel exp(q·k)",
-        states="linear attention only approximates softmax attention",
+        states="Linear attention only approximates softmax attention.",
         precise=r"If $e^{q\cdot k} = \sum_{r=1}^m\phi_r(q)\,\psi_r(k)$ for all $q$ and $k$, then $m + 1$ keys have coefficients $\beta$, not all 0, with $\sum_j\beta_je^{q\cdot k_j} = 0$ for every $q$ ($m$ equations "
         r"$\sum_j\beta_j\psi_{jr} = 0$). Along a direction in which the keys differ (positions $y_j$), $\mathrm d/\mathrm du - y_k$ removes one exponential and multiplies the others by $y_j - y_k \ne 0$; "
         r"after $m$ such steps one exponential is left, with a coefficient that must be 0. So all are. A factor $g(q) \ne 0$ changes nothing: divide $\phi(q)$ by it. So no finite features give softmax's weights for all keys, "
@@ -1089,6 +1124,13 @@ def no_finite_features_for_exp() -> Iterator[Step]:
     yield Step(
         total(coefficient[j] * total(own[r] * any_psi[j, r], r), j), "=", total(own[r] * total(coefficient[j] * any_psi[j, r], j), r),
         "a combination of kernel values vanishes for every query if its m feature sums vanish: m equations, and one coefficient more, so not all need be 0 (rank plus nullity)",
+    )  # fmt: skip
+    whole = sp.Symbol("Z", nonzero=True, real=True)  # the sum of the query's kernel values
+    first, other = (total(own[r] * any_psi[key, r], r) for key in (j, l))
+    yield Step(
+        (first / whole) / (other / whole), "=", first / other,
+        "weights fix the kernel up to a factor: with a key l held fixed, every kernel value is κ(q, k_l) e^(−q·k_l) times e^(q·k), so the factor is g(q) = κ(q, k_l) e^(−q·k_l)",
+        nonzero=(whole, other, other / whole),
     )  # fmt: skip
     scale = sp.Symbol("g", real=True)  # g(q)
     yield Step(
@@ -1116,7 +1158,7 @@ def _slots_hold(query: Row, keys: Matrix, values: Matrix) -> Outcome:
     Claim(
         id="linear.outputs-mix-m-slots",
         title="With positive features every output is a mixture of m fixed vectors; the query only chooses the mixture",
-        states="softmax is replaced by positive kernel functions with m features",
+        states="Softmax is replaced by positive kernel functions (not said: what m features leave of it).",
         precise=r"$o_i = \sum_r\pi_{ir}\,\bar v_r$ with $\bar v_r = \sum_j\psi_{jr}v_j / \sum_l\psi_{lr}$, an average of the values that no query changes, and $\pi_{ir} = \phi_{ir}z_r/\sum_t\phi_{it}z_t$, "
         r"$z_r = \sum_l\psi_{lr}$, positive and of sum 1: all outputs lie in the convex hull of $m$ points, however many keys there are.",
         sources=(S0.at("Kernel Methods for Attention"),),
@@ -1161,20 +1203,26 @@ def _own_keys_share_m(features: str, queries: Matrix, keys: Matrix) -> Outcome:
 
 def _near_worked(features: str, queries: Matrix, keys: Matrix) -> str:
     lines = []
-    for query in queries:
-        ours, theirs = kernel_weights(query, keys, MAPS[features]), softmax_weights(query, keys)
+    for query in dict.fromkeys(tuple(query) for query in queries):
+        ours, theirs, own = kernel_weights(query, keys, MAPS[features]), softmax_weights(query, keys), MAPS[features](query)
+        values = [sum((p * q for p, q in zip(own, MAPS[features](key), strict=True)), arb(0)) for key in keys]
         lines.append(
-            f"- q = {list(query)}: softmax gives {', '.join(map(exact.show, theirs))}, the features give {', '.join(map(exact.show, ours))}; the mass that has to move is "
-            f"{exact.show(distance(ours, theirs))}"
+            f"- q = {list(query)}: the scores {', '.join(str(dot(query, key)) for key in keys)} give softmax the weights {', '.join(map(exact.show, theirs))}. The features of q are "
+            f"{', '.join(map(exact.show, own))}, the kernel values {', '.join(map(exact.show, values))}, and divided by their sum {', '.join(map(exact.show, ours))}. "
+            f"The mass that has to move is {exact.show(distance(ours, theirs))}."
         )
-    return f"Features {features}, entry by entry; keys {', '.join(str(list(key)) for key in keys)}.\n\n" + "\n".join(lines)
+    told = "; ".join(f"{list(key)} has {', '.join(map(exact.show, MAPS[features](key)))}" for key in dict.fromkeys(tuple(key) for key in keys))
+    return (
+        f"Features {features}, entry by entry; keys {', '.join(str(list(key)) for key in keys)}, of which {told}. The statement allows a mass of at most 1/2 to be in the "
+        "wrong place, for every query.\n\n" + "\n".join(lines)
+    )
 
 
 @derived(
     Claim(
         id="linear.own-keys-share-m",
         title="With m positive features, n queries give their own keys a total weight of at most m",
-        states="the correct form: what no linear attention with a fixed number of positive features can approximate",
+        states="The correct form: what no linear attention with a fixed number of positive features can approximate.",
         precise=r"$\sum_{i=1}^n p'_{ii} \le m$ for positive features, whatever they are. Softmax with $q_i = \tau k_i$ and distinct unit keys ($d \ge 2$) has $\sum_ip_{ii} \to n$ as $\tau\to\infty$; and on average over the rows at least "
         r"$\bar p - m/n$ of the mass is in the wrong place, $\bar p = \tfrac1n\sum_ip_{ii}$.",
         sources=(S4.at("Linear Attention"),),
@@ -1191,6 +1239,10 @@ def own_keys_share_m() -> Iterator[Step]:
         1 - copies * sp.exp(-gap), "<=", 1 / (1 + mass), "softmax: N other keys, each R or more below the own key's score, leave it at least 1 − N exp(−R)",
         certificate=sp.Sum(sp.exp(-gap) * (1 - sp.exp(-rival[j])), (j, 1, copies)) + mass**2 / (1 + mass),
     )  # fmt: skip
+    yield Step(
+        (total(x[a] ** 2, a) + total(y[a] ** 2, a)) / 2 - total(x[a] * y[a], a), "=", total((x[a] - y[a]) ** 2, a) / 2,
+        "for unit keys x and y the left side is 1 − x·y, so with q = τx every other key's score is τ|x − y|²/2 below the own key's: R grows with τ",
+    )  # fmt: skip
     own, rest = sp.symbols("x y", nonnegative=True)
     yield Step(
         own,
@@ -1204,6 +1256,58 @@ def own_keys_share_m() -> Iterator[Step]:
         total(kernel(i, i) / total(kernel(i, l), l), i), "<=", m,
         "an own key's weight is an average of its m shares, so at most their sum; added up over the rows, the sums make m",
         certificate=total(total(psi[i, r] / reach * others / pull, i), r),
+    )  # fmt: skip
+
+
+def _signed_features_miss(queries: Matrix, keys: Matrix, scores: Matrix) -> Outcome:
+    """Where there are more keys than features, some row has at least p_ii − 1/2 of its mass in the wrong place. Nothing to check without weights."""
+    ours = [_weights(query, keys) for query in queries]
+    if len(keys) <= len(keys[0]) or any(row is None for row in ours):
+        return Outcome.HELD
+    theirs = [exact.softmax(row) for row in scores]
+    spare = [
+        distance([ball(p) for p in row or []], soft) - soft[place] + ball(Fraction(1, 2)) for place, (row, soft) in enumerate(zip(ours, theirs, strict=True))
+    ]
+    if any(bool(value >= 0) for value in spare):
+        return Outcome.HELD
+    return Outcome.REFUTED if all(bool(value < 0) for value in spare) else Outcome.UNDECIDED
+
+
+@derived(
+    Claim(
+        id="linear.signed-features-miss-half",
+        title="Where softmax is nearly one-hot, fewer features than keys, of any sign, leave some row with nearly half of its mass in the wrong place",
+        states="The correct form for features of any sign, such as cosines: what no fixed number of them can approximate.",
+        reading="The features need not be positive, and weights may be negative or larger than 1; each row's kernel values have a sum that is not 0.",
+        precise=r"Let $n > m$ queries and keys have the weights $p'_{ij} = \kappa_{ij}/\sum_l\kappa_{il}$ of any $m$ real features. For every matrix $P$ of positive rows that add up to 1, softmax's for one, some row $i$ has "
+        r"$\tfrac12\sum_j|p_{ij} - p'_{ij}| \ge p_{ii} - \tfrac12$. With $q_i = \tau k_i$ and distinct unit keys ($d \ge 2$) $p_{ii}\to 1$ as $\tau\to\infty$ (linear.own-keys-share-m), so no bound "
+        r"below $\tfrac12$ holds for all queries and keys. Proof: the $m$ equations $\sum_j\psi_{jr}z_j = 0$ have a solution $z \ne 0$; let $i$ be where it is largest in size, scaled to $z_i = 1$. "
+        r"Then $2p_{ii} - 1 \le \sum_jp_{ij}z_j = \sum_j(p_{ij} - p'_{ij})z_j \le \sum_j|p_{ij} - p'_{ij}|$.",
+        sources=(S4.at("Linear Attention"), S0.at("Linear Attention Approximations"), HORN.at("Section 0.2.3")),
+        scope="every m and n > m, all real features whose rows have a denominator that is not 0, every P with positive rows that add up to 1",
+        assumes=("the denominator of the row is not 0",),
+        holds=_signed_features_miss,
+    )
+)
+def signed_features_miss_half() -> Iterator[Step]:
+    at, mass = sp.IndexedBase("z", real=True), total(kernel(i, l, any_phi, any_psi), l)
+    yield Step(
+        total(kernel(i, j, any_phi, any_psi) / mass * at[j], j), "=", total(any_phi[i, r] * total(any_psi[j, r] * at[j], j), r) / mass,
+        "Σ_j p'_ij z_j vanishes in every row if the m sums Σ_j ψ_jr z_j vanish: m equations for n > m numbers, so there is such a z ≠ 0 (rank plus nullity)", nonzero=(mass,),
+    )  # fmt: skip
+    more, less = sp.IndexedBase("x", nonnegative=True), sp.IndexedBase("y", nonnegative=True)
+    over, under = sp.IndexedBase("a", nonnegative=True), sp.IndexedBase("b", nonnegative=True)
+    yield Step(
+        total(over[j] * (1 - more[j]) - under[j] * (less[j] - 1), j), "<=", total(over[j] + under[j], j),
+        "p_ij − p'_ij is a_j ≥ 0 or −b_j ≤ 0, of size a_j + b_j; z_j is at most 1 and at least −1, so it is 1 − x_j and also y_j − 1",
+        certificate=total(over[j] * more[j] + under[j] * less[j], j),
+    )  # fmt: skip
+    apart = 1 - sp.KroneckerDelta(i, j)
+    own, entry = exact_weight[i] / total(exact_weight[l], l), less[j] - 1
+    share = exact_weight[j] / total(exact_weight[l], l)
+    yield Step(
+        2 * own - 1, "<=", own + total(apart * share * entry, j), "P's own row, p_ij = w_j/Σ w: at i, z is 1, and the other entries y_j − 1 are at least −1",
+        certificate=total(apart * share * less[j], j),
     )  # fmt: skip
 
 
@@ -1258,11 +1362,11 @@ def _many_factors() -> Iterator[Step]:
     Claim(
         id="linear.approximates-attention",
         title="Kernel methods approximate attention with linear complexity",
-        states="approximate attention with linear complexity, by kernel methods",
+        states="Attention is approximated with linear complexity by kernel methods.",
         reading="Linear in n: the number m of features does not grow with the number of keys. To approximate: each row's weights place at least half of the mass as softmax does, whatever the queries and keys. "
         "The search tries the maps that texts name.",
-        precise=r"For the feature map chosen, $\tfrac12\sum_j|p_{ij} - p'_{ij}| \le \tfrac12$ for all $n$, $Q$ and $K$. False for every positive map with a fixed $m$ (the corrected claim leaves on average "
-        r"$\bar p - m/n$ in the wrong place). With scores in $[-B, B]$ and a whole $N \ge 1$ with $N^2 \ge \tfrac23B^3e^B$, the $(1 + d + d^2)^N$ features of the kernel $T(q\cdot k/N)^N$, $T(s) = 1 + s + s^2/2$, are enough for every $n$: each of the $N$ factors has a relative error of at most "
+        precise=r"For the feature map chosen, $\tfrac12\sum_j|p_{ij} - p'_{ij}| \le \tfrac12$ for all $n$, $Q$ and $K$. False for every positive map with a fixed $m$ (linear.own-keys-share-m leaves on average "
+        r"$\bar p - m/n$ in the wrong place; for features of any sign no bound below $\tfrac12$ holds either: linear.signed-features-miss-half). With scores in $[-B, B]$ and a whole $N \ge 1$ with $N^2 \ge \tfrac23B^3e^B$, the $(1 + d + d^2)^N$ features of the kernel $T(q\cdot k/N)^N$, $T(s) = 1 + s + s^2/2$, are enough for every $n$: each of the $N$ factors has a relative error of at most "
         r"$\eta = (B/N)^3e^{B/N}/6$, $N\eta \le \tfrac14$, and so the kernel is within $1 - N\eta \ge 1 - \delta$ and $1/(1 - N\eta) \le 1 + \delta$ times the exponential, $\delta = \tfrac13$; weights within a factor $(1 + \delta)/(1 - \delta)$, so the distance is at most "
         r"$2\delta/(1 + \delta) = \tfrac12$.",
         sources=(S4.at("Linear Attention"),),
@@ -1347,9 +1451,10 @@ def _bracketed_is_linear(length: int, features: int, width: int, constant: int) 
 
 def _as_written_worked(length: int, features: int, width: int, constant: int) -> str:
     return (
-        f"n = {length}, m = {features}, d_v = {width}. From the left, the denominator forms φ(Q)φ(K)ᵀ, a matrix of {length} × {length} inner products, and then adds up its rows; with numerator "
-        f"and quotient that makes {_linear_operations(length, features, width, bracketed=False)} operations, more than {constant}·n·m·d_v = {constant * length * features * width}. "
-        f"With the bracket φ(Q)(φ(K)ᵀ1) it is {_linear_operations(length, features, width)}."
+        f"n = {length}, m = {features}, d_v = {width}. Numerator: m d_v (2n − 1) = {features * width * (2 * length - 1)} operations for φ(K)ᵀV and n d_v (2m − 1) = {length * width * (2 * features - 1)} for its product "
+        f"with φ(Q). Denominator, from the left: n²(2m − 1) = {length**2 * (2 * features - 1)} for the {length} × {length} matrix φ(Q)φ(K)ᵀ and n(n − 1) = {length * (length - 1)} for the sums of its rows. "
+        f"Then n d_v = {length * width} divisions. That makes {_linear_operations(length, features, width, bracketed=False)} operations, more than {constant}·n·m·d_v = {constant * length * features * width}; "
+        f"as n grows, n² passes every multiple of n. With the bracket φ(Q)(φ(K)ᵀ1) the count is {_linear_operations(length, features, width)}."
     )
 
 
@@ -1364,7 +1469,7 @@ def _given_features(rows_: sp.Expr, features: sp.Expr, width: sp.Expr) -> sp.Exp
     Claim(
         id="linear.bracketed-cost",
         title="With the denominator as φ(Q)(φ(K)ᵀ1), the formula takes 4nm d_v + 3nm − m d_v − m − n operations",
-        states="the correct form: linear in n once both products start with the keys",
+        states="The correct form: linear in n once both products start with the keys.",
         reading="Operations (multiply, add, divide: one each) on given φ(Q), φ(K) [n, m] and V [n, d_v]; a product with 1 is a sum.",
         precise=r"$nmd_v \le 4nmd_v + 3nm - md_v - m - n \le 7nmd_v$ (written with $n = 1 + x$, $m = 1 + y$, $d_v = 1 + z$).",
         sources=(S0.at("Kernel Methods for Attention"), S0.at("Computational Complexity")),
@@ -1390,7 +1495,7 @@ def bracketed_cost() -> Iterator[Step]:
     Claim(
         id="linear.formula-is-linear",
         title="The formula of linear attention costs O(n)",
-        states="attention is φ(Q)(φ(K)ᵀV) over φ(Q)φ(K)ᵀ1, which is computed in time linear in n",
+        states="Attention is φ(Q)(φ(K)ᵀV) over φ(Q)φ(K)ᵀ1 (implied: which is computed in time linear in n).",
         reading="Products in the order that the formula's brackets give, and from the left where it has none, as a programming language evaluates it; m and d_v fixed.",
         precise=r"There is a $C$ such that the count is at most $C\,nmd_v$. False: from the left, $\phi(Q)\phi(K)^\top$ is an $n\times n$ matrix, and takes more than that for $n = Cd_v + 1$, whatever $C$.",
         sources=(S0.at("Kernel Methods for Attention"),),
@@ -1441,8 +1546,8 @@ def _cost_orders(length: int, width: int, features: int) -> Outcome:
 @derived(
     Claim(
         id="linear.cost",
-        title="Linear attention takes between nd² and 9nd² operations, with m random features between ndm and 13ndm",
-        states="linear attention costs O(nd²), or O(ndm) with m random features; linear complexity in the sequence length",
+        title="Linear attention takes between nd² and 9nd² operations, and with m random features between ndm and 13ndm",
+        states="Linear attention costs O(nd²), or O(ndm) with m random features: its complexity is linear in the sequence length.",
         reading="Operations on given Q, K, V of width d (multiply, add, divide, and one for each value of the feature function), both products bracketed from the keys.",
         precise=r"Entry by entry ($m = d$): $4nd^2 + 5nd - d^2 - d - n$. With $m$ features $f(Wx + b)$: $8nmd + 5nm - md - m - n$. Both are within a constant of $nd^2$ and $ndm$ from both sides.",
         sources=(S0.at("Computational Complexity"), S1.at("Performer (Linear Attention)"), KATHAROPOULOS.at("feature maps and computational cost")),
@@ -1478,7 +1583,7 @@ def _cross_at_width(length: int, width: int) -> Outcome:
     Claim(
         id="linear.crossover",
         title="Linear attention with d features takes fewer operations than softmax attention exactly if n > d",
-        states="linear attention replaces O(n²d) by O(nd²)",
+        states="Linear attention replaces O(n²d) by O(nd²).",
         precise=r"$(4n^2d + 5n^2 - nd - 2n) - (4nd^2 + 5nd - d^2 - d - n) = (n - d)(4nd + 5n - d - 1)$, and the second factor is positive. For sequences shorter than the head is wide, standard attention takes fewer.",
         sources=(S0.at("Computational Complexity"),),
         scope="every n and d; d_v = d, features entry by entry; every operation counted once (a machine may run one of the two nearer to its peak)",
@@ -1506,7 +1611,7 @@ def _cross_at_features(length: int, width: int, features: int) -> Outcome:
     Claim(
         id="linear.more-features-than-keys",
         title="With m given features, linear attention takes fewer operations if m ≤ n, and more if m ≥ 2n",
-        states="linear attention costs O(ndm) with m features, instead of O(n²d)",
+        states="Linear attention costs O(ndm) with m features, instead of O(n²d).",
         precise=r"$(4n^2d + 5n^2 - nd - 2n) - (4nmd + 3nm - md - m - n)$ is positive for $m \le n$ and negative for $m \ge 2n$. Second-order Taylor features ($m = 1 + d + d^2$) therefore need $n > m/2$, of the order of $d^2$.",
         sources=(S0.at("Computational Complexity"),),
         scope="every n, m and d; d_v = d, features given",
@@ -1562,7 +1667,7 @@ def _constant_worked(length: int, features: int, width: int, value_width: int) -
     sizes = features, width, value_width
     return (
         f"m = {features}, d = {width}, d_v = {value_width}. Over n = {length} tokens, Q, K, V and the output hold {length} · {2 * width + 2 * value_width} numbers, S and z hold {features * (value_width + 1)}: "
-        f"{_held_at_once(length, *sizes)} together, against {_held_at_once(1, *sizes)} for n = 1. Token by token, state and token together hold {_streamed(length, *sizes)} for every n."
+        f"{_held_at_once(length, *sizes)} together, against {_held_at_once(1, *sizes)} for n = 1; constant memory would be the same number. Token by token, state and token together hold {_streamed(length, *sizes)} for every n."
     )
 
 
@@ -1570,7 +1675,7 @@ def _constant_worked(length: int, features: int, width: int, value_width: int) -
     Claim(
         id="linear.state-memory",
         title="The state takes m(d_v + 1) numbers for every n; with inputs and outputs the memory grows by 2(d + d_v) a token",
-        states="the correct form: what is constant is the state of the recurrence",
+        states="The correct form: what is constant is the state of the recurrence.",
         precise=r"$S$ and $z$: $m d_v + m$ numbers. Token by token (a token's $q$, $k$, $v$, features, output and denominator beside the state): $m(d_v + 1) + 2(m + d + d_v) + 1$ for every $n$. All tokens at once: "
         r"$2n(d + d_v) + m(d_v + 1)$.",
         sources=(S1.at("Performer (Linear Attention)"), KATHAROPOULOS.at("transformers are RNNs")),
@@ -1594,14 +1699,14 @@ def state_memory() -> Iterator[Step]:
     Claim(
         id="linear.constant-memory",
         title="Linear attention needs memory that is constant in the sequence length",
-        states="memory efficient: constant memory in sequence length",
+        states="Performer is memory efficient: its memory is constant in the sequence length.",
         reading="All that attention over n tokens holds, inputs and outputs included, with the features formed a row at a time.",
         precise=r"The numbers held for $n$ tokens are as many as for one. False: $2(n - 1)(d + d_v) > 0$ more for $n > 1$. With the assumption, $m(d_v + 1)$ for every $n$.",
         sources=(S1.at("Performer (Linear Attention)"),),
         scope="every n, m, d and d_v",
         kind=Kind.COST,
         inventory=("C133",),
-        unsaid="inputs and outputs are not counted (or tokens come and outputs go one at a time), and nothing is kept for a backward pass: what is constant is the state",
+        unsaid="inputs and outputs are not counted (or tokens come and outputs go one at a time), and nothing is kept for a backward pass; what is constant is the state",
         corrected_by="linear.state-memory",
         holds=_constant_memory,
         worked=_constant_worked,
@@ -1701,9 +1806,9 @@ DIVISORS = (_mass(i), _mass(k))
     Claim(
         id="linear.gradient-of-values",
         title="The gradient in a value reads a state that later queries wrote",
-        states="training differentiates linear attention",
+        states="Training differentiates linear attention.",
         precise=r"With $D_i = \sum_l A_{il}\kappa_{il}$: $\partial L/\partial V_{je} = \sum_i A_{ij}\,\kappa_{ij}\,G_{ie}/D_i = \sum_r\psi_{jr}R_{re}$ with $R_{re} = \sum_i A_{ij}\,\phi_{ir}\,G_{ie}/D_i$: "
-        r"for a causal mask a state that grows from the last token to the first, of the same size as $S$.",
+        r"for a causal mask a state that is summed from the last token to the first, of the same size as $S$.",
         sources=GRADIENT_SOURCES,
         scope=GRADIENT_SCOPE,
         uses=("linear.as-kernel-attention",),
@@ -1721,7 +1826,7 @@ def gradient_of_values() -> Iterator[Step]:
     Claim(
         id="linear.gradient-of-query-features",
         title="The gradient in a query's features reads the state of the forward pass",
-        states="training differentiates linear attention",
+        states="Training differentiates linear attention.",
         precise=r"$\partial L/\partial\phi_{it} = \dfrac1{D_i}\sum_e G_{ie}\,(S^{(i)}_{te} - Y_{ie}z^{(i)}_t)$ with $S^{(i)}_{te} = \sum_jA_{ij}\psi_{jt}V_{je}$ and $z^{(i)}_t = \sum_jA_{ij}\psi_{jt}$: the states "
         r"that row $i$ was read from, which a second run of the recurrence gives back.",
         sources=GRADIENT_SOURCES,
@@ -1742,7 +1847,7 @@ def gradient_of_query_features() -> Iterator[Step]:
     Claim(
         id="linear.gradient-of-key-features",
         title="The gradient in a key's features reads two states that later queries wrote",
-        states="training differentiates linear attention",
+        states="Training differentiates linear attention.",
         precise=r"$\partial L/\partial\psi_{jt} = \sum_e R_{te}V_{je} - w_t$ with $R_{te} = \sum_iA_{ij}\phi_{it}G_{ie}/D_i$ and $w_t = \sum_iA_{ij}\phi_{it}\sum_eG_{ie}Y_{ie}/D_i$: without a mask the same for every key, with a causal one sums over the queries from $j$ on.",
         sources=GRADIENT_SOURCES,
         scope=GRADIENT_SCOPE,

@@ -27,7 +27,6 @@ from theorems.symbols import m as visible_keys
 BELTAGY = Source(key="beltagy2020", title="Longformer: The Long-Document Transformer", url="https://arxiv.org/abs/2004.05150")
 ZAHEER = Source(key="zaheer2020", title="Big Bird: Transformers for Longer Sequences", url="https://arxiv.org/abs/2007.14062")
 HORN = Source(key="horn2012", title="Matrix Analysis, 2nd ed.", url="https://doi.org/10.1017/CBO9781139020411")
-DLMF = Source(key="dlmf", title="NIST Digital Library of Mathematical Functions", url="https://dlmf.nist.gov/4.5")
 MOTWANI = Source(key="motwani1995", title="Randomized Algorithms", url="https://doi.org/10.1017/CBO9780511814075")
 BROWN = Source(key="brown2020", title="Language Models are Few-Shot Learners", url="https://arxiv.org/abs/2005.14165")
 MISTRAL = Source(key="jiang2023", title="Mistral 7B", url="https://arxiv.org/abs/2310.06825")
@@ -167,10 +166,9 @@ def _pairs_of_longformer(length: int, reach: int, selected: Sequence[int], facto
 def _pairs_by_hand(length: int, reach: int, selected: Sequence[int], factor: int) -> str:
     count = pairs(pattern(length, reach, selected, read=False))
     return (
-        f"n = {length}, w = {reach}, {len(selected)} selected token(s), at {[place + 1 for place in selected]}: each of these sees all {length} tokens, every "
-        f"other "
-        f"one those within {reach}. That is {count} pairs, more than {factor}·n·w = {factor * length * reach}. With all tokens selected there are n² pairs, "
-        "which outgrow every fixed multiple of n·w."
+        f"n = {length}, w = {reach}; selected are the tokens {[place + 1 for place in selected]}, {len(selected)} of {length}. Each of these sees all {length} tokens, every "
+        f"other one (if any) those within {reach}. That is {count} pairs, more than {factor}·n·w = {factor * length * reach}. With all tokens selected there are n² pairs, "
+        "and n² > c·n·w as soon as n > c·w, whatever c is; the statement needs one c for all lengths."
     )
 
 
@@ -193,8 +191,8 @@ longformer_cost_as_made = derived(
         r"with $w = 1 + s$ and "
         r"$m = n - g$); but $n^2$ pairs if all are selected, more than $c\,nw$ for every $c$.",
         sources=(S1.at("Longformer Attention"), BELTAGY.at("section 3.1")),
-        scope="every n, w ≥ 1 and choice of tokens; pairs on which the time for fixed widths depends. The derivation is for some global tokens and some "
-        "others: none is the band alone, n(2w + 1) pairs at the most, and all are n² pairs",
+        scope="every n, w ≥ 1 and choice of tokens. What is counted is pairs; for fixed widths the time is proportional to them. The derivation has 0 < g < n: "
+        "with g = 0 the band alone has at most n(2w + 1) pairs, and with g = n all n² pairs are there",
         kind=Kind.COST,
         inventory=("C091",),
         unsaid="the number of selected tokens does not grow with n (or no faster than w)",
@@ -259,25 +257,31 @@ def _gaps_by_hand(length: int, reach: int, dilation: int, place: int) -> str:
     here = place % length
     seen = [key + 1 for key, visible in enumerate(_dilated(length, reach, dilation)[here]) if visible and key >= here]
     return (
-        f"n = {length}, dilation {dilation}, {reach} keys to each side: the query at {here + 1} sees {seen} to its right. The gaps are "
-        f"{_gaps(length, reach, dilation, here)}: they do not increase."
+        f"n = {length}, dilation {dilation}, {reach} keys to each side: from itself to the right, the query at {here + 1} sees the positions {seen}. The gaps are "
+        f"{_gaps(length, reach, dilation, here)}; they do not increase, as each would have to be larger than the one before."
     )
 
 
-increasing_gaps = Claim(
-    id="long_range.increasing-gaps",
-    title="In Longformer's dilated window the gaps between attended positions increase with distance",
-    states="Dilated sliding window: the gaps between attended positions increase with distance.",
-    reading="Going away from the query, each gap between neighbouring attended positions is larger than the one before, in the mechanism that the section is "
-    "about.",
-    precise=r"For keys $j_0 < j_1 < j_2 < \dots$ that query $j_0$ sees: $j_{t+1} - j_t < j_{t+2} - j_{t+1}$.",
-    sources=(S1.at("Longformer Attention"), BELTAGY.at("section 3.1")),
-    scope="the dilated sliding window of the paper: one dilation in a head (it may differ from head to head and from layer to layer)",
-    inventory=("C092",),
-    holds=_gaps_increase,
-    worked=_gaps_by_hand,
-    corrected_by="long_range.constant-gaps",
-)
+def _neighbours() -> Iterator[Step]:
+    yield Step((i + D * (t + 1)) - (i + D * t), "=", D, "two neighbouring keys are D apart, whatever t is")
+
+
+increasing_gaps = derived(
+    Claim(
+        id="long_range.increasing-gaps",
+        title="In Longformer's dilated window the gaps between attended positions increase with distance",
+        states="Dilated sliding window: the gaps between attended positions increase with distance.",
+        reading="Going away from the query, each gap between neighbouring attended positions is larger than the one before, in the mechanism that the section is "
+        "about: the text gives the sentence as a description of Longformer's component. (As a wish for another pattern it would say nothing that can be false.)",
+        precise=r"For keys $j_0 < j_1 < j_2 < \dots$ that query $j_0$ sees: $j_{t+1} - j_t < j_{t+2} - j_{t+1}$. False at every distance: both sides are the dilation $D$.",
+        sources=(S1.at("Longformer Attention"), BELTAGY.at("section 3.1")),
+        scope="the dilated sliding window of the paper: one dilation in a head (it may differ from head to head and from layer to layer)",
+        inventory=("C092",),
+        holds=_gaps_increase,
+        worked=_gaps_by_hand,
+        corrected_by="long_range.constant-gaps",
+    )
+)(_neighbours)
 
 
 @derived(
@@ -297,7 +301,7 @@ def constant_gaps() -> Iterator[Step]:
     farther = i + L * D * w + x
     yield Step(farther - D * w - i, "=", (L - 1) * D * w + x, "what lies beyond the reach of L layers lies, one step nearer, beyond that of L − 1: induction")
     yield Step((i + L * D * w) + D * w - i, "=", (L + 1) * D * w, "and a step of Dw more is there for one more layer")
-    yield Step((i + D * (t + 1)) - (i + D * t), "=", D, "two neighbouring keys are D apart, whatever t is")
+    yield from _neighbours()
 
 
 # --- global tokens ------------------------------------------------------------------------------------------------------------------------
@@ -318,11 +322,9 @@ def _mixing_by_hand(length: int, reach: int, selected: Sequence[int], layers: in
     known = paths(pattern(length, reach, selected, read=False), layers)
     q, key = next((q, key) for q in range(length) for key in range(length) if not known[q][key])
     return (
-        f"n = {length}, w = {reach}, selected token(s) at {[place + 1 for place in selected]}, {layers} layers. Token {q + 1} sees only tokens within {reach} "
-        f"of it; "
-        f"after {layers} layers it knows of tokens {[at + 1 for at, got in enumerate(known[q]) if got]} and not of token {key + 1}. A selected token does know "
-        f"of all, "
-        "but nobody beyond its window reads it."
+        f"n = {length}, w = {reach}, {layers} layers; the selected tokens are {[place + 1 for place in selected]}. Token {q + 1} sees only tokens within {reach} "
+        f"of it; after {layers} layers it knows of the tokens {[at + 1 for at, got in enumerate(known[q]) if got]} and not of token {key + 1}. A selected token does know "
+        f"of all, but no token farther than {reach} from it reads it. The statement would need every token to know of every other."
     )
 
 
@@ -512,10 +514,8 @@ def _layer_by_hand(tokens: Row, reach: int, selected: int, random: int, place: i
     return (
         f"Tokens {list(tokens)} and {other}; scores are {weights[0]}·x_i·x_j, values {weights[1]}·x_j. Full attention gives token {q + 1} "
         f"(with the residual) {exact.show(before)} and {exact.show(after)}. In the pattern (window {reach} to each side, global token {selected % size + 1}, "
-        f"{random} random "
-        f"key(s)) token {q + 1} sees {[seen + 1 for seen in range(size) if mask[q][seen]]}, which are the same in both: whatever its weights are, one layer "
-        f"gives the "
-        "same output twice."
+        f"random keys for each token: {random}) token {q + 1} sees the tokens {[seen + 1 for seen in range(size) if mask[q][seen]]}, which are the same in both. So one layer with the pattern "
+        "gives the same output twice, whatever its weights are, and cannot give full attention's two."
     )
 
 
@@ -608,9 +608,10 @@ def _bottleneck(left: int, more: int, reach: int, globals_: int, layers: int, nu
         states="What the pattern of windows and global tokens gives up.",
         precise=r"Cut the other tokens in two, the right part at least as large as the left. The right part reads at most $w + g$ tokens outside it in a "
         r"layer, so its outputs depend on the rest through $M \le L(w+g)D$ numbers ($L$ layers of width $D$), and the Jacobian, $\sum_{k\le M} A_{ik}B_{kj}$, "
-        r"vanishes on some $z \ne 0$ if $M$ is less than the number of left tokens (rank plus nullity). Let full attention have the scores of "
-        r"low_rank.two-features from as many right queries to the left keys: then $|(Pz)_i| \ge 2p_{ii} - 1 > 0$ at the largest $|z_i| = 1$, so its Jacobian "
-        r"in the values does not. Written with $z_j = y_j - 1$, $y_j \ge 0$, and $\rho$ for the weight's other keys.",
+        r"vanishes on some $z \ne 0$ if $M$ is less than the number of left tokens (rank plus nullity). Give full attention, from as many right queries to the "
+        r"left keys, the scores of low_rank.two-features, so that each of these queries has more than half of its weight on a left key of its own. Where $|z_i| = 1$ is the largest entry, "
+        r"$|(Pz)_i| \ge 2p_{ii} - 1 > 0$, so the Jacobian of full attention in the values does not vanish on $z$. Written with $z_j = y_j - 1$, $y_j \ge 0$, and $\rho$ for the exponentials of the "
+        r"keys that are not on the left.",
         sources=(S1.at("Longformer Attention"), S1.at("BigBird Attention"), HORN.at("Section 0.2.3"), ZAHEER.at("section 3.4")),
         scope="every n, w, g, L, D; differentiable layers, global tokens in both directions, no random keys. The two features of the scores may be functions "
         "of the position",
@@ -692,20 +693,25 @@ def _unread_as_said(length: int, draws: int) -> Outcome:
 
 
 def _unread_by_hand(length: int, draws: int) -> str:
-    mean = _expected_unread(length, draws)
+    ways = [Fraction(comb(length - unread, draws), comb(length, draws)) for unread in range(length + 1)]  # that one query leaves as many given keys out
+    terms = " ".join(f"{'−' if unread % 2 else '+'} {comb(length, unread)}·({way})^{length}" for unread, way in enumerate(ways) if unread and way)
     return (
-        f"n = {length}, r = {draws}: a given query leaves a given key out with probability {Fraction(length - draws, length)}, so that nobody reads the key "
-        f"with "
-        f"probability ({Fraction(length - draws, length)})^{length}, and {exact.show(ball(mean))} keys are unread on average. By inclusion and exclusion, "
-        f"every key is read with "
-        f"probability {exact.show(ball(all_read(length, draws)))}, less than one half; and it falls towards 0 as n grows with r fixed."
+        f"n = {length}, r = {draws}: a given query leaves a given key out with probability {ways[1]}, so that nobody reads the key with "
+        f"probability ({ways[1]})^{length}, and {length}·({ways[1]})^{length} = {exact.show(ball(_expected_unread(length, draws)))} keys are unread on average. By inclusion and exclusion, "
+        f"every key is read with probability 1 {terms} = {all_read(length, draws)}, less than one half. As n grows with r fixed, the probability falls towards 0, "
+        "as it is at most 1/(1 + n e^(−2r)) for n ≥ 2r."
     )
 
 
 def _enough() -> Iterator[Step]:
     part, less, level = sp.Symbol("t", positive=True), sp.Symbol("s", nonnegative=True), sp.Symbol("delta", positive=True)
     keys, above = sp.Symbol("r", positive=True), sp.Symbol("x", nonnegative=True)
-    yield Step(1 - part, "<=", sp.exp(-part), "with t = r/n: a query misses a key with probability 1 − r/n = e^(−r/n − s)", cites=DLMF.at("4.5.1"))
+    yield Step(
+        sp.Derivative(sp.exp(-part) - 1 + part, part), "=", 1 - sp.exp(-part), "with t = r/n: e^(−t) − (1 − t) is 0 at t = 0, and this is its slope",
+    )  # fmt: skip
+    yield Step(
+        sp.S.Zero, "<", 1 - sp.exp(-part), "which is positive, so 1 − t is less than e^(−t): a query misses a key with probability 1 − r/n = e^(−r/n − s)",
+    )  # fmt: skip
     yield Step(
         sp.exp(-keys - n * less), "<=", sp.exp(-keys), "n queries miss it with probability e^(−r − ns)", certificate=sp.exp(-keys) * (1 - sp.exp(-n * less))
     )  # fmt: skip
@@ -715,7 +721,8 @@ def _enough() -> Iterator[Step]:
 
 def _often_unread() -> Iterator[Step]:
     z, less, level = sp.Symbol("z", positive=True), sp.Symbol("s", nonnegative=True), sp.Symbol("delta", positive=True)
-    yield Step(1 + z, "<=", sp.exp(z), "so n/(n − r) = 1 + r/(n − r) is at most e^z with z = r/(n − r)", cites=DLMF.at("4.5.1"))
+    yield Step(sp.Derivative(sp.exp(z) - 1 - z, z), "=", sp.exp(z) - 1, "with z = r/(n − r): e^z − (1 + z) is 0 at z = 0, and this is its slope")
+    yield Step(sp.S.Zero, "<", sp.exp(z) - 1, "which is positive, so n/(n − r) = 1 + z is less than e^z")
     yield Step(
         sp.exp(-n * z), "<=", sp.exp(-n * (z - less)), "with n/(n − r) = e^(z − s): a key is unread with probability ((n − r)/n)^n, at least e^(−nz)",
         certificate=sp.exp(-n * z) * (sp.exp(n * less) - 1),
@@ -759,7 +766,7 @@ random_readers = derived(
 @derived(
     Claim(
         id="long_range.unread-keys",
-        title="With r random keys per query, n((n − r)/n)ⁿ keys are unread on average, and all are read with probability at most one over one more than that",
+        title="With r random keys per query, μ = n((n − r)/n)ⁿ keys are unread on average, and all are read with a probability of at most 1/(1 + μ)",
         states="The correct form: a share of about e^(−r) of the tokens is read by nobody.",
         precise=r"A given key is unread with probability $\bigl(\frac{n-r}{n}\bigr)^n$; with $\mu = n\bigl(\frac{n-r}{n}\bigr)^n$ the number $X$ of unread "
         r"keys has mean $\mu$ and "
@@ -995,9 +1002,8 @@ def _leak_by_hand(tokens: Row, weights: Sequence[tuple[int, int]], place: int, t
     return (
         f"Two texts, {list(tokens)} and {other}, that agree up to place {here + 1}. When the next token is to be generated there, the model is given "
         f"{list(tokens[: here + 1])} "
-        f"in both cases: full attention on these {here + 1} token(s), without a mask, ends in {exact.show(predicted)} for both. There is no future token to "
-        f"leak. "
-        "Given the whole text at once, as in training, the unmasked model would see the target."
+        f"in both cases: full attention on these tokens, without a mask, ends in {exact.show(predicted)} for both. The statement would need two different predictions, "
+        "but there is no future token to leak. Given the whole text at once, as in training, the unmasked model would see the target."
     )
 
 
@@ -1187,10 +1193,9 @@ def _parallel_where_known(length: int, layers: int, known: bool) -> Outcome:
 
 def _chain_by_hand(length: int, layers: int, known: bool) -> str:
     return (
-        f"{length} token(s), {layers} layer(s), each token being the output for the one before it: its first layer cannot start before the last layer of that "
-        f"one has ended. "
-        f"The longest chain has {_chain(length, layers, known)} layer evaluations, against {_chain(length, layers, True)} where all tokens are known "
-        f"beforehand (training)."
+        f"n = {length} and L = {layers}, each token being the output for the one before it: its first layer cannot start before the last layer of that "
+        f"one has ended. The longest chain has n·L = {_chain(length, layers, known)} layer evaluations, against L = {_chain(length, layers, True)} where all tokens are known "
+        f"beforehand (training); the statement allows no more than L."
     )
 
 
@@ -1305,7 +1310,7 @@ def _nothing_excluded(scores: Row, hidden: int) -> Outcome:
 @derived(
     Claim(
         id="long_range.no-pair-excluded",
-        title="Full attention excludes no pair of positions, and comes as close as one likes to every pattern that does",
+        title="Full attention excludes no pair of positions and, with keys wide enough, comes as close as one likes to every pattern that does",
         states="Global attention: maximum expressiveness, no restrictions on attention patterns.",
         reading="No pair of a query and a key is excluded, as sparse patterns exclude some: what a pattern lets through, full attention lets through. (Whether "
         "every matrix of weights is reached is another reading: long_range.any-pattern.)",
@@ -1313,8 +1318,8 @@ def _nothing_excluded(scores: Row, hidden: int) -> Outcome:
         r"With $B$ taken from the hidden keys' scores, $z = e^{-B}$, they have together the weight $\dfrac{z\sum_g e^{y_g}}{\sum_j e^{s_j} + z\sum_g e^{y_g}} "
         r"\le z\,\dfrac{\sum_g e^{y_g}}{\sum_j e^{s_j}}$, which tends to 0 as $B$ grows: every pattern is a limit of full attention.",
         sources=(S1.at("Global Attention"),),
-        scope="one row, any number of keys, all scores; n visible keys and H hidden ones in the limit, which needs scores that can be lowered one by one (keys "
-        "n − 1 wide or more give all of them)",
+        scope="one row, any number of keys, all scores. The limit, with n visible keys and H hidden ones, needs scores that can be lowered one by one: keys as wide as "
+        "there are other keys give all scores, narrower ones do not (long_range.reached-patterns)",
         inventory=("C191",),
         uses=("softmax.positive", "sparsity.sparse-is-masked-dense"),
         holds=_nothing_excluded,
@@ -1473,7 +1478,8 @@ def _window_error(scores: Row, values: Row, place: int, reach: int) -> Outcome:
         reading="What the pattern assumes, not whether a given language obeys it: the window is right where what lies outside does not matter.",
         precise=r"$o_{\text{full}} - o_{\text{window}} = \varepsilon\,(\bar v_{\text{outside}} - \bar v_{\text{window}})$, with softmax means over each part "
         r"and $\varepsilon$ the weight outside, "
-        r"$0 < \varepsilon < 1$. So the two agree exactly if the two means do, and for all values never.",
+        r"$0 < \varepsilon < 1$. So the two outputs agree exactly if the two means do, and no window agrees with full attention "
+        r"for all values.",
         sources=(S1.at("Local Attention"),),
         scope="one layer on given scores, every window that leaves some key outside and some within; weights p_j within (n of them), p_h outside",
         inventory=("C236",),
@@ -1573,12 +1579,11 @@ def _method_by_hand(method: str, block: int, blocks: int, share: int) -> str:
     blocks, count = length // block, _method_pairs(method, block, length)
     parts = {
         METHODS[1]: f"{blocks} blocks of {block} have {blocks}·{block}² pairs inside, and their {blocks} representatives {blocks}² among themselves",
-        METHODS[3]: f"each of {length} queries sees every {block}-th position, {blocks} of them",
+        METHODS[3]: f"each of {length} queries sees every b-th position, {blocks} of them",
     }.get(method, "counted one by one")
     return (
-        f"{length} tokens, {method}, b = {block}: {parts}, {count} pairs, more than n²/{share} = {exact.show(ball(Fraction(length**2, share)))}. With b fixed "
-        f"the number grows as "
-        f"n², and no length brings it below that share."
+        f"{length} tokens, {method}, b = {block}: {parts}. That makes {count} pairs, more than n²/{share} = {exact.show(ball(Fraction(length**2, share)))}. With b fixed "
+        f"the number grows as n², and no length brings it below that share; a lower order would, for every share."
     )
 
 

@@ -16,7 +16,7 @@ from theorems.exact import Matrix, ball
 from theorems.outcome import Outcome
 from theorems.sources import S4, Source
 from theorems.step import Step
-from theorems.symbols import V, d, e, i, j, l, n, p, total
+from theorems.symbols import V, d, e, i, j, k, l, n, p, total
 
 WANG = Source(key="wang2020", title="Linformer: Self-Attention with Linear Complexity", url="https://arxiv.org/abs/2006.04768")
 XIONG = Source(key="xiong2021", title="Nyströmformer: A Nyström-Based Algorithm for Approximating Self-Attention", url="https://arxiv.org/abs/2102.03902")
@@ -56,11 +56,10 @@ def _cost_holds(length: int, width: int, projected: int) -> Outcome:
     Claim(
         id="low_rank.projection-cost",
         title="Attention over k projected positions takes 4nkd multiply-adds",
-        states="Low-rank approximations make attention linear in the sequence length.",
-        reading="Keys and values are mixed down from n positions to k by two k × n matrices; k is fixed. Multiply-adds on given Q, K, V and matrices.",
+        states="Low-rank approximations give attention linear complexity in the sequence length.",
+        reading="Keys and values are mixed down from n positions to k by two k × n matrices, and k is fixed. Multiply-adds are counted, with Q, K, V and the two matrices given.",
         precise=r"$2knd$ for the two projections, $nkd$ for the scores, $nkd$ for the output: $4nkd$, linear in $n$ for fixed $k$; less than the $2n^2d$ "
-        r"of full attention if and only if $2k < n$. "
-        r"$k$ proportional to $n$ is quadratic again.",
+        r"of full attention if and only if $2k < n$. If $k$ grows in proportion to $n$, the cost is quadratic again.",
         sources=(S4.at("Linear Attention"), WANG.at("Section 4")),
         scope="every n, k, d ≥ 1; as many keys as queries, d_v = d; how good the output is, is another matter",
         inventory=("C136",),
@@ -74,7 +73,12 @@ def projection_cost() -> Iterator[Step]:
     scores = total(sp.Sum(sp.Sum(sp.Integer(1), (feature, 1, d)), (c, 1, rank)), l)
     yield Step(2 * once + 2 * scores, "=", 4 * n * rank * d, "Two projections, the scores, and the mixture of the projected values.")
     full = 2 * total(sp.Sum(sp.Sum(sp.Integer(1), (feature, 1, d)), (position, 1, n)), l)
-    yield Step(full - 2 * once - 2 * scores, "=", 2 * n * d * (n - 2 * rank), "Full attention takes n − 2k times 2nd more.")
+    yield Step(
+        full - 2 * once - 2 * scores,
+        "=",
+        2 * n * d * (n - 2 * rank),
+        "Full attention takes 2nd(n − 2k) multiply-adds more: it is the dearer one exactly if 2k < n.",
+    )
 
 
 # --- how close ---------------------------------------------------------------------------------------------------------------------------
@@ -187,7 +191,7 @@ output_error = derived(
     Claim(
         id="low_rank.output-error",
         title="A low rank serves as well as it fits the input's attention matrix",
-        states="The correct form: how far the output of a low-rank approximation is off.",
+        states="Low-rank approximations approximate attention. How well they do depends on how well the attention matrix of the input is approximated.",
         precise=r"If the weights are $P = AB + \Delta$ with $\sum_j|\Delta_{ij}| \le \varepsilon$ in every row, then $\bigl|\sum_j P_{ij}v_j - \sum_c "
         r"A_{ic}\sum_j B_{cj}v_j\bigr| \le \varepsilon\max_j|v_j|$, at $nk$ multiply-adds a column for $B$ and again for $A$, once $A$ and $B$ are given. "
         r"Written with $\Delta_{ij} = f_j - h_j$, $|\Delta_{ij}| = f_j + h_j$, and $v_j = v_{\max} - y_j = z_j - v_{\max}$ (that is, $v_{\max} = (y_j + "
@@ -213,7 +217,7 @@ def _lower_bound_holds(length: int, rank_: int, sharpness: int) -> Outcome:
     Claim(
         id="low_rank.lower-bound",
         title="Attention that keeps to one key in each row is near no matrix of smaller rank",
-        states="How close a low rank can come.",
+        states="Low-rank approximations approximate attention. There are attention matrices that none of them comes near to.",
         precise=r"For row-stochastic $P \in \mathbb R^{n\times n}$ with positive entries and every $M$ of rank below $n$, some row has $\sum_j|P_{ij} - M_{ij}| \ge 2\min_i "
         r"p_{ii} - 1$. Rank plus nullity is $n$, so $Mx = 0$ for "
         r"some $x \ne 0$; the row is the $i$ where $x$ is largest in size, "
@@ -253,7 +257,7 @@ def _two_features_holds(length: int, sharpness: int) -> Outcome:
     Claim(
         id="low_rank.two-features",
         title="Scores of rank 2 give attention matrices that no low rank approximates",
-        states="Scores QKᵀ have rank at most d; the weights after the softmax need not have a low rank.",
+        states="Low-rank approximations approximate attention. The scores QKᵀ have rank at most d; the weights after the softmax need not be near any matrix of low rank.",
         precise=r"With queries $(i, 1)$ and keys $\beta(2j, -j^2)$ the score is $\beta i^2 - \beta(i-j)^2$, and every $p_{ii} \ge 1/(1 + "
         r"(n-1)e^{-\beta})$: by low_rank.lower-bound every matrix of rank below $n$ is off by "
         r"$\dfrac{1 - (n-1)e^{-\beta}}{1 + (n-1)e^{-\beta}}$ in some row, which tends to 1 as $\beta$ grows. Written with $(i-j)^2 = 1 + g_j$, $j \ne i$.",
@@ -311,31 +315,28 @@ def _landmarks_hold(lower: Fractions, upper: Fractions, left: Fractions, right: 
     Claim(
         id="low_rank.nystrom",
         title="A Nyström approximation is exact where the landmarks carry the whole rank",
-        states="A kernel matrix may be rebuilt from a few landmark rows and columns.",
-        precise=r"If the landmark block $A$ is invertible and the matrix has its rank, so that it is $\begin{pmatrix}A & AX\\ YA & YAX\end{pmatrix}$, then "
-        r"$\begin{pmatrix}A\\ YA\end{pmatrix}A^{-1}\begin{pmatrix}A & AX\end{pmatrix}$ "
-        r"is the matrix itself. The rest block is what has to be shown: $(YA)A^{-1}(AX) = YAX$. (Nyströmformer's three factors are softmaxes, each normalised for itself, "
-        "and no blocks of the attention matrix; so this does not make it exact.)",
+        states="Low-rank approximations approximate attention. One of them rebuilds the matrix from a few landmark rows and columns.",
+        precise=r"Let the landmark block $A$ be invertible, with $B = A^{-1}$, and let the whole matrix have the rank of $A$, so that it is $\begin{pmatrix}A & AX\\ YA & "
+        r"YAX\end{pmatrix}$. Then $\begin{pmatrix}A\\ YA\end{pmatrix}B\begin{pmatrix}A & AX\end{pmatrix}$ is the matrix itself. Entry by entry, with $y$ a row of $I$ or "
+        r"of $Y$ and $z$ a column of $A$ or of $AX$: $yABz - yz = y(AB - I)z$ for every $B$, and this is 0 for the inverse. (Nyströmformer's three factors are "
+        r"softmaxes, each normalised for itself, and no blocks of the attention matrix; so this does not make it exact.)",
         sources=(S4.at("Linear Attention"), XIONG.at("Section 3")),
-        scope="any number of rows and columns beside the landmarks (one entry of the rest block is shown)",
-        sizes=(1, 2),
+        scope="any number n of landmarks, any number of rows and columns beside them, every real entry; A invertible, the rest as the rank requires",
         holds=_landmarks_hold,
     )
 )
 def nystrom() -> Iterator[Step]:
-    for size in (1, 2):
-        block, left, right = sp.MatrixSymbol("A", size, size), sp.MatrixSymbol("Y", 1, size), sp.MatrixSymbol("X", size, 1)
-        letters = {x: sp.Symbol(f"{x.parent}_{x.i}{x.j}", real=True) for m_ in (block, left, right) for x in sp.Matrix(m_)}
-        a_block, y_row, x_column = (sp.Matrix(m_).xreplace(letters) for m_ in (block, left, right))
-        determinant = a_block.det()
-        rebuilt = (y_row * a_block * (a_block.adjugate() / determinant) * (a_block * x_column))[0, 0]
-        yield Step(
-            rebuilt,
-            "=",
-            (y_row * a_block * x_column)[0, 0],
-            f"{size} landmark{'s' * (size > 1)}: the inverse is the adjugate over the determinant.",
-            nonzero=(determinant,),
-        )
+    block, inverse, row, column = (sp.IndexedBase(letter, real=True) for letter in ("A", "B", "y", "z"))
+    identity = sp.KroneckerDelta(i, k)
+    along = total(row[i] * block[i, j], i)  # yA
+    rebuilt = total(total(along * inverse[j, k], j) * column[k], k)
+    deviation = total(row[i] * (total(block[i, j] * inverse[j, k], j) - identity), i)
+    yield Step(
+        rebuilt - total(row[i] * column[i], i),
+        "=",
+        total(deviation * column[k], k),
+        "By associativity (yA)(Bz) = y(AB)z. The inverse has AB = I, which leaves yz: an entry of A, of AX, of YA or of YAX.",
+    )
 
 
 F = sp.IndexedBase("F", real=True)  # the projection of the values, F[c, j]
@@ -358,7 +359,7 @@ def _mixed(weights: Sequence[int], projection: Matrix, values: Sequence[int], sh
     Claim(
         id="low_rank.projection-is-not-causal",
         title="A positive projection over positions lets every query see every value",
-        states="Attention over projected positions has no place for a causal mask.",
+        states="Low-rank approximations approximate attention. Where they mix positions before the softmax there is no place for a causal mask.",
         precise=r"$\partial o/\partial v_i = \sum_c p_c F_{ci}$ for $o = \sum_c p_c\sum_j F_{cj}v_j$, $p$ the weights over the projected positions: the "
         r"same for early and for late positions $i$, and with positive weights and a "
         r"projection $F > 0$ never 0.",

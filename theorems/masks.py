@@ -78,8 +78,8 @@ def _causal_rows(scores: Sequence[Row]) -> Outcome:
         id="masks.causal-rows",
         title="A causal mask of −∞ leaves row i the softmax of its first i scores",
         states="A lower-triangular mask, filled or added as −∞ above the diagonal, lets row i see positions up to i only.",
-        precise=r"Row i gets $\mathrm{softmax}(s_1,\dots,s_i)$ and exact zeros after it, its normaliser is positive because its own key is visible, and a finite mask "
-        r"value $-B$, filled into the $H=n-i$ hidden places, leaves them a mass of at most $He^{-B}/\sum_{j\le i}e^{s_j}$, whose limit at $B\to\infty$ is 0.",
+        precise=r"Row $i$ gets $\mathrm{softmax}(s_1,\dots,s_i)$ and exact zeros after it. Its normaliser is positive because its own key is visible, so no 0/0 arises. A finite mask "
+        r"value $-B$, filled into the $H=n-i$ hidden places, leaves them a mass of at most $He^{-B}/\sum_{j\le i}e^{s_j}$, which tends to 0 as $B\to\infty$.",
         sources=(S1.at("Causal (Masked) Attention"), S3.at("Causal Masking")),
         scope="every row i ≥ 1 of every length, every real score; exp(−∞) = 0; filling −∞ and adding 0/−∞ agree because every finite score + (−∞) = −∞",
         inventory=("C176", "C181"),
@@ -129,7 +129,7 @@ def _with_hidden_key(score: sp.Expr, value: sp.Expr) -> sp.Expr:
     Claim(
         id="masks.hidden-key-has-no-influence",
         title="What stands at a key hidden by −∞ cannot be seen in the output",
-        states="Masking before the softmax removes every dependence on the hidden keys and values.",
+        states="A causal mask prevents information of future positions from leaking. (It does so, like every mask, if it is applied before the softmax.)",
         precise=r"If key $k$ is hidden by $-\infty$ and some key is visible, then replacing its score and its value by any others leaves the row's output exactly as it was.",
         sources=(S1.at("Causal (Masked) Attention"), S0.at("Mathematical Formulation")),
         scope="every number of keys, every mask that leaves one key visible, every real score and value; finite changes, hence also all derivatives",
@@ -164,10 +164,10 @@ def _worked_multiplied(scores: Row, values: Row, visible: Flags, place: int, sco
     before, after = exact.softmax(scores), exact.softmax(changed)
     return "\n".join(
         [
-            f"Scores {list(scores)}, mask {[int(seen) for seen in visible]}, values {list(values)}. The softmax over all keys is "
+            f"Scores {list(scores)}, mask {[int(seen) for seen in visible]}, values {list(values)}. The softmax over all keys (each e^s over the sum of all) is "
             f"[{', '.join(map(exact.show, before))}]; multiplied by the mask and the values it gives {exact.show(_multiplied_answer(scores, values, visible))}.",
-            f"Key {place + 1} is hidden. Change its score to {score}: the softmax becomes [{', '.join(map(exact.show, after))}], "
-            f"and the output {exact.show(_multiplied_answer(changed, values, visible))}. The hidden key still sits in the normaliser of the visible weights.",
+            f"Key {place + 1} is hidden. Change its score to {score} and its value to {value}: the softmax becomes [{', '.join(map(exact.show, after))}], "
+            f"and the output {exact.show(_multiplied_answer(changed, values, visible))}. It should not have moved: the hidden key still sits in the normaliser of the visible weights.",
         ]
     )
 
@@ -175,9 +175,9 @@ def _worked_multiplied(scores: Row, values: Row, visible: Flags, place: int, sco
 masking_after_softmax_hides = Claim(
     id="masks.multiplied-mask-hides",
     title="A mask multiplied onto the softmax hides the masked keys",
-    states="The pattern mask may be multiplied elementwise onto the softmax weights.",
+    states="The weights of sparse attention are the softmax of all scores, multiplied elementwise by the mask of the pattern.",
     reading="As a mask it should keep the output of a row from depending on the keys that the row must not see (a causal mask, for one).",
-    precise=r"With $A = M\odot\mathrm{softmax}(s)$ and $M_k=0$, the output $\sum_j A_jv_j$ does not depend on the score and value at $k$.",
+    precise=r"With $A = M\odot\mathrm{softmax}(s)$ and $M_k=0$, the output $\sum_j A_jv_j$ does not depend on the score and the value at key $k$.",
     sources=(S0.at("Mathematical Formulation"),),
     scope="one row, any mask with a visible key",
     inventory=("C089",),
@@ -228,7 +228,7 @@ multiplied_mask = Claim(
     Claim(
         id="masks.renormalised-mask",
         title="A mask on the weights needs a second normalisation",
-        states="Mask times softmax, divided by its own row sum, is the softmax over the kept keys.",
+        states="The weights of sparse attention are the mask times the softmax. (Only after a division by their own sum are they the softmax over the kept keys.)",
         precise=r"$\dfrac{M_i\,\mathrm{softmax}(s)_i}{\sum_j M_j\,\mathrm{softmax}(s)_j} = \dfrac{M_ie^{s_i}}{\sum_j M_je^{s_j}}$ wherever the divisor is not 0; "
         r"without that division the row sums to $1$ minus the hidden mass.",
         sources=(S0.at("Mathematical Formulation"),),
@@ -312,9 +312,10 @@ def _value_moves_output(scores: Row, values: Row, place: int, shift: int) -> Out
         id="masks.unmasked-sees-the-future",
         title="Without a mask every value moves every output",
         states="Bidirectional attention can see later tokens.",
-        precise=r"$\partial o_i/\partial v_k = p_{ik} > 0$ for every pair i, k, later ones included.",
+        precise=r"$\partial o_i/\partial v_k = p_{ik} > 0$ for every pair $i$, $k$, later ones included. A later token moves its value (at a rate $\tau$) and its score "
+        r"(at a rate $x$) together: then $o_i$ moves at the rate $p_{ik}(\tau + x(v_k - o_i))$, which is 0 for one value of $\tau$ alone, $-x(v_k - o_i)$.",
         sources=(S1.at("Non-Causal (Bidirectional) Attention"), S4.at("BERT and GPT")),
-        scope="unmasked attention, every length, every finite score; the output as a function of the values",
+        scope="unmasked attention, every length, every finite score and value, each feature of the values; k ≠ i where the token moves (the row's own token moves its query as well)",
         inventory=("C178",),
         holds=_value_moves_output,
     )
@@ -322,6 +323,18 @@ def _value_moves_output(scores: Row, values: Row, place: int, shift: int) -> Out
 def unmasked_sees_the_future() -> Iterator[Step]:
     output = total(sp.exp(S[i, j]) * v[j], j) / sp.Sum(sp.exp(S[i, l]), (l, 1, n))
     weight = sp.exp(S[i, k]) / sp.Sum(sp.exp(S[i, l]), (l, 1, n))
+
+    def score(key: sp.Symbol) -> sp.Expr:
+        return S[i, key] + theta * x * sp.KroneckerDelta(key, k)
+
+    mass = sp.Sum(sp.exp(score(l)), (l, 1, n))
+    moving = total(sp.exp(score(j)) * (v[j] + theta * tau * sp.KroneckerDelta(j, k)), j) / mass
+    yield Step(
+        sp.Derivative(moving, theta),
+        "=",
+        sp.exp(S[i, k] + theta * x) / mass * (tau + x * (v[k] + theta * tau - moving)),
+        "a token that moves along a line, with θ, moves its value and its score: the weight times what the value does and what the score does",
+    )
     yield Step(sp.Derivative(output, v[k]), "=", weight, "the output is linear in the values, and the weight is the coefficient")
     yield Step(sp.Integer(0), "<", sp.Derivative(output, v[k]), "exponentials are positive", certificate=weight)
 
@@ -332,6 +345,11 @@ def hidden_mass(scores: Row, hidden: Flags) -> arb:
     return sum((p for p, flag in zip(weights, hidden, strict=True) if flag), arb(0))
 
 
+def _blanked(scores: Row, hidden: Flags) -> list[int]:
+    """The hidden scores replaced by 0: filling −1e9 in is adding it to these."""
+    return filled(scores, [not flag for flag in hidden], 0)
+
+
 def outweighs(scores: Row, hidden: Flags) -> bool:
     """Whether some visible score lies at most 1e9 − 1000 below every hidden one."""
     seen = [score for score, flag in zip(scores, hidden, strict=True) if not flag]
@@ -339,11 +357,14 @@ def outweighs(scores: Row, hidden: Flags) -> bool:
 
 
 def _nothing_is_left(scores: Row, hidden: Flags) -> Outcome:
-    return exact.decided(bool(hidden_mass(scores, hidden) < ROUNDS_TO_ZERO))
+    """With −1e9 added, and with −1e9 filled in."""
+    return exact.decided(all(hidden_mass(row, hidden) < ROUNDS_TO_ZERO for row in (scores, _blanked(scores, hidden))))
 
 
 def _nothing_is_left_if_outweighed(scores: Row, hidden: Flags) -> Outcome:
-    return _nothing_is_left(scores, hidden) if outweighs(scores, hidden) else Outcome.HELD
+    """With −1e9 added and with −1e9 filled in, wherever the constant outweighs the scores that it meets."""
+    rows = [row for row in (scores, _blanked(scores, hidden)) if outweighs(row, hidden)]
+    return exact.decided(all(hidden_mass(row, hidden) < ROUNDS_TO_ZERO for row in rows))
 
 
 def _worked_constant(scores: Row, hidden: Flags) -> str:
@@ -351,8 +372,8 @@ def _worked_constant(scores: Row, hidden: Flags) -> str:
     weights = ", ".join(map(exact.show, exact.softmax(masked)))
     return (
         f"Scores {list(scores)}, hidden {[int(flag) for flag in hidden]}: the mask makes them {masked}. Subtract their maximum {max(masked)}, which softmax ignores: "
-        f"{[score - max(masked) for score in masked]}. The weights are [{weights}]; the hidden keys keep {exact.show(hidden_mass(scores, hidden))}, "
-        "where −∞ would give them nothing (or, with no key visible, no softmax at all: 0/0)."
+        f"{[score - max(masked) for score in masked]}. The weights are [{weights}]; the hidden keys keep {exact.show(hidden_mass(scores, hidden))} (with −1e9 filled in "
+        f"instead of added, {exact.show(hidden_mass(_blanked(scores, hidden), hidden))}), where −∞ would give them nothing (or, with no key visible, no softmax at all: 0/0)."
     )
 
 
@@ -361,13 +382,13 @@ large_constant = Claim(
     title="Adding −1e9 gives masked positions no attention",
     states="Positions with −1e9 added to (or filled into) their scores receive no attention: the constant acts as −∞.",
     reading="For every row of scores and every mask, the weights of the masked keys are so small that float64 stores them as 0.",
-    precise=r"$\sum_{j\ \mathrm{hidden}}p_j < 2^{-1075}$, half of the smallest positive float64, for every row of scores and every mask.",
+    precise=r"$\sum_{j\ \mathrm{hidden}}p_j < 2^{-1075}$, half of the smallest positive float64, for every row of scores and every mask, with $-10^9$ added and with $-10^9$ filled in.",
     sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
     scope="one row of real scores in exact arithmetic",
     inventory=("C183", "C184"),
     holds=_nothing_is_left,
     worked=_worked_constant,
-    unsaid="some key of the row is visible, and its score lies less than the constant below the hidden ones",
+    unsaid="some key of the row is visible, and its score lies clearly less than 1e9 (by 1000, say) below the hidden scores (below 0, where the constant is filled in)",
     corrected_by="masks.finite-constant",
 )
 
@@ -376,9 +397,10 @@ large_constant = Claim(
     Claim(
         id="masks.finite-constant",
         title="What a finite mask constant leaves to the hidden keys",
-        states="A finite mask value −B leaves hidden keys a weight that is exponentially small in how far B outweighs the scores.",
-        precise=r"Let key $k$ be visible and the $H$ hidden scores be at most $s_k + B - D$. With $-B$ added, the hidden keys together weigh at most $He^{-D}$. "
-        r"For B = 1e9 and D = 1000 that is below $2^{-1075}$ for every $H$ up to $e^{254}$.",
+        states="Positions with −1e9 added to (or filled into) their scores receive no attention. (What they keep is exponentially small in how far the constant outweighs the scores.)",
+        precise=r"Let key $k$ be visible and the $H$ hidden scores be at most $s_k + B - D$. With $-B$ added to the hidden scores, the hidden keys together weigh at most "
+        r"$He^{-D}$; filling $-B$ in is adding it to hidden scores of 0. "
+        r"For $B = 10^9$ and $D = 1000$ that is below $2^{-1075}$ for every $H$ up to $e^{254}$.",
         sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
         scope="every number of keys, every mask that leaves a key visible, every real score within the stated bound; the hidden scores are s_k + B − D − y_g with y_g ≥ 0",
         inventory=("C183", "C184"),
@@ -457,8 +479,9 @@ dtype_agnostic = Claim(
     Claim(
         id="masks.smallest-finite-fill",
         title="Fill with the dtype's own most negative number",
-        states="A fill with the most negative finite number of the format keeps every row finite.",
-        precise=r"A row of n keys, all filled with the same finite number $-B$, has the weights $1/n$; $-B$ is finite in the format when it is the format's own most negative number.",
+        states="The snippets have −1e9 written into them. (Filled in with the most negative finite number of its own format instead, every row stays finite.)",
+        precise=r"A row with a visible key has a finite largest score, as with any mask. A row of $n$ keys that are all filled with the same finite number $-B$ has the weights $1/n$; and "
+        r"$-B$ is finite in the format if it is the format's own most negative number.",
         sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
         scope="every n and every finite B (symbolic); the four formats (exact evaluation). Filled, not added: adding it to a negative score may overflow",
         inventory=("C185",),
@@ -514,16 +537,31 @@ any_broadcastable_mask = Claim(
     worked=_worked_shapes,
     corrected_by="masks.out-of-place-mask",
 )
-out_of_place_mask = Claim(
-    id="masks.out-of-place-mask",
-    title="Out of place, any broadcastable mask works",
-    states="The sum logits + mask exists for every mask that broadcasts with the logits; in place the mask must broadcast to the logits' own shape.",
-    precise=r"If logits and mask broadcast together, the shape of `logits + mask` is one to which both broadcast.",
-    sources=(S2.at("Implementation Example"),),
-    scope="shapes of any number of axes; the broadcasting rule of NumPy and PyTorch",
-    inventory=("C186",),
-    holds=_out_of_place,
+
+
+@derived(
+    Claim(
+        id="masks.out-of-place-mask",
+        title="Out of place, any broadcastable mask works",
+        states="The optional mask is added to the logits in place. (The sum logits + mask has room for every mask that broadcasts with the logits; in place the mask must "
+        "broadcast to the logits' own shape.)",
+        precise=r"If logits and mask broadcast together, both broadcast to the shape that has the larger of the two sizes in each axis. Let the larger one be $a$. The smaller one is "
+        r"$b = 1 + \beta(a - 1)$ with $\beta = 0$ (it is 1) or $\beta = 1$ (it is the same), so $(a - b)(b - 1) = 0$: it is $a$ or 1, and broadcasts to $a$.",
+        sources=(S2.at("Implementation Example"),),
+        scope="shapes of any number of axes, axis by axis (a missing axis counts as size 1); the broadcasting rule of NumPy and PyTorch",
+        inventory=("C186",),
+        holds=_out_of_place,
+    )
 )
+def out_of_place_mask() -> Iterator[Step]:
+    larger, beta = sp.symbols("a beta", real=True)
+    smaller = 1 + beta * (larger - 1)
+    yield Step(
+        (larger - smaller) * (smaller - 1),
+        "=",
+        beta * (1 - beta) * (larger - 1) ** 2,
+        "β(1 − β) is 0 for β = 0 and for β = 1, the two ways in which sizes may meet in an axis; the larger size is that of the sum",
+    )
 
 
 def first_snippet(scores: Row, mask: Row) -> list[arb]:
@@ -555,14 +593,14 @@ def _worked_share(scores: Row, mask: Row) -> str:
     first, second = (", ".join(map(exact.show, snippet(scores, mask))) for snippet in (first_snippet, second_snippet))
     return (
         f"Scores {list(scores)}, mask {list(mask)}. Adding mask · (−1e9) pushes down the places with 1, and gives the weights [{first}]; filling −1e9 where the mask "
-        f"is 0 pushes down the places with 0, and gives [{second}]."
+        f"is 0 pushes down the places with 0, and gives [{second}]. The two rows should be the same (1.2e-434294482 is e^(−1e9), where it appears)."
     )
 
 
 shared_masks = Claim(
     id="masks.snippets-share-masks",
     title="The course's snippets can be given the same mask",
-    states="Several snippets take an argument called mask, none of them saying which value hides.",
+    states="Several snippets take an argument called mask, and none of them says which value hides a key.",
     reading="One 0/1 mask handed to the two snippets of the same text gives the same attention weights (to float64 accuracy).",
     precise=r"softmax of $s + m\cdot(-10^9)$ equals softmax of $s$ with $-10^9$ filled in where $m=0$, for every mask $m\in\{0,1\}^n$.",
     sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation"), S1.at("Causal (Masked) Attention"), S3.at("Causal Masking")),
@@ -578,9 +616,11 @@ shared_masks = Claim(
     Claim(
         id="masks.opposite-polarity",
         title="The two snippets agree when one mask is the other's complement",
-        states="1 hides in the adding snippet and shows in the filling one; with the mask complemented they agree but for what a finite constant leaves.",
+        states="Two snippets of one text take a mask. (1 hides a key in the adding snippet and shows it in the filling one; with the mask complemented for one of them, they agree but "
+        "for what a finite constant leaves.)",
         precise=r"Let $Z=e^{s_i}+R$ be the visible keys' exponentials, and $F$, $G$ what the hidden keys keep in the normaliser when $-B$ is filled "
-        r"($F=He^{-B}$) or added ($G=e^{-B}\sum_g e^{u_g}$). The weight of a visible key $i$ differs by at most $G/Z$ upward and $F/Z$ downward.",
+        r"($F=He^{-B}$) or added ($G=e^{-B}\sum_g e^{u_g}$). The weight that filling gives a visible key $i$ exceeds the one that adding gives it by at most $G/Z$, and falls short of it "
+        r"by at most $F/Z$; the hidden keys together weigh at most $F/Z$ under filling and $G/Z$ under adding.",
         sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
         scope="rows with a visible key, every real score, every B; a fully masked row is uniform under filling and the plain softmax under adding",
         inventory=("C182",),
@@ -597,6 +637,8 @@ def opposite_polarity() -> Iterator[Step]:
         return above / (seen * (seen + less) * (seen + more))
 
     difference = own / (seen + fill) - own / (seen + add)
+    for kept, told in ((fill, "what the hidden keys weigh under filling"), (add, "and under adding")):
+        yield Step(kept / (seen + kept), "<=", kept / seen, told, certificate=kept**2 / (seen * (seen + kept)))
     yield Step(-difference, "<=", fill / seen, "the two weights differ only in what the hidden keys keep in the normaliser", certificate=certificate(add, fill))
     yield Step(difference, "<=", add / seen, "and the same with filling and adding exchanged", certificate=certificate(fill, add))
 
@@ -611,9 +653,9 @@ def _padding(scores: Row, values: Row, padding_scores: Row, padding_values: Row)
     Claim(
         id="masks.padding",
         title="Masking padded keys is removing them",
-        states="With padding masked, attention ignores the padding tokens.",
-        precise=r"Let padded keys keep the factor $z$ on their exponentials. The output differs from attention to the real keys alone, $o$, by exactly "
-        r"$z\sum_g e^{u_g}(w_g-o)$ over the normaliser: nothing for the mask $-\infty$ ($z=0$), and $O(e^{-B})$ for $-B$.",
+        states="With padding tokens masked, attention ignores them.",
+        precise=r"Let padded keys keep the factor $z$ on their exponentials: 0 for the mask value $-\infty$, $e^{-B}$ for $-B$ added. The output differs from the output $o$ of attention to "
+        r"the real keys alone by exactly $z\sum_g e^{u_g}(w_g-o)$ over the normaliser: by nothing for $-\infty$, and by $O(e^{-B})$ for $-B$.",
         sources=(S1.at("Batch Processing"),),
         scope="real queries, at least one real key, any number of padded keys with any scores u and values w; the rows of padded queries are not meant and must be dropped",
         inventory=("C153",),
@@ -651,15 +693,15 @@ def _worked_triangle(cached: int, fresh: int) -> str:
     shown = [[int(seen) for seen in row] for row in triangle(fresh, cached + fresh)]
     wanted = [[int(seen) for seen in row] for row in _cached_positions(cached, fresh)]
     return (
-        f"{cached} cached token(s) and {fresh} new: there are {fresh} queries and {cached + fresh} keys. The first new query stands at position {cached + 1} and may "
-        f"see keys 1 to {cached + 1}. tril(ones({fresh}, {cached + fresh})) is {shown}, the causal mask is {wanted}."
+        f"{cached} cached and {fresh} new: queries are {fresh} in number, keys {cached + fresh}. The first new query stands at position {cached + 1} and may "
+        f"see keys 1 to {cached + 1}. tril(ones({fresh}, {cached + fresh})) is {shown}, the causal mask is {wanted}; they should be the same."
     )
 
 
 square_triangle = Claim(
     id="masks.tril-is-the-causal-mask",
     title="The lower triangle is the causal mask",
-    states="The causal mask is tril of ones, also when keys and values come from a cache.",
+    states="The causal mask is the lower triangle of a matrix of ones. (In a decoder with a cache there are fewer queries than keys.)",
     reading="tril(ones(n_q, n_k)), with the n_q queries being the newest of n_k positions, lets each query see its own position and all earlier ones, and nothing later.",
     precise=r"$[\,j\le i\,]$ equals $[\,j\le i+(n_k-n_q)\,]$ for all queries i and keys j.",
     sources=(S1.at("Causal (Masked) Attention"), S1.at("Attention Caching")),
@@ -670,13 +712,30 @@ square_triangle = Claim(
     unsaid="there are as many queries as keys (nothing is cached)",
     corrected_by="masks.shifted-triangle",
 )
-shifted_triangle = Claim(
-    id="masks.shifted-triangle",
-    title="With a cache the triangle's diagonal shifts by the number of cached keys",
-    states="tril(ones(n_q, n_k), diagonal = n_k − n_q) is the causal mask of the newest n_q positions.",
-    precise=r"Query i stands at position $i+(n_k-n_q)$, so it sees the keys $j\le i+(n_k-n_q)$.",
-    sources=(S1.at("Attention Caching"),),
-    scope="any number of cached and new tokens",
-    inventory=("C163",),
-    holds=_shifted_triangle,
+
+
+@derived(
+    Claim(
+        id="masks.shifted-triangle",
+        title="With a cache the triangle's diagonal shifts by the number of cached keys",
+        states="Keys and values of earlier tokens are cached. (The causal mask of the newest n_q of n_k positions is then tril(ones(n_q, n_k), diagonal = n_k − n_q).)",
+        precise=r"Let $n_k=n_q+c$. Query $i$ stands at position $i+c$. Row $i$ of the shifted triangle shows keys 1 to $i+c$, its own among them, and hides the $n_q-i$ keys after it. "
+        r"Without the shift the row would show keys 1 to $i$, which are $c$ keys fewer.",
+        sources=(S1.at("Attention Caching"), S1.at("Causal (Masked) Attention")),
+        scope="any number c of cached and n_q of new tokens, every query i ≤ n_q",
+        inventory=("C163",),
+        holds=_shifted_triangle,
+    )
 )
+def shifted_triangle() -> Iterator[Step]:
+    cached, later = sp.Symbol("c", integer=True, positive=True), sp.Symbol("t", integer=True, nonnegative=True)
+    place = i + cached
+    everything = i + later + cached  # n_q + c keys, where n_q = i + t
+    yield Step(
+        sp.Sum(sp.S.One, (j, 1, place)) - sp.Sum(sp.S.One, (j, 1, i)), "=", cached,
+        "without the shift row i ends c keys too early, at key i: even the query's own key is hidden, as soon as anything is cached",
+    )  # fmt: skip
+    yield Step(
+        sp.Sum(sp.S.One, (j, place + 1, everything)), "=", later,
+        "with the shift it ends at key i + c, and what it hides is the t = n_q − i tokens after the query: all of them and nothing else",
+    )  # fmt: skip

@@ -16,10 +16,10 @@ from flint import arb
 
 from theorems import exact
 from theorems.claim import Claim, derived
-from theorems.entropy import distance, entropy, logarithm_below_line, surplus
+from theorems.entropy import entropy, logarithm_below_line, surplus
 from theorems.exact import ball
 from theorems.outcome import Outcome
-from theorems.sources import ENDRES, S0, S1, S4, Source
+from theorems.sources import S0, S1, S4, Source
 from theorems.step import Step
 from theorems.symbols import P, S, a, i, j, k, l, m, n, p, r, s, softmax, t, total
 from theorems.symmetry import swapped
@@ -40,6 +40,7 @@ TRANSFORMERS = Source(key="transformers-outputs", title="Transformers: Model out
 
 x, y = sp.IndexedBase("x", nonnegative=True), sp.IndexedBase("y", nonnegative=True)
 u, z = sp.IndexedBase("u", real=True), sp.IndexedBase("z", real=True)
+alpha = sp.IndexedBase("alpha", nonnegative=True)  # weights, some of which may be 0
 N = sp.Symbol("N", integer=True, positive=True)  # runs, less one
 w = sp.Symbol("w", integer=True, nonnegative=True)  # half-width of a window
 
@@ -96,10 +97,10 @@ def _js_range_holds(heads: Parts) -> Outcome:
         states="Attention distributions of heads are compared by the Jensen–Shannon divergence.",
         reading="Of any number of heads at once, equally weighted: how far they are from their mean, on average. Two heads are the case h = 2.",
         precise=r"$0\le\frac1h\sum_g\mathrm{KL}(p_g\,\|\,\bar p)\le\log h$ with $\bar p=\frac1h\sum_gp_g$; it is 0 exactly if all heads agree, and $\log h$ exactly if no two share a "
-        r"key. In the formula $m$ is the number of heads, and $\log(p/\bar p)=\log m+\log\rho$ with $\rho$ a head's share of what all give to the key.",
+        r"key (with $0\log0=0$). The steps are about one key $j$, which $m$ heads give a positive weight $P_{rj}$ and $x$ heads none, so that $h=m+x$ and $\log(p/\bar p)=\log h+\log\rho$ with $\rho$ a "
+        r"head's share of the key's total $T_j=\sum_rP_{rj}$. Added up over the keys and divided by $h$ they are the two bounds, as all $T_j$ together are $h$.",
         sources=(S0.at("Jensen-Shannon Divergence for Attention Analysis"), LIN),
-        scope="every number of heads, every number of keys, all distributions: the bounds are derived for positive weights, and hold for zeros by continuity; the cases of equality among "
-        "rows with zeros are searched, and not derived",
+        scope="every number of heads, every number of keys, all distributions, zeros included",
         uses=("entropy.average-of-heads",),
         holds=_js_range_holds,
     )
@@ -107,81 +108,31 @@ def _js_range_holds(heads: Parts) -> Outcome:
 def jensen_shannon_range() -> Iterator[Step]:
     weight, other = P[r, j], P[t, j]
     everyone = total(other, t)
-    share = weight / everyone
+    share, idle = weight / everyone, sp.Symbol("x", integer=True, nonnegative=True)
+    heads = m + idle
     yield from logarithm_below_line()
     yield Step(
         sp.Integer(0),
         "<=",
-        total(total(weight * sp.log(weight / (everyone / m)), j), r) / m,
-        "log(mean/p) is at most mean/p − 1, equal only where p is the mean; over all heads the mean less p adds up to 0",
-        certificate=total(surplus(weight, j, everyone / m / weight), r) / m,
+        total(weight * sp.log(weight / (everyone / m)), r),
+        "log(mean/p) is at most mean/p − 1, equal only where p is the mean (here of the m heads that see the key); over these the mean less p adds up to 0",
+        certificate=surplus(weight, r, everyone / m / weight),
+    )
+    yield Step(
+        everyone * sp.log(m),
+        "<=",
+        everyone * sp.log(heads),
+        "the mean over all h = m + x heads is smaller, T/h for T/m, and the divergence from it larger: the same only if no head leaves the key out",
+        certificate=everyone * sp.log(1 + idle / m),
     )
     rest = total((1 - D(r, t)) * other, t)
     yield Step(
-        sp.log(m) + total(total(weight * sp.log(share), j), r) / m,
+        everyone * sp.log(heads) + total(weight * sp.log(share), r),
         "<=",
-        sp.log(m),
-        "no head's share of a key exceeds one: it is one less the shares of the others, and one only if they have none",
-        certificate=total(surplus(weight, j, share), r) / m + total(total(weight * rest / everyone, j), r) / m,
+        everyone * sp.log(heads),
+        "no head's share of a key exceeds one: it is one less the shares of the others, and one only if there are no others",
+        certificate=surplus(weight, r, share) + total(weight * rest / everyone, r),
     )
-
-
-def _js_metric_holds(heads: Parts) -> Outcome:
-    """All pairs and triples of heads: symmetric, 0 exactly for equal rows, and no detour shorter."""
-    rows = map_of(heads)
-    places = range(len(rows))
-    gaps = [[distance(rows[g], rows[f]) for f in places] for g in places]
-    same = all((rows[g] == rows[f]) or bool(gaps[g][f] > 0) for g in places for f in places)
-    symmetric = exact.equal(gaps, [list(column) for column in zip(*gaps, strict=True)])
-    triangles = [(g, f, o) for g in places for f in places for o in places]
-    detours = exact.at_most([gaps[g][o] for g, f, o in triangles], [gaps[g][f] + gaps[f][o] for g, f, o in triangles])
-    return Outcome.worst([exact.decided(same), symmetric, detours])
-
-
-@derived(
-    Claim(
-        id="metrics.jensen-shannon-metric",
-        title="The square root of the Jensen–Shannon divergence is a metric between heads",
-        states="Heads are compared in pairs by the Jensen–Shannon divergence; a map or a clustering of heads takes it for a distance.",
-        reading="Its square root is symmetric, 0 exactly for equal rows, and satisfies the triangle inequality.",
-        precise=r"$\sqrt{D(p,r)}\le\sqrt{D(p,q)}+\sqrt{D(q,r)}$. One key adds $\varphi(p)+\varphi(q)-2\varphi(\frac{p+q}2)$ to $2D$, with $\varphi(x)=x\log x$. As $\varphi''(x)=\frac1x="
-        r"\int_0^\infty e^{-xt}\,dt$, that is $\int_0^\infty(e^{-pt/2}-e^{-qt/2})^2\,t^{-2}\,dt$: $\sqrt{2D}$ is a distance in a space of functions. The inequality itself is cited, and spot-checked.",
-        sources=(S0.at("Jensen-Shannon Divergence for Attention Analysis"), ENDRES),
-        scope="every number of keys, all distributions",
-        uses=("entropy.js-range",),
-        holds=_js_metric_holds,
-    )
-)
-def jensen_shannon_metric() -> Iterator[Step]:
-    first, second, time, level = sp.symbols("p q t x", positive=True)
-    yield Step(
-        sp.exp(-first * time) + sp.exp(-second * time) - 2 * sp.exp(-(first + second) / 2 * time),
-        "=",
-        (sp.exp(-first * time / 2) - sp.exp(-second * time / 2)) ** 2,
-        "for e^(−xt) in the place of φ the second difference is a square",
-    )
-    yield Step(sp.Derivative(level * sp.log(level), level, 2), "=", 1 / level, "the curvature of φ")
-    yield Step(
-        sp.Derivative(-sp.exp(-level * time) / level, time),
-        "=",
-        sp.Derivative(sp.exp(-level * time) / time**2, level, 2),
-        "and of e^(−xt)/t², whose integral over t from 0 to ∞ is 1/x as well; second differences see nothing but the curvature",
-    )
-    length, other = sp.sqrt(total(z[j] ** 2 * x[j], j)), sp.sqrt(total(u[j] ** 2 * x[j], j))
-    yield Step(
-        total(x[j] * u[j] * z[j], j) ** 2,
-        "<=",
-        length**2 * other**2,
-        "the Cauchy–Schwarz inequality, for sums with weights x",
-        certificate=total(total(x[j] * x[k] * (u[j] * z[k] - u[k] * z[j]) ** 2, k), j) / 2,
-    )
-    one, two, three = (sp.IndexedBase(name, positive=True) for name in "pqr")
-
-    def root(left: sp.IndexedBase, right: sp.IndexedBase) -> sp.Expr:
-        middle = (left[j] + right[j]) / 2
-        return sp.sqrt(total(left[j] * sp.log(left[j] / middle) + right[j] * sp.log(right[j] / middle), j))
-
-    yield Step(root(one, three), "<=", root(one, two) + root(two, three), "Minkowski's inequality for these square roots of sums of squares", cites=ENDRES)
 
 
 # --- entropy of maps --------------------------------------------------------------------------------------------------------------------
@@ -207,7 +158,7 @@ def _renormalised_holds(parts: Sequence[int], others: Sequence[int]) -> Outcome:
         r"the kept row, $p''$ the dropped one, both renormalised, and $h(\varepsilon)$ the entropy of the split. So $H(p')$ may lie above or below $H(p)$. In the formula "
         r"$\varepsilon=1/(1+y)$.",
         sources=(S0.at("Head View Analysis"), S1.at("Attention Entropy")),
-        scope="any numbers n of kept and m of dropped keys, all distributions",
+        scope="any numbers n of kept and m of dropped keys, all distributions (derived for positive weights; zeros by continuity)",
         holds=_renormalised_holds,
     )
 )
@@ -277,7 +228,7 @@ def _mean_distance_holds(rows: Parts) -> Outcome:
         title="The mean attention distance is a sum over n rows, divided by n",
         states="How far attention looks, on average.",
         precise=r"$\bar D=\frac1n\sum_{i,j}|i-j|\,\alpha_{ij}$, where $\sum_{i,j}\alpha_{ij}=n$, satisfies $0\le\bar D\le\frac1n\sum_i\max(i-1,n-i)\le n-1$. In the formula position $j$ lies "
-        r"$f_i-x_{ij}$ from $i$, with $f_i$ the distance of the furthest.",
+        r"$f_i-x_{ij}$ from $i$, with $f_i$ the distance of the furthest, and $\sum_j\alpha_{ij}=1$.",
         sources=(S0.at("Attention Distance Analysis"), S1.at("Attention Distance"), VIG),
         scope="every length, all maps whose rows sum to one",
         inventory=("C275",),
@@ -286,16 +237,16 @@ def _mean_distance_holds(rows: Parts) -> Outcome:
     )
 )
 def distance_mean() -> Iterator[Step]:
-    far = sp.IndexedBase("f", nonnegative=True)
-    weight = sp.exp(S[i, j]) / total(sp.exp(S[i, l]), l)
-    yield Step(total(total(weight, j), i), "=", n, "n rows, each with weights that sum to one")
-    yield Step(sp.Integer(0), "<=", total(total(weight * x[i, j], j), i) / n, "distances and weights are not negative")
+    far, matrix = sp.IndexedBase("f", nonnegative=True), sp.IndexedBase("A", real=True)
+    weight = matrix[i, j] + D(i, j) * (1 - total(matrix[i, l], l))  # any row, made to sum to one by what it lacks
+    yield Step(total(total(weight, j), i), "=", n, "n rows, each with weights that sum to one (here any numbers, and what they lack to one on the diagonal)")
+    yield Step(sp.Integer(0), "<=", total(total(alpha[i, j] * x[i, j], j), i) / n, "distances and weights are not negative")
     yield Step(
-        total(total(weight * (far[i] - x[i, j]), j), i) / n,
+        total(total(alpha[i, j] * (far[i] - x[i, j]), j), i) / n,
         "<=",
-        total(far[i], i) / n,
-        "no row looks further than its furthest position",
-        certificate=total(total(weight * x[i, j], j), i) / n,
+        total(far[i] * total(alpha[i, j], j), i) / n,
+        "no row looks further than its furthest position; the inner sum on the right is one",
+        certificate=total(total(alpha[i, j] * x[i, j], j), i) / n,
     )
 
 
@@ -361,7 +312,7 @@ code_distance = Claim(
     id="metrics.distance-code",
     title="Weights times positions give the average distance of attended positions",
     states="Attention distance, the average distance of attended positions, is computed as the sum over j of weight times position j, positions counted from 0.",
-    reading="The distance of a key from the query whose weights these are, as in the other text's |i − j|.",
+    reading="The distance meant is that of a key from the query whose weights these are, as in the other text's |i − j|.",
     precise=r"$\sum_jp_j\,j=\sum_jp_j\,|i-j|$ for the query at position $i$, positions counted from 0.",
     sources=(S1.at("Attention Distance"),),
     scope="rows of any length, queries at any position",
@@ -704,7 +655,7 @@ def _baseline_holds(sentences: Sequence[Sentence], absolute: bool, at: int, leve
         r"$\frac1{n-1}$.",
         sources=(S0.at("Probing Attention for Linguistic Structure"), CLARK),
         scope="every tree and sentence, every weighting of offsets or of positions; in the formulas $X_{tj}$ says whether pair t has offset j, n offsets in all, and $f_j=f-x_j$; "
-        "for positions $Y_{tij}$ says whether pair t stands at i and j, and $c_{ij}=f_i-x_{ij}$, with $f_i$ the count of the commonest head of place i",
+        "for positions $Y_{tij}$ says whether pair t stands at i and j, and $c_{ij}=f_i-x_{ij}$, with $f_i$ the count of the commonest head of place i; the weights $w$ are written $\\alpha$",
         inventory=("C274",),
         uses=("metrics.syntactic-score",),
         holds=_baseline_holds,
@@ -713,19 +664,19 @@ def _baseline_holds(sentences: Sequence[Sentence], absolute: bool, at: int, leve
 def syntactic_baseline() -> Iterator[Step]:
     indicator, best = sp.IndexedBase("X", real=True), sp.Symbol("f", positive=True)
     yield Step(
-        total(total(softmax(s, j) * indicator[t, j], j), t) / m,
+        total(total(alpha[j] * indicator[t, j], j), t) / m,
         "=",
-        total(softmax(s, j) * (total(indicator[t, j], t) / m), j),
+        total(alpha[j] * (total(indicator[t, j], t) / m), j),
         "pair t is given the weight of its own offset; gathered by offsets, each weight meets the share of pairs there",
     )
     yield Step(
-        total(softmax(s, j) * (best - x[j]), j),
+        total(alpha[j] * (best - x[j]), j),
         "<=",
-        best,
-        "a mean of shares is at most the largest of them",
-        certificate=total(softmax(s, j) * x[j], j),
+        best * total(alpha[j], j),
+        "a mean of shares is at most the largest of them: the weights add up to one",
+        certificate=total(alpha[j] * x[j], j),
     )
-    weight, stands = sp.exp(S[i, j]) / total(sp.exp(S[i, l]), l), sp.IndexedBase("Y", real=True)
+    weight, stands = alpha[i, j], sp.IndexedBase("Y", real=True)
     commonest = sp.IndexedBase("f", nonnegative=True)
     yield Step(
         total(total(total(weight * stands[t, i, j], j), i), t) / m,
@@ -736,8 +687,8 @@ def syntactic_baseline() -> Iterator[Step]:
     yield Step(
         total(total(weight * (commonest[i] - x[i, j]), j), i) / m,
         "<=",
-        total(commonest[i], i) / m,
-        "no place has more than its commonest head",
+        total(commonest[i] * total(weight, j), i) / m,
+        "no place has more than its commonest head, and the weights of a place add up to one",
         certificate=total(total(weight * x[i, j], j), i) / m,
     )
 
@@ -745,8 +696,9 @@ def syntactic_baseline() -> Iterator[Step]:
 shows_syntax = Claim(
     id="metrics.syntactic-shows-syntax",
     title="A high syntactic score shows that attention captures syntax",
-    states="The mean attention from dependents to heads tests whether attention captures syntactic relationships.",
-    reading="A head with a high score, above one half say, attends by syntax: one that looks at a position, relative or absolute, whatever the words are, does not score so high.",
+    states="Whether attention captures syntactic relationships is tested by a function that returns the mean attention from dependents to heads.",
+    reading="At the least, a high score, above one half say, sets a head apart from one that looks at a position, relative or absolute, whatever the words are: such a head does not score so high. "
+    "Attention captures syntax if its weights follow the trees where positions alone do not; by what means it follows them is not asked.",
     precise=r"Every head that always looks at the same offset, or at the same place, scores at most $\lambda$, for some level $\lambda<1$.",
     sources=(S0.at("Syntactic Attention Patterns"), S0.at("Probing Attention for Linguistic Structure")),
     scope="one sentence or several of one length, any trees, levels of one half and more",
@@ -877,7 +829,7 @@ def _invariance_holds(model: Row, human: Row, factor: int, shift: int) -> Outcom
         title="What correlations do not see: scale and shift (Pearson), and any increasing function (Spearman)",
         states="Correlation of attention with something else.",
         precise=r"$\mathrm{cov}(ax+b,y)=a\,\mathrm{cov}(x,y)$ and $\mathrm{var}(ax+b)=a^2\,\mathrm{var}(x)$, so Pearson's coefficient is the same for $a>0$ and changes sign for $a<0$. A strictly increasing "
-        r"function $f$ keeps the sign of every difference, $f(x)-f(y)=c\,(x-y)$ with some $c>0$, hence all ranks and Spearman's coefficient: so a temperature, which changes Pearson's, does not change Spearman's.",
+        r"function $f$ keeps the sign of every difference, $f(x)-f(y)=c\,(x-y)$ with some $c>0$, hence all ranks and Spearman's coefficient: so a temperature on the scores of one row, which may change Pearson's, does not change Spearman's.",
         sources=(S0.at("Attention Alignment with Human Judgments"),),
         scope="every length, all real rows, all a ≠ 0",
         uses=("metrics.correlation-range",),
@@ -907,9 +859,15 @@ def _one_sign_holds(model: Sequence[int], human: Sequence[int]) -> Outcome:
 def _one_sign_worked(model: Sequence[int], human: Sequence[int]) -> str:
     left, right = row_of(model), row_of(human)
     ranks = _ranks(left), _ranks(right)
+
+    def told(one: Row, other: Row) -> str:
+        products, mean = sum((Fraction(a) * b for a, b in zip(one, other, strict=True)), Fraction(0)), _mean(list(map(Fraction, one)))
+        return f"the products add up to {products}, less {len(one)} times ({mean})² this is {_moments(one, other)[0]}"
+
     return (
-        f"The model attends with {', '.join(map(str, left))}, the reader with {', '.join(map(str, right))}. Pearson's coefficient is {exact.show(correlation(left, right))}. The ranks are "
-        f"{', '.join(map(str, ranks[0]))} and {', '.join(map(str, ranks[1]))}, with the correlation {exact.show(correlation(*ranks))}: Spearman's coefficient has the other sign."
+        f"The model attends with {', '.join(map(str, left))}, the reader with {', '.join(map(str, right))}. A coefficient has the sign of the sum of the products of deviations from the means. "
+        f"Of the weights {told(left, right)}: Pearson's coefficient is {exact.show(correlation(left, right))}. The ranks are {', '.join(map(str, ranks[0]))} and "
+        f"{', '.join(map(str, ranks[1]))}; of these {told(*ranks)}: Spearman's coefficient is {exact.show(correlation(*ranks))}, of the other sign."
     )
 
 
@@ -961,7 +919,7 @@ coefficient_unnamed = Claim(
     id="metrics.coefficient-unnamed",
     title="Alignment is corr(model, human), whichever coefficient of correlation is meant",
     states="ρ = corr(model attention, human attention); which coefficient corr is, is not said.",
-    reading="It does not matter which: Pearson's and Spearman's at least never disagree on whether the model's attention goes with the readers' or against it.",
+    reading="As no coefficient is named, either of the two in common use will do: Pearson's and Spearman's at least agree on whether the model's attention goes with the readers' or against it.",
     precise="Pearson's and Spearman's coefficients of two distributions over n positions never have opposite signs.",
     sources=(S0.at("Attention Alignment with Human Judgments"),),
     scope="rows over any number of positions, ties at mean ranks",
@@ -1121,7 +1079,7 @@ consistency_across_seeds = Claim(
     id="metrics.consistency-across-seeds",
     title="The mean correlation of attention tensors measures consistency across initialisations",
     states="Consistency across random initialisations is the mean pairwise correlation of the runs' attention α.",
-    reading="α is all of a run's attention. Runs that compute the same, head for head, and differ in how the heads are numbered, which the initialisation decides, are as consistent with any third.",
+    reading="α is all of a run's attention. Runs that compute the same, head for head, and differ in how the heads are numbered, which the initialisation decides, are equally consistent with any third run.",
     precise=r"$\mathrm{corr}(\alpha,\Pi\beta)=\mathrm{corr}(\alpha,\beta)$ for every renumbering $\Pi$ of the heads.",
     sources=(S0.at("Attention Consistency"),),
     scope="runs with any number of heads; one row of each head",
@@ -1244,10 +1202,9 @@ attentions_by_name = Claim(
     id="metrics.attentions-by-name",
     title="Taken out of the model's output by name, the attentions are one array for each layer",
     states="How to get the attention weights of all layers from a model.",
-    precise="The attentions are the entry of that name (the last one of a tuple), and iterating over them yields L arrays of shape [B, h, n, n]. Their rows' entropy, as the code then computes it, is off "
-    "by up to n·ε: see entropy.offset-1e-8.",
+    precise="The attentions are the entry of that name (the last one of a tuple), and iterating over them yields L arrays of shape [B, h, n, n].",
     sources=(S0.at("Head View Analysis"), TRANSFORMERS),
-    scope="outputs in the three documented forms, for a model without cross-attention; any number of layers, heads, positions and features",
+    scope="outputs in the three documented forms, for a model without cross-attention; any number of layers, heads, positions and features. What the code then makes of the rows: entropy.offset-1e-8",
     inventory=("C266",),
     holds=_by_name_holds,
 )

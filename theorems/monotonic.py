@@ -132,7 +132,7 @@ def _mass_holds(chances: Chances) -> Outcome:
     Claim(
         id="monotonic.mass",
         title="Monotonic weights sum to one less the probability of passing everything",
-        states="What the weights of monotonic attention add up to.",
+        states="Monotonic attention has the weights p_1 and, for i > 1, p_i times the product of the earlier 1 − p_j; what they add up to is not said.",
         precise=r"$\sum_{i=1}^n \alpha_i = 1 - \prod_{j=1}^n (1 - p_j)$ for $\alpha_i = p_i\prod_{j<i}(1 - p_j)$: what is missing is the probability that the scan stops nowhere. "
         r"By induction: where the first positions carry $1 - R$, with $R$ the product over them, one more makes it $1 - (1 - p)R$; before the first position that is $0 = 1 - 1$.",
         sources=(S0.at("Monotonic Attention"), RAFFEL.at("Section 2.3")),
@@ -152,7 +152,11 @@ def _distribution_holds(chances: Chances) -> Outcome:
 def _distribution_worked(chances: Chances) -> str:
     weights = row(chances)
     missing = prod((1 - x for x in chances), start=Fraction(1))
-    return f"p = {_listed(chances)} gives α = {_listed(weights)}, which sums to {sum(weights)}. The rest, {missing}, is the product of all 1 − p_j: the probability that no position is chosen."
+    passed = _listed([1 - x for x in chances])
+    return (
+        f"p = {_listed(chances)}, so the 1 − p_j are {passed}. Each p_i times the earlier ones of these gives α = {_listed(weights)}, which sums to {sum(weights)} and not to 1. The rest, {missing}, "
+        "is the product of all 1 − p_j: the probability that no position is chosen."
+    )
 
 
 @derived(
@@ -194,8 +198,9 @@ def _marginal_worked(chances: Chances) -> str:
     weights = row(chances)
     place = next(place for place, (x, y) in enumerate(zip(weights, chances, strict=True)) if x != y)
     return (
-        f"p = {_listed(chances)}. Over all {2 ** len(chances)} outcomes of the draws, position {place + 1} is attended to with probability {weights[place]}, not p_{place + 1} = {chances[place]}: "
-        f"the scan has to come that far, which it does with probability {prod((1 - x for x in chances[:place]), start=Fraction(1))}."
+        f"p = {_listed(chances)}. The scan comes as far as position {place + 1} if every earlier draw is 0, which has probability {prod((1 - x for x in chances[:place]), start=Fraction(1))}; there it "
+        f"stops with probability {chances[place]}. So over all {2 ** len(chances)} outcomes of the draws, position {place + 1} is attended to with probability {weights[place]}, and not with "
+        f"p_{place + 1} = {chances[place]}."
     )
 
 
@@ -226,7 +231,7 @@ def _stopping_step() -> Step:
     Claim(
         id="monotonic.stopping-probability",
         title="p_i is the probability of stopping at i once the scan is there",
-        states="What p_i means, and how it differs from the probability of attending to position i.",
+        states="The correct form: p_i is a probability under a condition, and the probability of attending to position i is another one.",
         precise=r"$P(\mathrm{attend}_i = 1) = p_i\,P(\text{no stop before } i) = \alpha_i \le p_i$: the probability of attending to $i$ is $\alpha_i$; $p_i$ is that probability given that no earlier "
         r"position was chosen. They are equal at $i = 1$, where $p_i = 0$, and where every earlier $p_j$ is 0; nowhere else.",
         sources=(S0.at("Monotonic Attention"), S0.at("Hard Monotonic Attention"), RAFFEL.at("Section 2.2")),
@@ -327,8 +332,8 @@ def _any_row_holds(weights: Sequence[int], rest: int) -> Outcome:
     Claim(
         id="monotonic.any-row",
         title="The formula of one row excludes nothing",
-        states="Which weights p_i times the product of the earlier 1 − p_j can produce.",
-        precise=r"$R\cdot\dfrac{\alpha}{R} = \alpha$ and $R\,(1 - \alpha/R) = R - \alpha$: every $\alpha \ge 0$ with $\sum_i\alpha_i \le 1$ comes from $p_i = \alpha_i / R_{i-1}$, $R_{i-1} = 1 - \sum_{j<i}\alpha_j$ "
+        states="Weights of the form p_i times the product of the earlier 1 − p_j are called monotonic; which rows of weights have that form is not said.",
+        precise=r"$R\cdot\dfrac{\alpha}{R} = \alpha$ and $R\,(1 - \alpha/R) = R - \alpha$: every row $\alpha \ge 0$ with $\sum_i\alpha_i \le 1$ comes from $p_i = \alpha_i / R_{i-1}$, $R_{i-1} = 1 - \sum_{j<i}\alpha_j$ "
         r"(any $p_i$ where $R_{i-1} = 0$). So a sequence of rows from this formula may be any sequence of such weights: the formula alone puts no order on successive steps.",
         sources=(S0.at("Monotonic Attention"),),
         scope="every n ≥ 1, all non-negative weights with a sum of at most 1",
@@ -416,8 +421,9 @@ def _progression_worked(rows: Sequence[Chances]) -> str:
         for place, (earlier, later) in enumerate(zip(prefixes(one), prefixes(other), strict=True), 1):
             if later > earlier:
                 return (
-                    f"Step {step} has p = {_listed(rows[step - 1])} and α = {_listed(one)}; step {step + 1} has p = {_listed(rows[step])} and α = {_listed(other)}. The first {place} "
-                    f"position{'s' if place > 1 else ''} had mass {earlier} and then {later}: it has flowed backwards. The formula of a row never looks at the row before."
+                    f"Step {step} has p = {_listed(rows[step - 1])} and so α = {_listed(one)}; step {step + 1} has p = {_listed(rows[step])} and so α = {_listed(other)}. The mass of "
+                    f"{f'the first {place} positions' if place > 1 else 'position 1'} was {earlier} and is then {later}: mass has flowed backwards, where a monotonic progression would need at most "
+                    f"{earlier}. The formula of a row never looks at the row before."
                 )
     return ""
 
@@ -427,8 +433,8 @@ def _progression_worked(rows: Sequence[Chances]) -> str:
         id="monotonic.progression",
         title="The formula ensures that attention progresses monotonically",
         states="Monotonic attention, defined by p_i times the product of the earlier 1 − p_j, ensures that attention follows a monotonic progression.",
-        reading="Over successive output steps attention does not go back to earlier positions. In the weakest sense: no set of leading positions gains mass; where one does, no joint law of two "
-        "successive positions with these weights avoids a step back.",
+        reading="Over successive output steps attention does not go back to earlier positions. In its weakest sense this says that no set of leading positions gains mass: "
+        "where one does, a step back has positive probability, whatever the joint law of the two successive positions is.",
         precise=r"$\sum_{k\le j}\alpha_{i,k} \le \sum_{k\le j}\alpha_{i-1,k}$ if the scan of step $i$ begins where step $i - 1$ stopped, that is, if $p_{i,l}$ counts as 0 before that position. "
         r"The formula has one index and no memory: with rows of $p$ of their own, successive steps may go back.",
         sources=(S0.at("Monotonic Attention"), RAFFEL.at("Section 2.2")),
@@ -704,8 +710,8 @@ def _float_closed_form_worked(p: Fraction, length: int, last: int, behind: int) 
         if isinstance(got, str):
             return (
                 f"p_j = {p} at {length} positions, then {chances[-1]}; the step before left half of its mass on position 1 and half on position {late + 1}, where the product of the earlier 1 − p_l is "
-                f"({1 - p})^{late} = {exact.show(exact.ball((1 - p) ** late))}. In exact arithmetic α_{place} = {exact.show(exact.ball(wanted))}. In float32 that product, or 1/2 divided by it, leaves the range, "
-                f"and the closed form gives {got}."
+                f"({1 - p})^{late} = {exact.show(exact.ball((1 - p) ** late), 8)}, and 1/2 divided by it is {exact.show(exact.ball(1 / (2 * (1 - p) ** late)), 8)}. The positive numbers of float32 run from "
+                f"1.4012985e-45 to 3.4028235e+38. The closed form, which computes with both, leaves this range and gives α_{place} = {got}. In exact arithmetic α_{place} = {exact.show(exact.ball(wanted))}."
             )
     return ""
 
@@ -721,7 +727,7 @@ def _float_closed_form_worked(p: Fraction, length: int, last: int, behind: int) 
         sources=(RAFFEL.at("Equations 23 to 30"),),
         scope="float32, round to nearest even with gradual underflow, no clipping; every operation rounded",
         uses=("monotonic.closed-form",),
-        unsaid="no product of 1 − p_l, no quotient α'_k over it and no sum of these leaves the range of the format",
+        unsaid="no product of the 1 − p_l underflows to 0, and no quotient α'_k over such a product and no sum of these quotients exceeds the largest finite number",
         corrected_by="monotonic.recurrence-in-floats",
         holds=_float_closed_form_holds,
         worked=_float_closed_form_worked,
@@ -896,9 +902,12 @@ def _marginals_hold(law: Sequence[int]) -> Outcome:
 
 def _marginals_worked(law: Sequence[int]) -> str:
     joint = _laws(law)
-    shown = ", ".join(f"{_listed(draws)} with probability {chance}" for draws, chance in joint if chance)
+    shown = ", ".join(f"{_listed(draws)} with probability {chance} (then attend is {_listed(attended(draws))})" for draws, chance in joint if chance)
     marginals = _marginals(joint)
-    return f"Let z be {shown}. Then p = {_listed(marginals)} and the formula gives {_listed(row(marginals))}, but the mean of attend is {_listed(_mean_attended(joint))}."
+    return (
+        f"Let z be {shown}. Then P(z_i = 1) is p = {_listed(marginals)}, and p_i times the product of the earlier 1 − p_j is {_listed(row(marginals))}. But the mean of attend is "
+        f"{_listed(_mean_attended(joint))}."
+    )
 
 
 def _hazards_hold(law: Sequence[int]) -> Outcome:
@@ -916,7 +925,7 @@ def _hazards_hold(law: Sequence[int]) -> Outcome:
     Claim(
         id="monotonic.hazards-decide",
         title="For dependent draws too the formula is exact, with p_i the chance of z_i = 1 after only zeros",
-        states="What p_i has to be for the soft weights to be the expectation of the hard ones.",
+        states="The correct form: what p_i has to be for the soft weights to be the expectation of the hard ones.",
         precise=r"$R\cdot\dfrac{S}{R} = S$ and $R\,(1 - S/R) = R - S$, with $R$ the probability that all earlier draws are 0 and $S$ that, besides, $z_i = 1$: with $p_i = P(z_i = 1 \mid z_1 = \dots = z_{i-1} = 0)$ the formula gives "
         r"$E[\mathrm{attend}_i]$ for every joint law of the draws.",
         sources=(S0.at("Hard Monotonic Attention"),),
@@ -938,7 +947,7 @@ def hazards_decide() -> Iterator[Step]:
     Claim(
         id="monotonic.marginals-decide",
         title="The marginal probabilities of the draws decide the expectation",
-        states="z_i is drawn with probability p_i; nothing is said about how the draws hang together.",
+        states="Each z_i is 1 with probability p_i; whether the draws are independent is not said.",
         reading="Whatever the joint law of draws with these marginals, the soft weights are the expectation of attend.",
         precise=r"$E[\mathrm{attend}_i] = p_i\prod_{j<i}(1 - p_j)$ with $p_i = P(z_i = 1)$: true of independent draws.",
         sources=(S0.at("Hard Monotonic Attention"), S0.at("Soft Monotonic Attention")),
@@ -1050,10 +1059,10 @@ def _worst_error_holds(chances: Chances) -> Outcome:
 @derived(
     Claim(
         id="monotonic.worst-error",
-        title="How far soft monotonic attention can be from every hard draw",
+        title="The mean squared error of soft monotonic attention on n ≥ 2 positions is at most 1 − 1/n, and can be that large",
         states="Soft monotonic attention approximates hard monotonic attention; no error is given.",
         precise=r"$\sum_i\alpha_i(1 - \alpha_i) \le 1 - \tfrac1n$ for $n \ge 2$ (written $n = 2 + x$), with equality for $p_j = 1/(n - j + 1)$, which makes every $\alpha_j = 1/n$: then every draw is at squared distance $1 - 1/n$ from the soft weights. "
-        "Without more about p the approximation has no better bound.",
+        "So without an assumption about p no better bound holds.",
         sources=(S0.at("Soft Monotonic Attention"),),
         scope="every n ≥ 2, every p in [0, 1], independent draws",
         inventory=("C072",),
@@ -1118,8 +1127,8 @@ def _affine_steps() -> Iterator[Step]:
 @derived(
     Claim(
         id="monotonic.mean-output",
-        title="The soft output is the mean of the hard outputs; a square of it is too small by the variance",
-        states="How the output of soft monotonic attention stands to those of hard monotonic attention.",
+        title="The soft output is the mean of the hard outputs, and its square falls short of their mean square by the variance",
+        states="Soft monotonic attention stands for hard monotonic attention; the output that it gives is the mean of the hard outputs.",
         precise=r"$E[o^2] = \bar o^2 + E[(o - \bar o)^2]$ and $E[b\,o + d] = b\,\bar o + d$, with $o = \sum_i\mathrm{attend}_i v_i$ the hard output and $\bar o = \sum_i\alpha_i v_i$ the soft one, coordinate by coordinate.",
         sources=(S0.at("Soft Monotonic Attention"), RAFFEL.at("Section 2.3")),
         scope="every n ≥ 1, every p in [0, 1], independent draws; a scan that stops nowhere has the output 0",
@@ -1153,8 +1162,8 @@ def _later_layers_worked(chances: Chances, values: Sequence[int]) -> str:
     soft = sum((x * y for x, y in zip(weights, values, strict=True)), Fraction(0))
     hard = sum((x * max(y, 0) for x, y in zip(weights, values, strict=True)), Fraction(0))
     return (
-        f"p = {_listed(chances)}, values {_listed(values)}. The soft output is Σ α_j v_j = {soft}, and ReLU makes it {max(soft, Fraction(0))}. Hard attention sends one of the values (or 0) through ReLU; the mean is "
-        f"Σ α_j max(v_j, 0) = {hard}."
+        f"p = {_listed(chances)}, so α = {_listed(weights)}; the values are {_listed(values)}. The soft output is Σ α_j v_j = {soft}, and ReLU makes it {max(soft, Fraction(0))}. Hard attention sends one of the "
+        f"values (or 0) through ReLU, {_listed([max(x, 0) for x in values])} in place of the values, and the mean of that is Σ α_j max(v_j, 0) = {hard}."
     )
 
 
@@ -1190,7 +1199,7 @@ def _saturated_holds(chances: Chances) -> Outcome:
     Claim(
         id="monotonic.saturated",
         title="Soft and hard attention agree exactly if every p that the scan meets is 0 or 1",
-        states="When the soft weights are the hard ones.",
+        states="Soft monotonic attention approximates hard monotonic attention; when the two agree is not said.",
         precise=r"$\alpha_i(1 - \alpha_i) = 0$ for 0/1 stopping probabilities, so the mean squared error $\sum_i\alpha_i(1 - \alpha_i)$ vanishes; if the first $p_i$ that is neither follows only zeros, $\alpha_i = p_i$ and $0 < p_i(1 - p_i)$.",
         sources=(S0.at("Soft Monotonic Attention"), RAFFEL.at("Section 2.3")),
         scope="every n ≥ 1, every p in [0, 1], independent draws",
@@ -1230,8 +1239,8 @@ def _online_holds(chances: Chances, later: Chances) -> Outcome:
         title="A position's weight is known as soon as the scan has come to it",
         states="Monotonic attention suits online processing.",
         reading="The weight of a position does not depend on what comes after it. (Softmax weights do.)",
-        precise=r"$\dfrac{\partial\alpha_i}{\partial p_m} = 0$ for $m > i$, soft and hard alike: $\alpha_i$ is a function of $p_1, \dots, p_i$. A softmax weight shrinks with every key that is added: $\dfrac{w}{W + y} < \dfrac{w}{W}$. "
-        "",
+        precise=r"$\dfrac{\partial\alpha_i}{\partial p_m} = 0$ for $m > i$, soft and hard alike: $\alpha_i$ is a function of $p_1, \dots, p_i$. A softmax weight shrinks with every key that is added: "
+        r"$\dfrac{w}{W + y} < \dfrac{w}{W}$, where $w$ is the key's own exponential, $W$ the sum of all exponentials and $y$ that of the new key.",
         assumes=("each p_i is computed from input up to i",),
         sources=(S0.at("Applications"), RAFFEL.at("Section 2.2")),
         scope="every n ≥ 1, every p in [0, 1]",
@@ -1276,7 +1285,7 @@ def _linear_time_holds(draws: Sequence[Bits]) -> Outcome:
 @derived(
     Claim(
         id="monotonic.linear-time",
-        title="All output steps together look at no more than n + m − 1 positions",
+        title="All output steps together evaluate at most n + m − 1 stopping probabilities",
         states="Monotonic attention suits online processing of long sequences.",
         reading="The cost of hard monotonic attention with memory, counted in stopping probabilities that are evaluated.",
         precise=r"$m$ output steps over $n$ positions evaluate at most $n + m - 1$ stopping probabilities: $t_m - 1 + m$ if step $m$ stops at $t_m \le n$. (Softmax attention evaluates $nm$ energies; so may the formula without memory, "
@@ -1329,8 +1338,8 @@ def _alignment_holds(rows: Sequence[Chances], path: Sequence[int]) -> Outcome:
         title="Monotonic attention can follow exactly the alignments that never step back",
         states="Monotonic attention suits speech and translation with monotonic alignment.",
         reading="Which alignments of output steps to positions have positive probability, with memory and stopping probabilities strictly between 0 and 1.",
-        precise=r"$P(t_1, \dots, t_m) > 0$ if and only if $t_1 \le t_2 \le \dots \le t_m$: from $k$, position $j \ge k$ is chosen with probability $p_j\prod_{l=k}^{j-1}(1 - p_l) > 0$, and $j < k$ with probability 0, as no prefix gains mass. A translation that swaps two words is out of "
-        "reach, however it is trained.",
+        precise=r"$P(t_1, \dots, t_m) > 0$ if and only if $t_1 \le t_2 \le \dots \le t_m$: from $k$, position $j \ge k$ is chosen with probability $p_j\prod_{l=k}^{j-1}(1 - p_l) > 0$, and $j < k$ with probability 0, as no prefix gains mass. An alignment that swaps two words, as a translation may need it, is out of "
+        "reach, however the model is trained.",
         sources=(S0.at("Applications"), RAFFEL.at("Section 2.2")),
         scope="every n, m ≥ 1, every p strictly between 0 and 1, independent draws",
         inventory=("C073",),
@@ -1354,8 +1363,8 @@ def alignments() -> Iterator[Step]:
 applications = Claim(
     id="monotonic.applications",
     title="Monotonic attention is useful for speech recognition, translation and online processing",
-    states="Applications of monotonic (and stepwise) attention: speech recognition, machine translation, online sequence processing.",
-    precise="None: usefulness is a matter of trained models and data, and the text gives stepwise attention no formula.",
+    states="Monotonic (and stepwise) attention is said to be applied to speech recognition, machine translation and online sequence processing.",
+    precise="There is none: usefulness is a matter of trained models and data, and the text gives stepwise attention no formula.",
     sources=(S0.at("Applications"), S0.at("Monotonic and Stepwise Attention")),
     scope="-",
     inventory=("C073",),

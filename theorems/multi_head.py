@@ -4,7 +4,7 @@ Row convention throughout, as in the texts: inputs are rows, projections multipl
 (g − 1) d_v + e of the concatenation is feature e of head g; W[q, y] is the output projection.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, product
 from typing import Any
@@ -18,7 +18,7 @@ from theorems.exact import scores as ball_scores
 from theorems.outcome import Outcome
 from theorems.sources import S1, S3, S4, VASWANI
 from theorems.step import Step
-from theorems.symbols import K, Q, a, d, d_v, e, f, g, h, head, j, n, r, total
+from theorems.symbols import K, Q, a, d, d_v, e, f, g, h, head, j, l, m, n, r, t, total
 
 q = sp.Symbol("q", integer=True, positive=True)  # a feature of the concatenation, 1..h d_v
 y = sp.Symbol("y", integer=True, positive=True)  # a feature of the output, 1..width
@@ -71,7 +71,7 @@ def _concatenation_is_sum(heads: Sequence[Rows], projection: Rows) -> Outcome:
     Claim(
         id="multi_head.concatenation-is-sum",
         title="Concatenating the heads and projecting is a sum of one projection per head",
-        states="the heads are concatenated and projected by W_O",
+        states="The outputs of the h heads are concatenated and projected by W_O.",
         precise=r"$\mathrm{Concat}(H_1, \ldots, H_h)\, W_O = \sum_{g=1}^{h} H_g W_O^{(g)}$, where $W_O^{(g)}$ are rows $(g-1)d_v + 1, \ldots, g d_v$ of $W_O$; "
         r"the concatenation has $h \cdot d_v$ features, $W_O$ maps them to $d_{model}$.",
         sources=(S3.at("Multi-Head Attention"), S4.at("Architecture"), S1.at("Building on Yesterday's Foundation"), VASWANI.at("section 3.2.2")),
@@ -101,8 +101,8 @@ def _removal_is_zeroing(heads: Sequence[Rows], projection: Rows, head: int) -> O
     Claim(
         id="multi_head.removing-a-head",
         title="Removing a head is zeroing its rows of the output projection",
-        states="unneeded heads can be pruned, as whole heads",
-        reading="Removing head p: the concatenation and W_O lose that head's features and rows. The output is meant; zeroing alone frees no parameter.",
+        states="Unneeded heads can be pruned, each as a whole.",
+        reading="To remove head p is to take its features out of the concatenation and its rows out of W_O. What is compared is the output; zeroing alone frees no parameter.",
         precise=r"With rows $(p-1)d_v + 1, \ldots, p\,d_v$ of $W_O$ set to zero, the output is $\sum_{g \ne p} H_g W_O^{(g)}$, that of the other heads alone.",
         sources=(S1.at("Attention Pruning"), S4.at("Head Analysis")),
         scope="every number of heads, rows, features and outputs; all real entries",
@@ -137,7 +137,7 @@ def _stays_in_row_space(head: Rows, block: Rows, queries: Rows, keys: Rows) -> O
     Claim(
         id="multi_head.head-subspace",
         title="A head writes into the row space of its block of W_O, and its logits have rank at most d_h",
-        states="each head can learn a representation subspace of its own",
+        states="Each head can learn a representation subspace of its own.",
         reading="In the texts' convention, X W with rows as inputs, the subspace is the row space of W_O^(g); written with columns, it is a column space.",
         precise=r"Every row of $H_g W_O^{(g)}$ is a combination of the $d_v$ rows of $W_O^{(g)}$ (so a vector $z$ that they all annihilate, the contribution "
         r"annihilates too), hence rank at most $d_v$; and $Q_g K_g^\top$ annihilates whatever $K_g^\top$ does, hence rank at most $d_h$.",
@@ -182,17 +182,21 @@ def _definitions_agree_on_one_input(queries: Rows, keys: Rows, values: Rows, wei
 
 def _definitions_by_hand(queries: Rows, keys: Rows, values: Rows, weights: Sequence[Rows]) -> str:
     first, second = _heads(queries, keys, values, weights), _heads(queries, queries, queries, weights)
+
+    def grid(rows: Sequence[Sequence[arb]]) -> str:
+        return "[" + ", ".join("[" + ", ".join(show(x) for x in row) + "]" for row in rows) + "]"
+
     return (
         f"One head with Q = {queries}, K = {keys}, V = {values} and (W_Q, W_K, W_V) = {weights}, unscaled. Projecting Q, K and V gives "
-        f"{[[show(x) for x in row] for row in first]}; projecting the one input X = Q three times gives "
-        f"{[[show(x) for x in row] for row in second]}."
+        f"the values V W_V = {times(values, weights[2])} and the output {grid(first)}; projecting the one input X = Q three times gives the values X W_V = "
+        f"{times(queries, weights[2])} and the output {grid(second)}."
     )
 
 
 definitions_agree = Claim(
     id="multi_head.definitions-agree",
     title="The two definitions of a head agree",
-    states="one text projects the given Q, K and V for each head, another projects one input X three times",
+    states="One text projects the given Q, K and V for each head; another projects one input X three times. Both call the result multi-head attention.",
     reading="Attention(Q W_Q, K W_K, V W_V) and Attention(X W_Q, X W_K, X W_V), with X the rows that ask (X = Q), compute the same for the same weights.",
     precise="The two formulas return the same for all Q, K, V and all projections.",
     sources=(S3.at("Multi-Head Attention"), S4.at("Architecture")),
@@ -209,9 +213,9 @@ definitions_agree = Claim(
     Claim(
         id="multi_head.definitions-agree-on-one-input",
         title="On one input the two definitions of a head are one, even if Q, K and V are projections of it already",
-        states="the correct form: with Q = K = V = X the formulas are the same, and a projection of a projection is one projection by the product",
-        precise=r"For $Q = X A$, $K = X B$: $(Q W_Q)(K W_K)^\top = (X A W_Q)(X B W_K)^\top$ entry by entry, with the products $A W_Q$, $B W_K$ as the "
-        r"head's matrices (values alike); $A = B = I$ is $Q = K = X$.",
+        states="The correct form: with Q = K = V = X the formulas are the same, and a projection of a projection is one projection by the product of the matrices.",
+        precise=r"For $Q = X A$, $K = X B$, $V = X C$ a head of the one definition, $\mathrm{Attention}(Q W_Q, K W_K, V W_V)$, is the head of the other on $X$ with the "
+        r"matrices $A W_Q$, $B W_K$, $C W_V$: logits, weights and output agree. $A = B = C = I$ is $Q = K = V = X$.",
         sources=(S3.at("Multi-Head Attention"), S4.at("Architecture")),
         scope="every number of rows and features; all real entries",
         holds=_definitions_agree_on_one_input,
@@ -232,38 +236,48 @@ def definitions_agree_on_one_input() -> Iterator[Step]:
     yield Step(
         total(twice(r, A, w_q, x, inner) * twice(j, B, w_k, x_2, inner_2), a), "=",
         total(once(r, A, w_q, x, inner) * once(j, B, w_k, x_2, inner_2), a),
-        "so every logit is the same, and with it the weights and the output",
+        "so every logit is the same, and with it every weight",
     )  # fmt: skip
+    C, w_v, scale = sp.IndexedBase("C", real=True), sp.IndexedBase("W_V", real=True), sp.Symbol("gamma", real=True)
+
+    def output(projected: Callable[..., sp.Expr]) -> sp.Expr:
+        logits = {key: scale * total(projected(r, A, w_q, x, inner) * projected(key, B, w_k, x_2, inner_2), a) for key in (j, l)}
+        return total(sp.exp(logits[j]) * projected(j, C, w_v, x, inner).subs(a, e), j) / total(sp.exp(logits[l]), l)
+
+    yield Step(output(twice), "=", output(once), "and the output, feature by feature, with any scale γ of the logits")
 
 
-def _counted(heads: int, head_width: int, length: int) -> tuple[int, int, int, int]:
-    """Weights, biases, multiply-adds of Q Kᵀ and P V, exponentials: counted one by one, head by head."""
+def _counted(heads: int, head_width: int, length: int) -> tuple[int, int, int, int, int]:
+    """Weights, biases, multiply-adds of the projections, of Q Kᵀ and P V, exponentials: counted one by one, head by head."""
     model = heads * head_width
-    weights = biases = products = exponentials = 0
+    weights = biases = projected = products = exponentials = 0
     for _ in range(heads):
         for _ in ("query", "key", "value"):
             weights += sum(1 for _ in product(range(model), range(head_width)))
+            projected += sum(1 for _ in product(range(length), range(model), range(head_width)))
             biases += head_width
         weights += sum(1 for _ in product(range(head_width), range(model)))
+        projected += sum(1 for _ in product(range(length), range(head_width), range(model)))
         products += 2 * sum(1 for _ in product(range(length), range(length), range(head_width)))
         exponentials += sum(1 for _ in product(range(length), range(length)))
-    return weights, biases + model, products, exponentials
+    return weights, biases + model, projected, products, exponentials
 
 
 def _independent_of_heads(heads: int, head_width: int, length: int) -> Outcome:
     model = heads * head_width
     one = _counted(1, model, length)
     many = _counted(heads, head_width, length)
-    return decided(many == (4 * model**2, 4 * model, 2 * length**2 * model, heads * length**2) and many[:3] == one[:3])
+    return decided(many == (4 * model**2, 4 * model, 4 * length * model**2, 2 * length**2 * model, heads * length**2) and many[:4] == one[:4])
 
 
 @derived(
     Claim(
         id="multi_head.parameters",
         title="With d_h = d/h, parameters and matrix products do not depend on the number of heads; softmax work does",
-        states="how does the architecture affect model size?",
-        reading="Width d = h · d_h shared among h heads; parameters, multiply-adds and exponentials of one attention layer.",
-        precise=r"$4d^2$ weights and $4d$ biases; $2 n^2 d$ multiply-adds for $Q K^\top$ and $P V$; $h\,n^2$ exponentials. Only the last depends on $h$. "
+        states="How does the architecture, and with it the number of heads, affect the size of the model?",
+        reading="The width d = h · d_h is shared among h heads. Counted are the parameters, multiply-adds and exponentials of one attention layer.",
+        precise=r"There are $4d^2$ weights and $4d$ biases, $4nd^2$ multiply-adds in the four projections, $2 n^2 d$ multiply-adds for $Q K^\top$ and $P V$, and "
+        r"$h\,n^2$ exponentials. Only the last number depends on $h$. "
         r"As counted over heads: $\sum_g (3 d\, d_h + d_h d) + \sum_g 3 d_h + d = 4 d^2 + 4 d$ with $d = h\,d_h$.",
         sources=(S4.at("What to Observe"), VASWANI.at("section 3.2.2")),
         scope="every h, d_h and n (n queries, n keys); d is a multiple of h",
@@ -274,12 +288,19 @@ def _independent_of_heads(heads: int, head_width: int, length: int) -> Outcome:
     )
 )
 def parameters() -> Iterator[Step]:
-    d_h, rows, keys, feature = sp.symbols("d_h i j q", integer=True, positive=True)
+    d_h, rows, keys, feature, entry = sp.symbols("d_h i j q a", integer=True, positive=True)
     model = h * d_h
     pairs = sp.Sum(sp.S.One, (keys, 1, n), (rows, 1, n))
     products = 2 * sp.Sum(sp.S.One, (feature, 1, d_h), (keys, 1, n), (rows, 1, n))
     yield Step(total(pairs, g), "=", h * n**2, "one exponential for every head, row and key: the only count that grows with h")
     yield Step(total(products, g), "=", 2 * n**2 * model, "multiply-adds: every head works on its own d_h features, together d")
+    projected = sp.Sum(sp.S.One, (feature, 1, d_h), (entry, 1, model), (rows, 1, n))
+    yield Step(
+        total(3 * projected + projected, g),
+        "=",
+        4 * n * model**2,
+        "projections: three into each head, and each head's rows of W_O, a multiply-add for each row and weight",
+    )
     yield Step(
         total(3 * model * d_h + d_h * model, g) + total(3 * d_h, g) + model, "=", 4 * model**2 + 4 * model,
         "three projections into each head and its rows of W_O; a bias for each projected feature, and one for each output",
@@ -287,30 +308,49 @@ def parameters() -> Iterator[Step]:
 
 
 def _same_scores(queries: Rows, keys: Rows, more: int) -> Outcome:
-    """Padding with `more` zero features, and the queries times √((d + more)/d), keeps every scaled score."""
+    """Padding with `more` zero features, and the queries times √((d + more)/d), keeps every scaled score; d features give no more than the rank d."""
     narrow = len(queries[0])
     stretch = (ball(narrow + more) / narrow).sqrt()
     wide_queries: list[list[Any]] = [[*(stretch * x for x in row), *[0] * more] for row in queries]
     wide_keys = [[*row, *[0] * more] for row in keys]
-    return equal(ball_scores(wide_queries, wide_keys, 1 / ball(narrow + more).sqrt()), ball_scores(queries, keys, 1 / ball(narrow).sqrt()))
+    same = equal(ball_scores(wide_queries, wide_keys, 1 / ball(narrow + more).sqrt()), ball_scores(queries, keys, 1 / ball(narrow).sqrt()))
+    unit = [[int(i == column) for column in range(narrow + more)] for i in range(narrow + more)]
+    richer = rank(times(queries, list(zip(*keys, strict=True)))) <= narrow == rank(times(unit, unit)) - more
+    return Outcome.worst([same, decided(richer)])
 
 
 @derived(
     Claim(
         id="multi_head.wider-keys-score-more",
-        title="Whatever scores keys of width d can give, wider keys can give too",
-        states="higher dimensions allow richer representations",
-        reading="The score functions q·k/√d_k that projections to a larger d_k can express include those of a smaller one.",
-        precise=r"With $p$ more features, all zero, and queries multiplied by $\sqrt{(d+p)/d}$: "
+        title="Whatever scores keys of width d can give, wider keys can give too, and others besides",
+        states="Higher dimensions allow richer representations.",
+        reading="The score functions q·k/√d_k that projections to a larger d_k can express include those of a smaller one, and some that it cannot express.",
+        precise=r"Width $m > d$ gives the scores $\delta_{rt}$ of $m$ queries and $m$ keys, which are of rank $m$; width $d$ does not, since its scores have rank at most $d$ "
+        r"(multi_head.head-subspace). And with $p$ more features, all zero, and queries multiplied by $\sqrt{(d+p)/d}$: "
         r"$\frac{1}{\sqrt{d+p}} \sum_{a=1}^{d} \sqrt{\tfrac{d+p}{d}}\, Q_{ra} K_{ja} = \frac{1}{\sqrt d} \sum_{a=1}^{d} Q_{ra} K_{ja}$.",
         sources=(S4.at("Architecture Parameters"),),
-        scope="every d and p, all real entries; that more can be expressed is meant, not that training finds it",
+        scope="every d, p and m > d, all real entries; that more can be expressed is meant, not that training finds it",
         inventory=("C199",),
+        uses=("multi_head.head-subspace",),
         holds=_same_scores,
     )
 )
 def wider_keys_score_more() -> Iterator[Step]:
-    more = sp.Symbol("p", integer=True, positive=True)
+    more, feature = sp.Symbol("p", integer=True, positive=True), sp.Symbol("x", integer=True, positive=True)
+    z = sp.IndexedBase("z", real=True)
+    unit = sp.sqrt(m) * sp.KroneckerDelta(r, feature) * sp.KroneckerDelta(t, feature) / sp.sqrt(m)
+    yield Step(
+        sp.Sum(unit, (feature, 1, m)),
+        "=",
+        sp.KroneckerDelta(r, t),
+        "query r with √m as its feature r, key t with 1 as its feature t, and zeros elsewhere: width m",
+    )
+    yield Step(
+        total(sp.KroneckerDelta(r, t) * z[t], t),
+        "=",
+        z[r],
+        "such scores vanish on no weighting z of the keys but 0: their rank is m, which no width d < m gives",
+    )
     wide = total(sp.sqrt((d + more) / d) * Q[r, a] * K[j, a], a)  # the p new features add zeros
     yield Step(
         wide / sp.sqrt(d + more), "=", total(Q[r, a] * K[j, a], a) / sp.sqrt(d), "the factor √((d + p)/d) undoes the change of the scale; zeros add nothing"
@@ -348,15 +388,16 @@ def _lengths_by_hand(queries: Rows, keys: Rows) -> str:
 one_input = Claim(
     id="multi_head.one-input",
     title="Q, K and V are projections of the same input",
-    states="in practice Q, K and V are derived from the same input by learned linear projections",
-    reading="Whatever Q and K attention is used with, some X and matrices give Q = X W_Q and K = X W_K. (How often this is so in practice is not tested.)",
+    states="In practice Q, K and V are derived from the same input by learned linear projections.",
+    reading="Whatever Q and K attention is used with, some X and matrices give Q = X W_Q and K = X W_K. (V has as many rows as K, so it adds no condition; "
+    "how often this is so in practice is not tested.)",
     precise="For all Q and K there are X, W_Q, W_K with Q = X W_Q and K = X W_K.",
     sources=(S3.at("Query, Key, Value Decomposition"),),
     scope="all numbers of queries and keys",
     inventory=("C200",),
     holds=_from_one_input,
     worked=_lengths_by_hand,
-    unsaid="self-attention; in cross-attention queries come from one sequence, keys and values from another, of another length",
+    unsaid="there are as many queries as keys, as in self-attention; in cross-attention queries come from one sequence and keys and values from another, of any length",
     corrected_by="multi_head.one-input-if-equally-long",
 )
 
@@ -365,8 +406,8 @@ one_input = Claim(
     Claim(
         id="multi_head.one-input-if-equally-long",
         title="Q and K are projections of one input exactly if they have equally many rows",
-        states="the correct form",
-        precise=r"If not, no $X$ does, since $X W$ has as many rows as $X$. If both have $n$ rows, $X = [Q\,|\,K]$ does: with blocks $H_g$ of $X$, the selector with "
+        states="The correct form: what decides is whether there are as many queries as keys.",
+        precise=r"With unequal numbers of rows no $X$ gives both, since $X W$ has as many rows as $X$. If both have equally many rows, $X = [Q\,|\,K]$ does: with blocks $H_g$ of $X$, the selector with "
         r"rows $\delta_{gp}\,\delta_{ef}$ gives $\sum_{g,e} H_{gre}\, \delta_{gp}\, \delta_{ef} = H_{prf}$, block $p$ of $X$.",
         sources=(S3.at("Query, Key, Value Decomposition"),),
         scope="all numbers of queries and keys; blocks of equal width in the derivation, of any width in the search",

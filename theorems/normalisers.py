@@ -126,7 +126,7 @@ def _sink_shrinks_holds(scores: Row, values: Row, sink_score: Exact) -> Outcome:
     Claim(
         id="normalisers.sink-shrinks",
         title="A sink shortens the output and keeps its direction",
-        states="What a sink does to the output.",
+        states="A sink takes a part of the weight from the keys, and so it changes the output.",
         precise=r"$o_{\text{sink}} = (1 - \rho)\,o$ with $o$ the output of softmax and $\rho = e^z/(e^z + \sum_l e^{s_l})$ the share of the sink. The "
         r"ratios between "
         r"the keys' weights are softmax's; only their common factor depends on the sink.",
@@ -208,7 +208,7 @@ def _sigmoid_sum_holds(scores: Row, target: Fraction) -> Outcome:
         title="A row of sigmoid weights can sum to anything between 0 and n",
         states="Sigmoid attention replaces the softmax of a row by a sigmoid of each score.",
         precise=r"$0 < \sum_j \sigma(s_j) < n$, and every number between is reached: $n$ equal scores $\log y$ sum to $ny/(1+y)$, which is $t$ for $y = "
-        r"t/(n-t)$. "
+        r"t/(n-t)$, $0 < t < n$. "
         "So the output is no average of the values and may leave their convex hull.",
         sources=(RAMAPURAM,),
         scope="all n ≥ 1, all finite real scores, all y > 0",
@@ -606,7 +606,8 @@ def _entmax_form_holds(scores: Row) -> Outcome:
         states="The 1.5-entmax weights are p = ([s/2 − τ]₊)² and sum to one.",
         precise=r"$p_i = \big([s_i/2 - \tau]_+\big)^2$ with $\tau = \mu - \sqrt{(1 - Q)/n}$, where $\mu$ and $Q$ are the mean and the sum of squared "
         r"deviations of $s/2$ over the "
-        r"support of size $n$; then $\sum_i p_i = 1$.",
+        r"support of size $n$: with this $\tau$, $\sum_i p_i = 1$, and no other below the mean gives that. (There is one such $\tau$ for every row: as $\tau$ rises to $\max s/2$, the "
+        r"sum of all $[s_i/2 - \tau]_+^2$ falls continuously and strictly to 0, from any height.)",
         sources=(PETERS,),
         scope="supports of all sizes; within a support Q ≤ 1, else no threshold gives it the sum one",
         holds=_entmax_form_holds,
@@ -614,6 +615,13 @@ def _entmax_form_holds(scores: Row) -> Outcome:
 )
 def entmax_form() -> Iterator[Step]:
     mean, above = _closed()
+    spread = total(s[l] ** 2 / 4, l) - n * mean**2
+    yield Step(
+        total((s[j] / 2 - tau) ** 2, j),
+        "=",
+        n * (mean - tau) ** 2 + spread,
+        "for every τ, with Q written out as Σ s²/4 − nμ²: if this is 1, (μ − τ)² = (1 − Q)/n, and τ is below the mean, as every score of the support exceeds it",
+    )
     yield Step(
         total((s[j] / 2 - mean + above) ** 2, j),
         "=",
@@ -712,7 +720,7 @@ def _entmax_jacobian_holds(scores: Row, toward: Row) -> Outcome:
         precise=r"$\partial p_i/\partial s_k = \sqrt{p_i}\,\big(\delta_{ik} - \sqrt{p_k}/\sum_l\sqrt{p_l}\big)$ on the support, 0 outside. In the formula "
         r"$\sqrt{p_i} = s_i/2 - \tau$ is written out, and $\sum_l\sqrt{p_l} = n(\mu - \tau) = \sqrt{n(1 - Q)}$.",
         sources=(PETERS,),
-        scope="supports of all sizes, no score on the threshold, Q < 1",
+        scope="supports of all sizes, no score on the threshold; Q < 1, as the roots are positive and sum to √(n(1 − Q))",
         uses=("normalisers.entmax-form",),
         holds=_entmax_jacobian_holds,
     )
@@ -742,7 +750,8 @@ def _cut_off_holds(scores: Row, alpha: Fraction) -> Outcome:
         id="normalisers.entmax-cut-off",
         title="Entmax gives exactly zero to every key that scores 1/(α − 1) below the best",
         states="Sparse normalisers ignore keys whose score is far enough below the best; softmax ignores none.",
-        precise=r"If $s_k \le \max s - \frac1{\alpha - 1}$ then $\alpha$-entmax gives key $k$ the weight 0: distance 1 for sparsemax ($\alpha = 2$), 2 for "
+        precise=r"$\alpha$-entmax has the weights $p_i = [(\alpha - 1)s_i - \tau]_+^{1/(\alpha - 1)}$, with the $\tau$ that makes them sum to 1. If $s_k \le \max s - \frac1{\alpha - 1}$, "
+        r"key $k$ has the weight 0: distance 1 for sparsemax ($\alpha = 2$), 2 for "
         r"$\alpha = 3/2$, and without "
         r"bound as $\alpha \to 1$ (softmax). In the formula $a = \alpha - 1$, the best key has the weight $e^{-x} \le 1$, so its scaled score is $\tau + "
         r"e^{-ax}$, and the other "

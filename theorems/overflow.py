@@ -39,9 +39,13 @@ class Format:
     def largest(self) -> Fraction:
         return (2 - Fraction(1, 2 ** (self.bits - 1))) * (1 << self.top)
 
+    @property
+    def edge(self) -> Fraction:
+        """Half a unit above the largest finite number: from here on rounding gives infinity (a tie goes there too)."""
+        return self.largest + Fraction(2) ** (self.top - self.bits)
+
     def rounded(self, x: Fraction) -> Float:
-        """The nearest number of the format (ties to even); infinite from half a unit above the largest finite number on (the sign of an infinity is "
-        "dropped)."""
+        """The nearest number of the format (ties to even); infinite from half a unit above the largest finite number on (the sign of an infinity is dropped)."""
         if x <= 0:
             mirrored = self.rounded(-x) if x else x
             return -mirrored if isinstance(mirrored, Fraction) else mirrored
@@ -168,36 +172,41 @@ def _power_of(exponent: sp.Expr) -> sp.Expr:
 
 
 def _naive_holds(fmt: str, scores: Sequence[int]) -> Outcome:
-    """Not-a-number wherever the largest exponential exceeds the largest finite number by more than half a unit, which rounding allows."""
+    """Not-a-number wherever the largest exponential lies beyond the edge from which rounding gives infinity."""
     form, given = FORMATS[fmt], _in(fmt, scores)
-    edge = form.largest + Fraction(2) ** (form.top - form.bits)
-    beyond = exact.ball(max(given)).exp() > exact.ball(edge)
+    beyond = exact.ball(max(given)).exp() > exact.ball(form.edge)
     return _unless_too_close(lambda: not beyond or NOT_A_NUMBER in naive_softmax(given, form))
 
 
 @derived(
     Claim(
         id="overflow.naive",
-        title="Softmax as written overflows once the largest score exceeds log Ω",
+        title="Softmax as written overflows once the largest score exceeds the logarithm of the format's range",
         states="Large attention scores can make softmax overflow.",
-        reading="Softmax computed as it is written, exponentials first.",
-        precise=r"$\Omega < e^{s}$ for every score $s > \log\Omega$, with $\Omega$ the format's largest finite number: then that weight is "
-        r"$\infty/\infty$, not a number. "
-        r"$\log\Omega$ is 11.09 for float16, 88.72 for float32 and bfloat16, 709.78 for float64. (A row whose scores all lie far below 0 fails too: "
-        r"every exponential underflows, $0/0$.)",
+        reading="Softmax computed as it is written: first the exponentials of the scores, then their sum, then the quotients.",
+        precise=r"A format with $p$ significant bits and the largest exponent $E$ has the largest finite number $\Omega = (2 - 2^{1-p})2^E$, and rounding gives infinity from the edge $\Omega' = \Omega + 2^{E-p}$ on. "
+        r"$\Omega' < e^s$ for every score $s > \log\Omega'$. Its exponential is then infinite, the sum as well, and the weight is $\infty/\infty$: not a number. "
+        r"$\log\Omega'$ is 11.09 for float16, 88.72 for float32 and bfloat16, and 709.78 for float64; to these digits $\log\Omega$ is the same. (A row whose scores all lie far below 0 fails "
+        r"too: every exponential becomes 0, and the weights are $0/0$.)",
         sources=(S1.at("Attention Overflow"), BLANCHARD),
-        scope="every binary format; exponential correctly rounded (a score within rounding of log Ω may still be finite)",
+        scope="every binary format with rounding to nearest, ties to even; the exponential is correctly rounded",
         inventory=("C252",),
         holds=_naive_holds,
     )
 )
 def naive() -> Iterator[Step]:
+    exponent, bits = sp.symbols("E p", integer=True)
+    largest, from_here = (2 - 2 ** (1 - bits)) * 2**exponent, sp.Symbol("Omegaprime", positive=True)
     yield Step(
-        limit,
+        2 ** (exponent + 1) - (largest + 2 ** (exponent - bits)), "=", 2 ** (exponent - bits),
+        "The edge Ω' lies half-way between Ω and 2^(E + 1), which is the next number that a format without a limit would have; ties go to the even one, which is that.",
+    )  # fmt: skip
+    yield Step(
+        from_here,
         "<",
-        _power_of(sp.log(limit) + excess),
-        "A score is log Ω + h with h > 0; its exponential is Ω e^h, and e^h exceeds 1.",
-        certificate=limit * (sp.exp(excess) - 1),
+        _power_of(sp.log(from_here) + excess),
+        "A score is log Ω' + h with h > 0; its exponential is Ω' e^h, and e^h exceeds 1.",
+        certificate=from_here * (sp.exp(excess) - 1),
     )
 
 
@@ -258,11 +267,13 @@ def _shifted_holds(fmt: str, scores: Sequence[int], temperature: int = 1, cap: i
         id="overflow.shifted",
         title="After subtracting the maximum nothing overflows",
         states="Subtracting the row's maximum before exponentiating avoids overflow.",
-        precise=r"$1 \le \sum_j e^{s_j - \max s} \le n$: every exponential is at most 1 and the largest is exactly 1, so no exponential and no sum "
-        r"overflows in a format with $\Omega \ge n$, and the divisor is never 0. "
+        precise=r"$1 \le \sum_j e^{s_j - \max s} \le n$: every exponential is at most 1 and the largest is exactly 1, so the divisor is never 0. In real arithmetic the sum stays below the range of a format with $\Omega \ge n$. "
+        r"Rounded after every addition, one exponential after the other, it never exceeds $2^{p+1}$ in a format of $p$ significant bits, however long the row: above $2^{p+1}$ the numbers of the format are 4 apart, so $2^{p+1} + 1$ is rounded "
+        r"down again. That is 4096 in float16 and far below the range of each of the four formats. "
         r"Small weights may still underflow to 0, and a difference $s_j - \max s$ may become $-\infty$, whose exponential is the same 0.",
         sources=(S1.at("Attention Overflow"), MILAKOV.at("Section 2"), BLANCHARD),
-        scope="any n ≥ 1 not above Ω, finite scores",
+        scope="any n ≥ 1, finite scores; float16, bfloat16, float32 and float64, rounding to nearest, the exponentials added one after the other (in another order a sum of rounded sums may pass n: "
+        "65504 ones can be added up to infinity in float16)",
         inventory=("C255",),
         uses=("overflow.shift-is-exact",),
         holds=_shifted_holds,
@@ -272,6 +283,22 @@ def shifted() -> Iterator[Step]:
     other = 1 - sp.KroneckerDelta(i, j)  # 0 at i, the place of the maximum
     mass = total(sp.exp(-gap[j] * other), j)
     yield Step(sp.exp(-gap[j]), "<=", sp.Integer(1), "Score j lies g_j ≥ 0 below the maximum, and e^g is at least 1.")
+    bits, short = sp.Symbol("p", integer=True, positive=True), sp.Symbol("y", nonnegative=True)
+    stop = 2 ** (bits + 1)
+    yield Step(
+        (stop + 1 - short) - stop,
+        "<",
+        (stop + 4) - (stop + 1 - short),
+        "A rounded sum of at most 2^(p + 1) and an exponential 1 − y: the result is nearer to 2^(p + 1) than to the next number, 2^(p + 1) + 4, so it is rounded to 2^(p + 1) or less.",
+        certificate=2 + 2 * short,
+    )
+    for form in FORMATS.values():
+        yield Step(
+            sp.Integer(2 ** (form.bits + 1)),
+            "<=",
+            sp.Rational(form.largest.numerator, form.largest.denominator),
+            f"Where the sum stops growing at the latest is within the range of {form.name}.",
+        )
     yield Step(
         sp.Integer(1),
         "<=",
@@ -295,17 +322,27 @@ def _temperature_holds(fmt: str, scores: Sequence[int], temperature: int) -> Out
 
 
 def _temperature_worked(fmt: str, scores: Sequence[int], temperature: int) -> str:
-    weights = naive_softmax(_cooled(fmt, scores, temperature), FORMATS[fmt])
     top = Fraction(max(scores), temperature)
     return (
-        f"In {fmt}, take the scores {list(scores)} and temperature {temperature}. The largest divided score is {top}, with e^({top}) = {_power(top)}; "
-        f"the exponentials or their sum exceed Ω = {_largest(fmt)}. "
-        f"What becomes infinite there leaves the weights {_shown(weights)}." + _snippet(fmt, scores, temperature)
+        f"In {fmt}, whose largest number is Ω = {_largest(fmt)}, take the scores {list(scores)} and the temperature {temperature}. The largest divided score is {top}, with e^({top}) = {_power(top)}. "
+        + _in_steps(_cooled(fmt, scores, temperature), fmt)
+        + _snippet(fmt, scores, temperature)
     )
 
 
 def _power(x: Fraction | int) -> str:
     return exact.show(exact.ball(x).exp())
+
+
+def _in_steps(scores: Sequence[Fraction], fmt: str) -> str:
+    """What softmax as written computes, step by step: exponentials, their sum, quotients."""
+    form = FORMATS[fmt]
+    exponentials, weights = [_exponential(x, form) for x in scores], naive_softmax(scores, form)
+    mass = _shown([_sum(exponentials, form)])[1:-1]
+    return (
+        f"Rounded to {fmt}, the exponentials are {_shown(exponentials)} and their sum is {mass}; divided by it, they give the weights {_shown(weights)}"
+        f"{' (nan: ∞/∞ has no value)' if NOT_A_NUMBER in weights else ''}."
+    )
 
 
 def _largest(fmt: str) -> str:
@@ -353,11 +390,10 @@ def _clipping_holds(fmt: str, scores: Sequence[int], cap: int) -> Outcome:
 
 def _clipping_worked(fmt: str, scores: Sequence[int], cap: int) -> str:
     clipped = [min(x, cap) for x in scores]
-    weights = naive_softmax(_in(fmt, clipped), FORMATS[fmt])
     return (
-        f"In {fmt}, take the scores {list(scores)} and clip them at {cap}: {clipped}. With e^{max(clipped)} = {_power(max(clipped))}, the exponentials or "
-        f"their sum exceed Ω = {_largest(fmt)}, "
-        f"and the weights are {_shown(weights)}." + _snippet(fmt, clipped)
+        f"In {fmt}, whose largest number is Ω = {_largest(fmt)}, take the scores {list(scores)} and clip them at {cap}: {clipped}. The largest exponential is e^{max(clipped)} = {_power(max(clipped))}. "
+        + _in_steps(_in(fmt, clipped), fmt)
+        + _snippet(fmt, clipped)
     )
 
 
@@ -452,8 +488,9 @@ def _precision_holds(fmt: str, scores: Sequence[int]) -> Outcome:
 def _precision_worked(fmt: str, scores: Sequence[int]) -> str:
     top = max(scores)
     return (
-        f"The scores {list(scores)} are finite numbers of float16. Computed in {fmt}, with e^{top} = {_power(top)}, the exponentials or their sum exceed Ω = {_largest(fmt)}: "
-        f"the weights are {_shown(naive_softmax(_in(fmt, scores), FORMATS[fmt]))}." + _snippet(fmt, scores)
+        f"The scores {list(scores)} are finite numbers of float16. Softmax is computed in {fmt}, whose largest number is Ω = {_largest(fmt)}. The largest exponential is e^{top} = {_power(top)}. "
+        + _in_steps(_in(fmt, scores), fmt)
+        + _snippet(fmt, scores)
     )
 
 
@@ -513,13 +550,13 @@ def _larger_weight_worked(gap: int, wider_by: int) -> str:
     told = "; ".join(
         f"a gap of {difference} gives the larger weight {exact.show(p)} and the derivative p (1 − p) = {exact.show(p * (1 - p))}" for difference, p in rows
     )
-    return f"Two keys: {told}. The larger weight has the smaller derivative."
+    return f"Two keys: {told}. The derivative is what the weight passes on to its score. The claim needs it to be no smaller for the larger weight, and it is smaller."
 
 
 @derived(
     Claim(
         id="overflow.large-weight-small-gradient",
-        title="The larger the largest of two weights, the smaller the gradient through softmax",
+        title="The larger the larger one of two weights, the smaller the gradient that softmax passes to the scores",
         states="A weight never exceeds 1, and a weight near 1 passes almost no gradient to the scores.",
         precise=r"$p'(1 - p') < p\,(1 - p)$ for two keys with score gaps $g' > g \ge 0$, $p = e^g/(1 + e^g)$: the derivative falls as the larger weight "
         r"grows.",

@@ -441,8 +441,8 @@ learned_table = derived(
     Claim(
         id="positions.learned-table",
         title="With learned positions a Transformer takes sequences of any length",
-        states="One way to do it: to each position a learned vector is added.",
-        reading="The positions are learned, a vector for each (as in many Transformers); the model is defined on sequences of every length.",
+        states="A vector is learned for each position and added to the token that stands there.",
+        reading="A model with learned positions, a vector for each (as in many Transformers), is defined on sequences of every length.",
         precise=r"Every position of the sequence has a row in the table. It is so for $n\le n_{\max}$; the table has $n_{\max}$ rows, $\sum_{j\le n_{\max}}\sum_{k\le n_{\max}}"
         r"\delta_{jk}=n_{\max}$ pairs of a position and its row.",
         sources=(GEHRING,),
@@ -489,7 +489,7 @@ def _turning(position: int, offset: int, count: int) -> Outcome:
     Claim(
         id="positions.sinusoidal-rotation",
         title="Moving by t turns the sinusoidal encoding by a matrix that depends on t alone",
-        states="For any fixed offset the encoding of a position that far away is a linear function of the encoding.",
+        states="For any fixed offset t, the sinusoidal encoding of position p + t is a linear function of that of position p.",
         precise=r"$PE(p+t)=R_t\,PE(p)$, with the same block for every $p$: $\sin\omega(p+t)=\cos\omega t\sin\omega p+\sin\omega t\cos\omega p$ and "
         r"$\cos\omega(p+t)=\cos\omega t\cos\omega p-\sin\omega t\sin\omega p$. The matrix is orthogonal.",
         sources=(VASWANI.at("section 3.5"),),
@@ -665,7 +665,11 @@ def _worked_added(query: Row, key: Row, position: int, offset: int, moved: int) 
         at, other = position + by, position + offset + by
         vectors = [[x + y for x, y in zip(token, encoding(place, len(token) // 2), strict=True)] for token, place in ((query, at), (key, other))]
         lines.append(f"- positions {at} and {other}: {_listed(vectors[0])} · {_listed(vectors[1])} = {exact.show(inner(*vectors))}")
-    return f"Tokens {list(query)} and {list(key)}, {offset} apart both times:\n\n" + "\n".join(lines) + "\n\nThe distance is the same and the score is not."
+    return (
+        f"Tokens {list(query)} and {list(key)}, {offset} apart both times; each gets the sine and the cosine of its position times each frequency added:\n\n"
+        + "\n".join(lines)
+        + "\n\nThe distance is the same, so the score should be; it is not."
+    )
 
 
 def _token(base: sp.IndexedBase) -> tuple[sp.Expr, sp.Expr]:
@@ -721,7 +725,7 @@ added_is_relative = derived(
     Claim(
         id="positions.concatenated-is-relative",
         title="With the encoding beside the token, scores do depend on relative positions only",
-        states="Content and position in separate features: the score is a sum of one part for each.",
+        states="With content and position in separate features the score is a sum of two parts, one for each.",
         precise=r"$\langle(x,PE(p)),(y,PE(q))\rangle=\langle x,y\rangle+\sum_z\cos\omega_z(p-q)$.",
         sources=(VASWANI.at("section 3.5"),),
         scope="every number of token features and of frequencies, every real token, frequency and position",
@@ -862,7 +866,11 @@ def _worked_pairings(query: Row, key: Row, position: int, offset: int) -> str:
         one, other = rotated(query, position, pairing), rotated(key, position + offset, pairing)
         pairs = ", ".join(f"({x + 1}, {y + 1})" for x, y in pairing(len(query)))
         told.append(f"- pairing {name} {pairs}: {_listed(one)} · {_listed(other)} = {exact.show(inner(one, other))}")
-    return f"Query {list(query)} at position {position}, key {list(key)} at position {position + offset}:\n\n" + "\n".join(told)
+    return (
+        f"Query {list(query)} at position {position}, key {list(key)} at position {position + offset}:\n\n"
+        + "\n".join(told)
+        + "\n\nThe two scores should be the same."
+    )
 
 
 def _pairings_disagree() -> Iterator[Step]:
@@ -942,8 +950,17 @@ def _rotary_below(query: Row, near: int, more: int, key: Row = ()) -> Outcome:
 
 
 def _worked_rotary_fall(query: Row, near: int, more: int) -> str:
-    told = "; ".join(f"at distance {distance} the score is {exact.show(_rotary_score(query, query, 0, distance))}" for distance in (near, near + more))
-    return f"Query and key are both {list(query)}: {told}. The further key has the larger score, and the one of larger magnitude."
+    sizes = [query[one] ** 2 + query[other] ** 2 for one, other in interleaved(len(query))]
+    told = "; ".join(
+        f"at distance {distance} it is "
+        + " + ".join(f"{size} · cos({exact.show(f * distance)})" for size, f in zip(sizes, frequencies(len(sizes)), strict=True))
+        + f" = {exact.show(_rotary_score(query, query, 0, distance))}"
+        for distance in (near, near + more)
+    )
+    return (
+        f"Query and key are both {list(query)}, so each pair of features gives its squared length times the cosine of the angle between the two: {told}. The further key has the "
+        "larger score, and the one of larger magnitude; it should have been no larger."
+    )
 
 
 def _rotary_rises() -> Iterator[Step]:
@@ -980,7 +997,7 @@ rotary_decay = derived(
     Claim(
         id="positions.rotary-bounded",
         title="A rotary score is bounded alike at every distance, and for equal content it is largest at distance 0",
-        states="What is guaranteed of rotary scores at a distance.",
+        states="Rotary scores stay within one bound at every distance.",
         precise=r"$\pm\langle R_pq,R_qk\rangle\le\tfrac12(\|q\|^2+\|k\|^2)$ at all positions; with $k=q$ the bound is $\|q\|^2$, the score at distance 0.",
         sources=(SU.at("section 3.3"),),
         scope="every number of frequencies, every real query, key, frequency and position",
@@ -1016,7 +1033,11 @@ def _worked_key_bias(scores: Matrix, slope: Fraction) -> str:
     told = []
     for name, rule in (("−m|i − j|", lambda row, key: -slope * abs(row - key)), ("m j", lambda _, key: slope * key)):
         told += [f"- bias {name}, row {at + 1}: {_listed(row)}" for at, row in enumerate(_biased(scores, rule, causal=False))]
-    return f"Scores {[list(row) for row in scores]}, slope m = {slope}, no mask:\n\n" + "\n".join(told)
+    return (
+        f"Scores {[list(row) for row in scores]}, slope m = {slope}, no mask. Softmax of each row of scores plus biases gives\n\n"
+        + "\n".join(told)
+        + "\n\nThe weights of a row should be the same under both biases. The first row has later keys, which −m|i − j| penalises and m j favours."
+    )
 
 
 @derived(
@@ -1111,7 +1132,8 @@ def _worked_slopes(heads: int) -> str:
     given, formula = _published_exponents(heads), [Fraction(-8 * head, heads) for head in range(1, heads + 1)]
     return (
         f"For {heads} heads the published code gives the slopes 2^x for x = {', '.join(map(str, given))}; the formula gives x = {', '.join(map(str, formula))}. "
-        f"The code takes the slopes for {1 << (heads.bit_length() - 1)} heads and adds every other one of those for twice as many."
+        f"The code takes the slopes for {1 << (heads.bit_length() - 1)} heads and adds every other one of those for twice as many. The first slope alone shows it: "
+        f"2^({given[0]}) is not 2^({formula[0]})."
     )
 
 
@@ -1149,7 +1171,7 @@ any_slopes = derived(
     Claim(
         id="positions.linear-bias-slopes",
         title="For a power of two the slopes are geometric and end at 1/256; other counts take two such sequences",
-        states="Slopes of the linear biases, as defined and as computed.",
+        states="The slopes of the linear biases are defined by a formula, and computed by published code.",
         precise=r"With $m_g=2^{-8g/H}$: $m_{g+1}/m_g=2^{-8/H}$ and $m_H=2^{-8}$. The published code gives these for $H$ a power of two; for another count, with $P$ the power "
         r"of two below $H$, the slopes $2^{-8g/P}$, $g\le P$, and then $2^{-4(2g-1)/P}$, $g\le H-P$.",
         sources=(PRESS.at("section 3"), ALIBI),
@@ -1231,7 +1253,8 @@ def _worked_offset(tokens: Matrix, W_Q: Matrix, W_K: Matrix, offset: int, gap: i
     rows = "\n".join(f"- row {at + 1}: {_listed(row)}" for at, row in enumerate(weights))
     return (
         f"Tokens {[list(row) for row in tokens]}, $W_Q$ = {[list(row) for row in W_Q]}, $W_K$ = {[list(row) for row in W_K]}, no positions. The weights are\n\n{rows}\n\n"
-        f"and the key {offset} position(s) behind is not singled out. With tokens that are all equal, no weights $W_Q$, $W_K$ whatever could single it out."
+        f"and the key at offset {offset} (0 is a row's own key) is not singled out: with γ = {gap} it should have at least 1 − {len(tokens) - 1} · e^(−{gap}) = "
+        f"{exact.show(1 - (len(tokens) - 1) * exact.ball(-gap).exp())} in each row that has it. With tokens that are all equal, no $W_Q$ and $W_K$ whatever could single it out."
     )
 
 
@@ -1254,7 +1277,7 @@ diagonal_attention = derived(
     Claim(
         id="positions.diagonal-attention",
         title="A head can attend to a specific relative position",
-        states="Diagonal attention: heads attend to specific relative positions.",
+        states="In diagonal attention a head attends to specific relative positions.",
         reading="Whatever the tokens, each position gives nearly all its weight to the one a fixed offset behind it: a bright diagonal.",
         precise=r"If the scores know the offset $i-j$, through a relative bias say, so that the wanted key lies $\gamma$ above all others, its weight is at least "
         r"$1-(n-1)e^{-\gamma}$ (in the step below, n counts the other keys). Without positions, equal tokens get the weights $1/n$ under every projection.",
@@ -1274,7 +1297,7 @@ diagonal_attention = derived(
     Claim(
         id="positions.relative-bias",
         title="A relative bias singles out an offset up to (n − 1) e^(−γ)",
-        states="A bias b(i − j) added to the scores can make a head attend to one relative position.",
+        states="In diagonal attention a head attends to specific relative positions. (A bias b(i − j), added to the scores, makes it do so.)",
         precise=r"Let content scores differ by at most $B$, and let $b$ be $B+\gamma$ at one offset and 0 elsewhere. Where a row has a key at that offset, the weight of that "
         r"key is at least $1-(n-1)e^{-\gamma}$, which tends to 1.",
         sources=(S4.at("Diagonal Attention"), SHAW, RAFFEL),
@@ -1324,7 +1347,10 @@ def _same_odds_along_diagonals(offsets: Row) -> Outcome:
 
 def _worked_diagonals(offsets: Row) -> str:
     rows = "\n".join(f"- row {at + 1}: {_listed(row)}" for at, row in enumerate(_bias_rows(offsets)))
-    return f"Equal tokens, and the bias {list(offsets)} for the offsets i − j from {-(len(offsets) // 2)} to {len(offsets) // 2}:\n\n{rows}\n\nA diagonal does not hold one number."
+    return (
+        f"Equal tokens, and the bias {list(offsets)} for the offsets i − j from {-(len(offsets) // 2)} to {len(offsets) // 2}; row i is the softmax of the biases of its keys:"
+        f"\n\n{rows}\n\nGo down a diagonal, from row i and key j to row i + 1 and key j + 1: the offset is the same, and the weight should be."
+    )
 
 
 def _diagonal_falls() -> Iterator[Step]:
@@ -1349,7 +1375,7 @@ toeplitz_weights = derived(
     Claim(
         id="positions.toeplitz-weights",
         title="A relative bias gives weights that are constant along diagonals",
-        states="With a relative bias the weights of a diagonal are one number.",
+        states="In diagonal attention a head attends to specific relative positions. (With a relative bias, say: then the weights of a diagonal would be one number.)",
         reading="With scores that depend on i − j alone, the weights depend on i − j alone: the matrix of weights is Toeplitz.",
         precise=r"$P_{i+1,j+1}=P_{ij}$ if $s_{ij}=b_{i-j}$. It is so for rows that see the same offsets; near the ends of a sequence they do not.",
         sources=(S4.at("Diagonal Attention"),),
@@ -1367,7 +1393,8 @@ toeplitz_weights = derived(
     Claim(
         id="positions.toeplitz-odds",
         title="A relative bias gives odds that are constant along diagonals",
-        states="Scores that depend on i − j alone fix the ratios of weights; near the ends rows have other keys to share with.",
+        states="In diagonal attention a head attends to specific relative positions. (Scores that depend on i − j alone fix the ratios of weights, and not the weights themselves: "
+        "near the ends of a sequence a row has other keys to share with.)",
         precise=r"$P_{i+1,j+1}\,P_{ik}=P_{i+1,k+1}\,P_{ij}$ if $s_{ij}=b_{i-j}$.",
         sources=(S4.at("Diagonal Attention"), RAFFEL),
         scope="every length and every real bias; i, j and k are any places that have a next one",
@@ -1453,7 +1480,7 @@ def _still_equivariant(tokens: Matrix, encodings: Matrix, W_Q: Matrix, W_K: Matr
     Claim(
         id="positions.equal-encodings",
         title="Positions with equal encodings remain exchangeable",
-        states="Encodings break the symmetry only between positions whose encodings differ.",
+        states="Position encodings break the symmetry when that is needed. (They break it only between positions whose encodings differ.)",
         precise=r"If $E_k=E_l$ and $\Pi$ swaps $k$ and $l$, then $\Pi X+E=\Pi(X+E)$, so that $\mathrm{Att}(\Pi X+E)=\Pi\,\mathrm{Att}(X+E)$ for every $X$ and all weights.",
         sources=(S0.at("Universal Approximation"),),
         scope="every length and width, every real token, encoding and weight; unmasked self-attention",
@@ -1614,7 +1641,7 @@ two_d_summed = derived(
     Claim(
         id="positions.two-d-summed",
         title="The encodings of row and column may be added to a patch",
-        states="One way to do it: the sinusoidal encodings of the patch's row and of its column are both added to the patch.",
+        states="The sinusoidal encodings of a patch's row and of its column are both added to the patch.",
         reading="Then each patch has an encoding of its own. (The paper cited puts the two side by side.)",
         precise=r"$PE(r_1)+PE(c_1)\ne PE(r_2)+PE(c_2)$ for different patches. It fails for $(r,c)$ and $(c,r)$. With rows and columns in separate features, patches $m\ge 1$ rows "
         r"and $\kappa$ columns apart have a positive distance, and those $m$ columns apart likewise.",
@@ -1631,7 +1658,7 @@ two_d_distinct = derived(
     Claim(
         id="positions.two-d-distinct",
         title="With rows and columns in separate features no two patches share an encoding",
-        states="Half of the features for the row, half for the column.",
+        states="Patches get 2-D positional information. (Half of the features may encode the row, the other half the column.)",
         precise=r"$(PE(r_1),PE(c_1))\ne(PE(r_2),PE(c_2))$ for different patches: the squared distance of patches $m\ge 1$ rows and any $\kappa$ columns apart is positive, and rows "
         "and columns play the same part.",
         sources=(S1.at("Patch-Based Attention"), DOSOVITSKIY.at("appendix D.4"), NIVEN.at("chapter 2")),
@@ -1653,7 +1680,7 @@ def _order_of_patches(patches: Matrix, places: Matrix, W_Q: Matrix, W_K: Matrix,
     Claim(
         id="positions.order-of-patches",
         title="The order in which patches are listed does not matter, if each keeps its own encoding",
-        states="Patches become a sequence of tokens, in some order.",
+        states="The patches of an image become a sequence of tokens, in some order.",
         precise=r"$\Pi X+\Pi E=\Pi(X+E)$, hence $\mathrm{Att}(\Pi X+\Pi E)=\Pi\,\mathrm{Att}(X+E)$: row by row, column by column or any other order gives the same outputs, reordered.",
         sources=(S1.at("Patch-Based Attention"),),
         scope="every number of patches and width, every real patch, encoding and weight; unmasked; derived for a swap of two patches, of which every order is made",
@@ -1712,8 +1739,9 @@ def _worked_rescaled(scheme: str, tokens: Matrix, later: Matrix) -> str:
     after = _causal_answers(scheme, longer, Fraction(1, len(longer)))[: len(tokens)]
     rows = "\n".join(f"- row {at + 1}: {_listed(old)} alone, {_listed(new)} with what follows" for at, (old, new) in enumerate(zip(before, after, strict=True)))
     return (
-        f"Encoding: {scheme}. Tokens {[list(row) for row in tokens]}, followed later by {[list(row) for row in later]}; token i stands at position i/n. The causal mask is in "
-        f"place in both, and yet\n\n{rows}\n\nEvery position moved when the sequence grew."
+        f"Encoding: {scheme}. Tokens {[list(row) for row in tokens]}, followed later by {[list(row) for row in later]}; token i (from 0) stands at position i/n. The causal mask is in "
+        f"place in both, and yet\n\n{rows}\n\nThe outputs should be the same. Every position but the first moved when the sequence grew: the second token from "
+        f"1/{len(tokens)} to 1/{len(longer)}, and with it its scores."
     )
 
 
@@ -1739,7 +1767,7 @@ causal_positions = derived(
     Claim(
         id="positions.causal",
         title="Under a causal mask no encoding of positions lets the future in, if positions are counted from the start",
-        states="Causal attention cannot see later positions, with positions encoded.",
+        states="Causal attention cannot see later positions, and encodings of positions change nothing about that.",
         precise=r"Let the score of row $i$ and key $j$ be any function of the two tokens and the two positions. Replacing token, position and value of a hidden key leaves row $i$ as "
         "it was; so later tokens change nothing, as long as they do not move earlier positions.",
         sources=(S1.at("Causal (Masked) Attention"), SU, PRESS, VASWANI.at("section 3.5")),
@@ -1753,7 +1781,7 @@ rescaled_positions = derived(
     Claim(
         id="positions.causal-any-positions",
         title="The causal mask alone keeps the future out, whatever the positions",
-        states="One way to do it: positions are scaled to the length of the sequence, as some extensions to longer contexts do, and a causal mask keeps the future out.",
+        states="Positions are scaled to the length of the sequence, as some extensions to longer contexts do, and a causal mask keeps the future out.",
         reading="With token i at position i/n of a sequence of n tokens, earlier outputs stay as they were when tokens follow.",
         precise=r"The outputs of the first $n$ tokens are the same with and without further tokens after them. It holds where the encoding of position $i$ does not depend on the "
         "sequence's length.",

@@ -291,7 +291,7 @@ def _positive_variance_holds(features: int, left: Vector, right: Vector) -> Outc
 @derived(
     Claim(
         id="random_features.positive-variance",
-        title="The error of positive features grows as the exponential of |x + y|²",
+        title="The relative mean squared error of positive features grows as the exponential of |x + y|²",
         states="Random features approximate the kernel; the size of the error is left open.",
         reading="The mean squared error of m independent features.",
         precise=r"$\mathrm{Var}[\phi(x)\cdot\phi(y)] = \frac1m\,e^{2x\cdot y}\bigl(e^{|x+y|^2} - 1\bigr)$: relative to the kernel, the standard error is "
@@ -372,7 +372,7 @@ def features_needed() -> Iterator[Step]:
 
 # --- orthogonal rows --------------------------------------------------------------------------------------------------------------------
 
-radius, turn = sp.Symbol("s", positive=True), sp.Symbol("theta", real=True)
+radius = sp.Symbol("s", positive=True)
 
 
 @cache
@@ -392,42 +392,90 @@ def _polar_mean(left: Fraction, right: Fraction, quarter_turns: int) -> arb:
     return (acb.integral(along, acb(0), acb(2 * arb.pi())) / acb(2 * arb.pi())).real
 
 
+@cache
+def _spherical_mean(square_length: Fraction) -> arb:
+    """E[e^(w·u)] in three dimensions for a direction uniform on the sphere and a length s of the density √(2/π) s² e^(−s²/2), from |u|².
+
+    The cosine x of the angle to u is uniform on [−1, 1]. With c = |u|x the integral of s² e^(−s²/2 + sc) is c + (1 + c²) √(π/2) e^(c²/2) (1 + erf(c/√2)).
+    """
+    ctx.prec = BITS
+    size, root, half = acb(ball(square_length).sqrt()), acb((arb.pi() / 2).sqrt()), acb(arb(1) / 2)
+
+    def along(cosine: acb, _: bool) -> acb:
+        c = size * cosine
+        return c + (1 + c * c) * root * (c * c * half).exp() * (1 + (c * acb((arb(1) / 2).sqrt())).erf())
+
+    return (acb.integral(along, acb(-1), acb(1)) / (2 * root)).real
+
+
 def _orthogonal_holds(left: Sequence[Fraction], right: Sequence[Fraction]) -> Outcome:
-    """The average of the two features of orthogonal rows in the plane, integrated in polar coordinates."""
+    """The average of the features of as many orthogonal rows as dimensions, integrated in polar coordinates: in the plane, or in space."""
     both, own = _plus(left, right), _exp(-(_inner(left, left) + _inner(right, right)) / 2)
-    return _same(own * (_polar_mean(both[0], both[1], 0) + _polar_mean(both[0], both[1], 1)) / 2, _exp(_inner(left, right)))
+    rows = [_polar_mean(both[0], both[1], quarter) for quarter in (0, 1)] if len(both) == 2 else [_spherical_mean(_inner(both, both))] * 3
+    return _same(own * _sum(rows) / len(rows), _exp(_inner(left, right)))
 
 
 @derived(
     Claim(
         id="random_features.orthogonal-unbiased",
         title="Orthogonal rows with drawn lengths and uniform directions are unbiased too",
-        states="Performer draws its rows orthogonal to each other.",
-        precise=r"In the plane, rows $s_1(\cos\theta, \sin\theta)$ and $s_2(-\sin\theta, \cos\theta)$ with $\theta$ uniform and lengths of density "
-        r"$s\,e^{-s^2/2}$: each row alone is standard normal, so "
-        r"$\mathbb E[\phi(x)\cdot\phi(y)] = e^{x\cdot y}$.",
-        sources=(S1.at("Performer (Linear Attention)"), CHOROMANSKI.at("Section 2.4")),
-        scope="two features in two dimensions, every real x and y",
+        states="Performer draws the rows of W orthogonal to each other.",
+        reading="Each row has a direction that is uniform on the sphere and a length drawn by itself, distributed as that of a standard normal vector; how the directions of different rows depend on each other plays no part.",
+        precise=r"Let $w = s\,\xi$ with $\xi$ uniform on the unit sphere and an independent length $s$ of density proportional to $s^{d-1}e^{-s^2/2}$. Then $\mathbb E\,e^{w\cdot u} = \sum_k "
+        r"\mathbb E[s^{2k}]\,\mathbb E[c^{2k}]\,|u|^{2k}/(2k)! = \sum_k \frac1{k!}\bigl(\tfrac12|u|^2\bigr)^k = e^{|u|^2/2}$, with $c$ the cosine of the angle between $\xi$ and $u$, of density "
+        r"proportional to $(1 - c^2)^{(d-3)/2}$: the mean over a standard normal $w$. So $\mathbb E[\phi(x)\cdot\phi(y)] = e^{x\cdot y}$ for every number $m$ of such rows.",
+        sources=(CHOROMANSKI.at("Section 2.4"),),
+        scope="any m, any d ≥ 2, every real x and y; orthogonal rows (in blocks of at most d of them), or any others whose rows each have this distribution",
         uses=("random_features.positive-unbiased",),
-        sizes=(2,),
         holds=_orthogonal_holds,
     )
 )
 def orthogonal_unbiased() -> Iterator[Step]:
-    across = sp.Symbol("e_2", real=True)
-    for quarter in (0, 1):
-        place = radius * sp.cos(turn + quarter * sp.pi / 2), radius * sp.sin(turn + quarter * sp.pi / 2)
-        jacobian = sp.Derivative(place[0], radius) * sp.Derivative(place[1], turn) - sp.Derivative(place[0], turn) * sp.Derivative(place[1], radius)
-        name = "second" if quarter else "first"
-        yield Step(jacobian, "=", radius, f"The {name} row: the area element is s ds dθ.")
-        planar = (NORMAL * NORMAL.subs(one, across)).subs({one: place[0], across: place[1]}, simultaneous=True)
-        yield Step(
-            planar * radius,
-            "=",
-            radius * sp.exp(-(radius**2) / 2) / (2 * sp.pi),
-            "Standard normal in the plane is the product of the two densities, of the length and of the angle.",
-        )
-    yield Step(total(positive_mean / m, r).subs(m, 2), "=", kernel, "So each of the two products of features has the mean e^(x·y).")
+    k = sp.Symbol("k", integer=True, nonnegative=True)
+    cosine = sp.Symbol("c", positive=True)
+    lengths_of = radius ** (d - 1) * sp.exp(-(radius**2) / 2)  # the density of the length, up to a constant
+    yield Step(
+        sp.Derivative(-(radius ** (2 * k + 1)) * lengths_of, radius),
+        "=",
+        (radius ** (2 * k + 2) - (d + 2 * k) * radius ** (2 * k)) * lengths_of,
+        "Lengths: what is differentiated is 0 at s = 0 and at s = ∞, so the right side has the integral 0, and E s^(2k + 2) = (d + 2k) E s^(2k).",
+    )
+    inside = sp.Symbol("h", positive=True)  # 1 − c²
+    angular = inside ** ((d - 3) / 2)
+    yield Step(
+        sp.sqrt(inside) ** (d - 2) / sp.sqrt(inside),
+        "=",
+        angular,
+        "Angles, with h = 1 − c²: the points of the sphere at the cosine c form a sphere of radius √h with d − 2 dimensions, and a change dc of the cosine is an arc of dc/√h. "
+        "So c has a density proportional to this.",
+    )
+    outer = cosine ** (2 * k + 1) * inside ** ((d - 1) / 2)
+    slope = sp.Derivative(outer, cosine, evaluate=False) - 2 * cosine * sp.Derivative(outer, inside, evaluate=False)
+    yield Step(
+        slope,
+        "=",
+        ((2 * k + 1) * cosine ** (2 * k) * inside - (d - 1) * cosine ** (2 * k + 2)) * angular,
+        "As dh/dc = −2c, this is the slope of c^(2k + 1) h^((d − 1)/2), which is 0 at c = ±1 for d ≥ 2. (c > 0; for c < 0 it is the same, as the powers on the right are even.)",
+    )
+    yield Step(
+        (2 * k + 1) * cosine ** (2 * k) * (1 - cosine**2) - (d - 1) * cosine ** (2 * k + 2),
+        "=",
+        (2 * k + 1) * cosine ** (2 * k) - (d + 2 * k) * cosine ** (2 * k + 2),
+        "Its integral over the density of c is 0, so E c^(2k + 2) = (2k + 1)/(d + 2k) E c^(2k).",
+    )
+    size = sp.Symbol("U", positive=True)  # |u|²
+    yield Step(
+        (d + 2 * k) * ((2 * k + 1) / (d + 2 * k)) * size / ((2 * k + 1) * (2 * k + 2)),
+        "=",
+        size / 2 / (k + 1),
+        "With U = |u|²: from each term of Σ E[s^(2k)] E[c^(2k)] U^k/(2k)! to the next the factor is that of Σ (U/2)^k/k!, and both begin with 1. Odd powers of c have the mean 0.",
+    )
+    yield Step(
+        total(lengths * exponential_mean(x[a] + y[a]) / m, r),
+        "=",
+        kernel,
+        "So E e^(w·u) = e^(|u|²/2), and each of the m products of features has the mean e^(x·y).",
+    )
 
 
 def _reflected_holds(column: Sequence[int], length: Fraction, size: Fraction) -> Outcome:
@@ -446,12 +494,12 @@ def _reflected_holds(column: Sequence[int], length: Fraction, size: Fraction) ->
     Claim(
         id="random_features.sign-convention",
         title="Orthogonalising by reflections, with signs left as they come, biases the first row",
-        states="Performer draws its rows orthogonal to each other.",
+        states="Performer draws the rows of W orthogonal to each other (not said: with which signs).",
         reading="A QR decomposition by Householder reflections that send a column a to −sign(a₁)|a| e₁, without drawing the signs anew; d ≥ 2.",
         precise=r"The first column of $Q$ is $-\mathrm{sign}(a_1)\,a/|a|$, whose first component is never positive. At $x = y = \varsigma e_1$, $\varsigma "
         r"> 0$, its product of features is "
         r"$e^{-2\varsigma h - \varsigma^2} < e^{\varsigma^2} = e^{x\cdot y}$ with $h \ge 0$, for every draw: too small in the mean too.",
-        sources=(S1.at("Performer (Linear Attention)"), CHOROMANSKI.at("Section 2.4")),
+        sources=(CHOROMANSKI.at("Section 2.4"),),
         scope="every d ≥ 2, every length of the row",
         holds=_reflected_holds,
     )
@@ -510,7 +558,7 @@ def _mean_over_the_phase() -> Iterator[Step]:
     Claim(
         id="random_features.cosine-mean",
         title="Cosine features estimate the Gaussian kernel, not e^(x·y)",
-        states="The features √(2/m) cos(Wx + b) approximate a kernel.",
+        states="A kernel is approximated with random features, φ(x) ≈ √(2/m) cos(Wx + b) (not said: which kernel).",
         reading="The text does not say how W and b are drawn; judged as in the paper that these features come from.",
         precise=r"$\mathbb E[\phi(x)\cdot\phi(y)] = e^{-|x-y|^2/2} = e^{x\cdot y}e^{-|x|^2/2}e^{-|y|^2/2}$: smaller than $e^{x\cdot y}$ unless $x = y = 0$.",
         sources=(S0.at("Random Feature Approximation"), RAHIMI.at("Section 3")),
@@ -550,8 +598,9 @@ def _cosine_softmax_worked(query: Vector, keys: Sequence[Vector]) -> str:
     return (
         f"Take the query {_written(query)} and the keys {listed}. The features estimate e^(−|q − k|²/2), that is e to the powers "
         f"{', '.join(str(-x) for x in distances)}; softmax has e to the powers "
-        f"{', '.join(map(str, products))}. Normalised: [{', '.join(exact.show(p) for p in exact.softmax([-x for x in distances]))}] against "
-        f"[{', '.join(exact.show(p) for p in exact.softmax(products))}]. The keys' lengths differ, and nothing in the features makes up for it."
+        f"{', '.join(map(str, products))}. These are {', '.join(exact.show(_exp(-x)) for x in distances)} against {', '.join(exact.show(_exp(x)) for x in products)}, and "
+        f"each over its sum: [{', '.join(exact.show(p) for p in exact.softmax([-x for x in distances]))}] against "
+        f"[{', '.join(exact.show(p) for p in exact.softmax(products))}], which would have to be equal. The keys' lengths differ, and nothing in the features makes up for it."
     )
 
 
@@ -562,9 +611,9 @@ rho = sp.Symbol("rho", nonnegative=True)
     Claim(
         id="random_features.cosine-softmax",
         title="Linear attention with cosine features approximates softmax attention",
-        states="For linear attention, φ(x) = √(2/m) cos(Wx + b) approximates the kernel.",
-        reading="The kernel is the one that linear attention stands in for: with the features' mean kernel (rows of W standard normal, b uniform), the "
-        "formula gives softmax attention's weights.",
+        states="A kernel for linear attention is approximated with random features, φ(x) ≈ √(2/m) cos(Wx + b).",
+        reading="The kernel is the one that linear attention stands in for: with the features' mean kernel (rows of W standard normal, b uniform), which the estimate approaches as m grows, "
+        "the formula gives softmax attention's weights.",
         precise=r"$\dfrac{e^{-|q-k_j|^2/2}}{\sum_l e^{-|q-k_l|^2/2}} = \mathrm{softmax}(q\cdot k)_j$, if $|k_j|^2 = \rho$ for every key (scores without a "
         r"further scale).",
         sources=(S0.at("Random Feature Approximation"), S0.at("Kernel Methods for Attention")),
@@ -637,7 +686,7 @@ def _cosine_variance_holds(features: int, left: Vector, right: Vector) -> Outcom
 @derived(
     Claim(
         id="random_features.cosine-variance",
-        title="The error of cosine features never falls below 1/(2m), however small the kernel",
+        title="The mean squared error of cosine features never falls below 1/(2m), however small the kernel",
         states="Random features approximate the kernel; the size of the error is left open.",
         reading="The mean squared error of m independent cosine features, as an estimate of the Gaussian kernel.",
         precise=r"$\mathrm{Var}[\phi(x)\cdot\phi(y)] = \dfrac{1 + (1 - e^{-|x-y|^2})^2}{2m} \ge \dfrac1{2m}$. The kernel is $e^{-|x-y|^2/2}$, so the "
@@ -714,7 +763,7 @@ def _cosine_positive_worked(draws: Sequence[Vector], offsets: Vector, query: Vec
     return (
         f"Let W have the rows {', '.join(map(_written, draws))} and b = {_written(offsets)}; take q = {_written(query)}, k = {_written(key)}. Then "
         f"{terms}, and φ(q)·φ(k) = "
-        f"{exact.show(_cosine_estimate(draws, offsets, query, key))}: a negative weight before normalisation, and with this key alone a negative "
+        f"{exact.show(_cosine_estimate(draws, offsets, query, key))}, where the statement needs a positive number: a negative weight before normalisation, and with this key alone a negative "
         f"denominator. Cosines are continuous, so draws close to this "
         "one do the same, and they have a positive probability."
     )
@@ -840,63 +889,7 @@ def _performer_worked(features: int, query: int, key: int) -> str:
     )
 
 
-performer_unbiased = Claim(
-    id="random_features.performer-unbiased",
-    title="Performer attention is an unbiased approximation of attention",
-    states="Performer's benefit: an unbiased approximation of attention.",
-    reading="'Unbiased' in its textbook sense, of the output: its mean over the random features is softmax attention's output. What stands after the colon, convergence, is another property (random_features.converges). "
-    "Of φ(Q)(φ(K)ᵀV), which is not attention (linear.attention-without-normaliser), it is true: random_features.sums-unbiased.",
-    precise=r"$\mathbb E\!\left[\dfrac{\sum_j\phi(q)\cdot\phi(k_j)\,v_j}{\sum_l\phi(q)\cdot\phi(k_l)}\right] = \sum_j\mathrm{softmax}(q\cdot k)_j\,v_j$ "
-    r"for positive features.",
-    sources=(S1.at("Performer (Linear Attention)"),),
-    scope="any number m of independent features; decided for two opposite keys in one dimension",
-    inventory=("C129",),
-    corrected_by="random_features.sums-unbiased",
-    holds=_performer_holds,
-    worked=_performer_worked,
-)
-
-
-def _opposite_keys(draws: Sequence[Fraction], query: Fraction, key: Fraction) -> arb:
-    """The estimated weight of the key against its opposite."""
-    estimates = [_positive_estimate([(value,) for value in draws], (query,), (place,)) for place in (key, -key)]
-    return estimates[0] / _sum(estimates)
-
-
-@cache
-def _logistic_mean(rate: Fraction) -> arb:
-    """E[1/(1 + e^(−2·rate·w))] over one standard normal w, integrated; the function is at most 1, so the tails are as in `_line`."""
-    ctx.prec = BITS
-    edge = 24
-    inside = acb.integral(lambda at, _: (-at * at / 2).exp() / (1 + (-2 * acb(ball(rate)) * at).exp()), acb(-edge), acb(edge))
-    return (inside / acb((2 * arb.pi()).sqrt())).real + arb(0, (-arb(edge * edge) / 4).exp())
-
-
-def _ratio_holds(draws: Sequence[Fraction], query: Fraction, key: Fraction) -> Outcome:
-    """One feature: the mean, integrated, is 1/2. m features, none of them positive: the key has at most half; and the target's rest is less than 2^(−m−1)."""
-    features = len(draws)
-    half = exact.equal([_logistic_mean(key)], [Fraction(1, 2)])
-    weight = exact.at_most([_opposite_keys([-value for value in draws], query, key)], [Fraction(1, 2)])
-    product = ball(2).log() * (features + 1) + ball(query)  # 2qk, where the query's size is what lies past the threshold
-    rest = 1 / (1 + product.exp())
-    return Outcome.worst([half, weight, Outcome.HELD if rest < ball(Fraction(1, 2 ** (features + 1))) else Outcome.REFUTED])
-
-
-@derived(
-    Claim(
-        id="random_features.ratio-biased",
-        title="Performer attention is biased for every number of features",
-        states="A quotient of unbiased estimates is not unbiased.",
-        precise=r"In one dimension, with keys $\pm k$, $k > 0$: for $m = 1$ the key $k$ has the mean weight $\frac12$ for every query. For any $m$, the "
-        r"key $-k$ has a mean weight of at least "
-        r"$2^{-m}\cdot\frac12$, and softmax gives it $1/(1 + e^{2qk}) < 2^{-m-1}$ as soon as $2qk \ge (m+1)\log 2$.",
-        sources=(S1.at("Performer (Linear Attention)"),),
-        scope="any m ≥ 1, independent positive features",
-        inventory=("C129",),
-        holds=_ratio_holds,
-    )
-)
-def ratio_biased() -> Iterator[Step]:
+def _bias() -> Iterator[Step]:
     key, below, more = sp.Symbol("k", positive=True), sp.IndexedBase("x", nonnegative=True), sp.Symbol("h", nonnegative=True)
     feature = sp.exp(one * tau) / (sp.exp(one * tau) * (1 + sp.exp(-2 * key * one)))
     opposite = 1 / (1 + sp.exp(2 * key * one))
@@ -924,6 +917,66 @@ def ratio_biased() -> Iterator[Step]:
         "The weight of −k: softmax's, with 2qk = (m + 1) log 2 + h, is less than half of that probability, and the mean weight is not.",
         certificate=(1 + threshold * (sp.exp(more) - 1)) / (threshold * (1 + threshold * sp.exp(more))),
     )
+
+
+performer_unbiased = derived(
+    Claim(
+        id="random_features.performer-unbiased",
+        title="Performer attention is an unbiased approximation of attention",
+        states="Performer's benefit: an unbiased approximation of attention.",
+        reading="'Unbiased' in its textbook sense, of the output: its mean over the random features is softmax attention's output. What stands after the colon, convergence, is another property (random_features.converges). "
+        "Of φ(Q)(φ(K)ᵀV), which is not attention (linear.attention-without-normaliser), it is true: random_features.sums-unbiased.",
+        precise=r"$\mathbb E\!\left[\dfrac{\sum_j\phi(q)\cdot\phi(k_j)\,v_j}{\sum_l\phi(q)\cdot\phi(k_l)}\right] = \sum_j\mathrm{softmax}(q\cdot k)_j\,v_j$ "
+        r"for positive features. False for every $m$: with keys $\pm k$ in one dimension, the key $-k$ has a mean weight of at least $2^{-m-1}$, and softmax gives it less once $2qk \ge (m+1)\log 2$.",
+        sources=(S1.at("Performer (Linear Attention)"),),
+        scope="any number m of independent features, every query, keys and values; the counterexamples are two opposite keys in one dimension, with the values 1 and 0",
+        inventory=("C129",),
+        corrected_by="random_features.sums-unbiased",
+        holds=_performer_holds,
+        worked=_performer_worked,
+    )
+)(_bias)
+
+
+def _opposite_keys(draws: Sequence[Fraction], query: Fraction, key: Fraction) -> arb:
+    """The estimated weight of the key against its opposite."""
+    estimates = [_positive_estimate([(value,) for value in draws], (query,), (place,)) for place in (key, -key)]
+    return estimates[0] / _sum(estimates)
+
+
+@cache
+def _logistic_mean(rate: Fraction) -> arb:
+    """E[1/(1 + e^(−2·rate·w))] over one standard normal w, integrated; the function is at most 1, so the tails are as in `_line`."""
+    ctx.prec = BITS
+    edge = 24
+    inside = acb.integral(lambda at, _: (-at * at / 2).exp() / (1 + (-2 * acb(ball(rate)) * at).exp()), acb(-edge), acb(edge))
+    return (inside / acb((2 * arb.pi()).sqrt())).real + arb(0, (-arb(edge * edge) / 4).exp())
+
+
+def _ratio_holds(draws: Sequence[Fraction], query: Fraction, key: Fraction) -> Outcome:
+    """One feature: the mean, integrated, is 1/2. m features, none of them positive: the key has at most half; and the target's rest is less than 2^(−m−1)."""
+    features = len(draws)
+    half = exact.equal([_logistic_mean(key)], [Fraction(1, 2)])
+    weight = exact.at_most([_opposite_keys([-value for value in draws], query, key)], [Fraction(1, 2)])
+    product = ball(2).log() * (features + 1) + ball(query)  # 2qk, where the query's size is what lies past the threshold
+    rest = 1 / (1 + product.exp())
+    return Outcome.worst([half, weight, Outcome.HELD if rest < ball(Fraction(1, 2 ** (features + 1))) else Outcome.REFUTED])
+
+
+ratio_biased = derived(
+    Claim(
+        id="random_features.ratio-biased",
+        title="Whatever the number of features, there are queries and keys for which Performer attention is biased",
+        states="A quotient of unbiased estimates is not unbiased.",
+        precise=r"In one dimension, with keys $\pm k$, $k > 0$: for $m = 1$ the key $k$ has the mean weight $\frac12$ for every query. For any $m$, the "
+        r"key $-k$ has a mean weight of at least "
+        r"$2^{-m}\cdot\frac12$, and softmax gives it $1/(1 + e^{2qk}) < 2^{-m-1}$ as soon as $2qk \ge (m+1)\log 2$.",
+        sources=(S1.at("Performer (Linear Attention)"),),
+        scope="any m ≥ 1, independent positive features",
+        inventory=("C129",),
+        holds=_ratio_holds,
+    )
+)(_bias)
 
 
 # --- convergence ------------------------------------------------------------------------------------------------------------------------

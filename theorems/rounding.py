@@ -102,8 +102,8 @@ def factor() -> Iterator[Step]:
     )  # fmt: skip
 
 
-def _output_holds(weights: Fractions, bounds: Fractions, places: Fractions, values: Fractions) -> Outcome:
-    """|o' − o| against the bound, for factors 1 + place·bound with places in [−1, 1]; nothing is said where Σ p θ ≥ 1."""
+def _output_holds(weights: Fractions, bounds: Fractions, places: Fractions, values: Fractions, sums: Fractions, inverse_u: int) -> Outcome:
+    """|o' − o| against the bound, for factors 1 + place·bound with places in [−1, 1], and what factors 1 + sums·γ on the products add, with γ = 1/inverse_u; nothing is said where Σ p θ ≥ 1."""
     mass = sum(weights)
     left = 1 - sum((p * t for p, t in zip(weights, bounds, strict=True)), Fraction(0)) / mass
     computed = [p * (1 + at * t) for p, at, t in zip(weights, places, bounds, strict=True)]
@@ -111,7 +111,10 @@ def _output_holds(weights: Fractions, bounds: Fractions, places: Fractions, valu
         return Outcome.HELD
     o = mean(weights, values)
     limit = sum((p / mass * t * abs(x - o) for p, t, x in zip(weights, bounds, values, strict=True)), Fraction(0)) / left
-    return exact.decided(abs(mean(computed, values) - o) <= limit)
+    gathered = Fraction(1, inverse_u)
+    rounded = mean(computed, values) + sum((x * at * gathered * y for x, at, y in zip(computed, sums, values, strict=True)), Fraction(0)) / sum(computed)
+    added = gathered * sum((p / mass * (1 + t) * abs(x) for p, t, x in zip(weights, bounds, values, strict=True)), Fraction(0)) / left
+    return exact.decided(abs(mean(computed, values) - o) <= limit and abs(rounded - mean(computed, values)) <= added)
 
 
 @derived(
@@ -121,7 +124,8 @@ def _output_holds(weights: Fractions, bounds: Fractions, places: Fractions, valu
         states="Attention in floating point is as accurate as its weights: the output's error is bounded by the weights' relative errors, value by value.",
         precise=r"If $E_j = 1 + a_j$ with $|a_j| \le \theta_j$ and $c = \sum_j w_j (1 - \theta_j) > 0$: $|o' - o| \le \frac1c \sum_j w_j \theta_j |v_j - o|$; with "
         r"$\sum_j w_j = 1$ this is $\sum_j p_j\theta_j|v_j - o| / (1 - \sum_j p_j\theta_j)$. Written with $a_j = (z_j - y_j)/2$, $\theta_j = (z_j + y_j)/2$, "
-        r"$v_j - o = f_j - h_j$, $|v_j - o| = f_j + h_j$ and $\sum_j w_j E_j = c + \sum_j w_j z_j$. The sums that meet the values add $\gamma\sum_j p_j(1 + \theta_j)|v_j| / (1 - \sum_j p_j\theta_j)$ (see rounding.gamma).",
+        r"$v_j - o = f_j - h_j$, $|v_j - o| = f_j + h_j$ and $\sum_j w_j E_j = c + \sum_j w_j z_j$. If each product $w_jE_jv_j$ is off by a factor $1 + \rho_j$ of its own besides, with $|\rho_j| \le \gamma$ for the roundings of the sums and of the division (see rounding.gamma), "
+        r"the output moves by at most $\frac{\gamma}{c}\sum_j w_j(1 + \theta_j)|v_j|$ more.",
         sources=(BLANCHARD.at("Section 4"), HIGHAM.at("Section 3.1"), DAO.at("Algorithm 1")),
         scope="every n ≥ 1, all positive weights, each coordinate of the values; the measured error is compared with the bound of a whole pass",
         assumes=("Σ w_j θ_j < Σ w_j",),
@@ -135,6 +139,16 @@ def output() -> Iterator[Step]:
     above = total(w[j] * (y[j] * f[j] + z[j] * h[j]), j)
     yield Step(moved, "<=", limit, "term by term: θ|d| − a d = (θ − a) f + (θ + a) h, and no part is negative", certificate=above)
     yield Step(total(w[j] * (1 - theta_j), j), "<=", total(w[j] * (1 + a_j), j), "no factor is below 1 − θ_j", certificate=grown)
+    below, over = sp.IndexedBase("q", nonnegative=True)[j], sp.IndexedBase("r", nonnegative=True)[j]  # γ − ρ_j and γ + ρ_j
+    up, down = sp.IndexedBase("k", nonnegative=True)[j], sp.IndexedBase("m", nonnegative=True)[j]  # positive and negative part of v_j
+    rho, most_rho = (over - below) / 2, (over + below) / 2
+    added, most_added = total(w[j] * (1 + a_j) * rho * (up - down), j), total(w[j] * (1 + theta_j) * most_rho * (up + down), j)
+    kept_back = total(w[j] * (up * (y[j] * over + (2 + z[j]) * below) + down * (y[j] * below + (2 + z[j]) * over)) / 2, j)
+    yield Step(
+        added / (remaining + grown), "<=", most_added / remaining,
+        "what the roundings of the sums and of the division add, v_j = k_j − m_j: |1 + a_j| is at most 1 + θ_j, |ρ_j| at most γ, and no divisor is smaller than c",
+        certificate=kept_back / (remaining + grown) + most_added * grown / (remaining * (remaining + grown)),
+    )  # fmt: skip
     yield Step(
         moved / (remaining + grown), "<=", limit / remaining, "a numerator no larger than the limit's, over a divisor no smaller than c",
         certificate=above / (remaining + grown) + limit * grown / (remaining * (remaining + grown)),
@@ -163,10 +177,10 @@ def _gamma_holds(inverse_u: int, exponents: Sequence[int], places: Fractions) ->
     Claim(
         id="rounding.gamma",
         title="Roundings add up to γ",
-        states="A chain of k roundings has a relative error of at most γ_k = k u / (1 − k u).",
+        states="A chain of k roundings has a relative error of at most γ_k = k u / (1 − k u), where u is the unit roundoff.",
         precise=r"$(1 + \gamma_a)(1 + \gamma_b) \le 1 + \gamma_{a+b}$ for $(a+b) u < 1$ (written $u = 1/(a + b + \kappa)$, $\kappa > 0$), and $1/(1-u) = 1 + \gamma_1$ for one rounding, divided by; so products of "
-        r"$k$ factors $(1 + \delta)^{\pm 1}$ stay within $1 \pm \gamma_k$. One pass of attention over n keys costs a weight n in its sum of products, n in the mass: "
-        r"γ(2n + 1) with the division; T merges of tiles add 4T.",
+        r"$k$ factors $(1 + \delta)^{\pm 1}$ stay within $1 \pm \gamma_k$. $\gamma_a \le \gamma_{a+b}$: counting too many roundings is safe. One pass of attention over $n$ keys: a weight meets its product with the value and at most $n - 1$ additions "
+        r"in the numerator, at most $n - 1$ in the mass, and the division, $2n$ roundings in all, which $\gamma_{2n+1}$ covers. A merge of two tiles multiplies and adds once in the numerator and once in the mass: $T$ merges add $4T$.",
         sources=(HIGHAM.at("Lemmas 3.1 and 3.3"),),
         scope="every number of roundings with k u < 1",
         holds=_gamma_holds,
@@ -178,6 +192,10 @@ def gammas_compose() -> Iterator[Step]:
     once, u = 1 / (1 + room), 1 / (first + second + room)
     yield Step(1 / (1 - once), "=", 1 + gamma(sp.Integer(1), once), "one rounding divided by, with u = 1/(1 + κ)")
     yield Step(1 + once, "<=", 1 + gamma(sp.Integer(1), once), "one rounding multiplied by: 1 + u ≤ 1/(1 − u)", certificate=once**2 / (1 - once))
+    yield Step(
+        gamma(first, u), "<=", gamma(first + second, u), "γ rises with the number of roundings",
+        certificate=second * (first + second + room) / (room * (second + room)),
+    )  # fmt: skip
     yield Step(
         (1 + gamma(first, u)) * (1 + gamma(second, u)), "<=", 1 + gamma(first + second, u), "(1 − a u)(1 − b u) exceeds 1 − (a + b) u by a b u²",
         certificate=first * second * (first + second + room) / (room * (first + room) * (second + room)),
@@ -201,7 +219,7 @@ def _telescopes(scores: Sequence[Fraction], places: Fractions, inverse_u: int) -
         title="Over any number of tiles the subtractions cost what one subtraction would",
         states="Rescaling a running state tile by tile loses no more in its exponents than one subtraction of the final maximum.",
         precise=r"A key at distance $g$ below its tile's maximum, which later rises by $d_1, \dots, d_n \ge 0$: with every difference off by a factor $1 + \delta$, "
-        r"$|\delta| \le u$, its exponents are off by at most $u\,(g + \sum_i d_i) = u\,(r - s_j)$ in all, $r$ the final maximum. Written with $\delta_i = u - y_i$, "
+        r"$|\delta| \le u$, and $u$ the unit roundoff, its exponents are off by at most $u\,(g + \sum_i d_i) = u\,(r - s_j)$ in all, where $s_j$ is the key's score and $r$ the final maximum. Written with $\delta_i = u - y_i$, "
         r"upwards. Only the errors of exp itself are counted once a merge.",
         sources=(DAO.at("Algorithm 1"), HIGHAM.at("Section 2.2")),
         scope="every number of merges, maxima that never fall",
@@ -239,8 +257,8 @@ def _log_sum_exp_holds(scores: Sequence[int], top: int, errors: Fractions, bound
         id="rounding.log-sum-exp",
         title="The error of the log-sum-exp",
         states="The log-sum-exp is computed to the accuracy of its exponents, its logarithm and one addition.",
-        precise=r"With $L = r + \lambda$, $\lambda = \log\sum_j e^{s_j - r}$, computed as $(L + a_\tau + a_\varepsilon\lambda')(1 + a_u)$, where $|a_\tau| \le T$, "
-        r"$|a_\varepsilon| \le \varepsilon$, $|a_u| \le u$ and $\lambda'$ is the computed logarithm's exact value: the error is at most "
+        precise=r"The log-sum-exp of scores $s_j$ is $L = r + \lambda$ with a stabiliser $r$ and $\lambda = \log\sum_j e^{s_j - r}$. It is computed as $(L + a_\tau + a_\varepsilon\lambda')(1 + a_u)$, where $|a_\tau| \le T$ is the error that wrong exponents cause, "
+        r"$|a_\varepsilon| \le \varepsilon$ the relative error of the logarithm, $|a_u| \le u$ that of the addition, and $\lambda'$ the exact logarithm of the computed sum. The error is at most "
         r"$T + \varepsilon|\lambda'| + u\,(|L| + T + \varepsilon|\lambda'|)$. $T = \log\sum_j p_j e^{|\tau_j|}$ serves both directions, because "
         r"$\sum_j p_j e^{-|\tau_j|} \ge 1 / \sum_j p_j e^{|\tau_j|}$; γ of the sum's roundings joins T. Sizes are written $a = (z - y)/2$ and $(z + y)/2$, $L = f - h$.",
         sources=(BLANCHARD.at("Section 4"), HIGHAM.at("Section 3.1")),
@@ -291,7 +309,7 @@ def _scores_gradient_holds(weights: Fractions, places: Fractions, bounds: Fracti
         id="rounding.scores-gradient",
         title="The error of the scores' gradient",
         states="Backward rebuilds the weights and subtracts D; the error of dS = P ∘ (dP − D) is proportional to P, and does not shrink where dP − D cancels.",
-        precise=r"With a rebuilt weight $p(1 + a)$, $|a| \le \pi$, and a computed difference off by $m$, $|m| \le \mu$: "
+        precise=r"Let $g$ be the gradient of the output, $dP_j = \sum_e g_ev_{je}$ that of weight $p_j$, and $D = \sum_j p_j\,dP_j$. With a rebuilt weight $p(1 + a)$, $|a| \le \pi$, and a computed difference off by $m$, $|m| \le \mu$: "
         r"$|p(1+a)(x + m) - p x| \le p\,((1 + \pi)\mu + \pi|x|)$ where $x = dP - D$. $\mu$ adds the errors of dP and of D: $\sum_e |g_e| A_e$ where D comes from an "
         r"output off by $A$, $\sum_j p_j((1 + \pi_j)\mu_j + \pi_j|dP_j|)$ where it comes from the weights. $\pi + 1$ is $e$ to the sum of the exponent's and the log-sum-exp's errors. "
         r"Written with $a = (z_\pi - y_\pi)/2$, $m = (z_\mu - y_\mu)/2$, $x = f - h$.",

@@ -40,7 +40,7 @@ def _product_holds(a: Fraction, b: Fraction, bounds: Fractions, places: Fraction
         id="running.product",
         title="The error of a product",
         states="A product of two numbers that are off by at most A and B is off by at most |a| B + A |b| + A B, before it is rounded itself.",
-        precise=r"$|(a + x)(b + y) - ab| \le |a|B + A|b| + AB$ for $|x| \le A$, $|y| \le B$; the product's own rounding adds $u$ times the largest value it may have.",
+        precise=r"$|(a + x)(b + y) - ab| \le |a|B + A|b| + AB$ for $|x| \le A$, $|y| \le B$; the product's own rounding adds at most the unit roundoff $u$ times the largest value that it may have.",
         sources=(HIGHAM.at("Section 3.3"),),
         scope="all real a, b, x, y",
         kind=Kind.APPROXIMATION,
@@ -69,7 +69,7 @@ def _quotient_holds(a: Fraction, b: Fraction, bounds: Fractions, places: Fractio
         id="running.quotient",
         title="The error of a quotient",
         states="A quotient whose denominator cannot reach zero is off by at most (A + |a/b| B) / (|b| − B).",
-        precise=r"With $q = a/b$, $|x| \le A$, $|y| \le B < b$: $\left|\frac{a + x}{b + y} - q\right| \le \frac{A + |q|B}{b - B}$. Written with $q = f - h$ and $r = b - B > 0$; "
+        precise=r"For computed numbers $a + x$ and $b + y$, with $q = a/b$, $|x| \le A$ and $|y| \le B < b$: $\left|\frac{a + x}{b + y} - q\right| \le \frac{A + |q|B}{b - B}$. Written with $q = f - h$ and $r = b - B > 0$; "
         r"a negative denominator changes both signs.",
         sources=(HIGHAM.at("Section 3.3"),),
         scope="all real a and x, every b ≠ 0",
@@ -125,9 +125,9 @@ def _contraction_holds(
         id="running.contraction",
         title="The error of a sum of products, in any order and association",
         states="Quadratic, recurrent and chunked forms of one sum of products share one error bound.",
-        precise=r"Each term of $\sum_j a_j b_j c_j$ meets at most (number of factors − 1) products' roundings and (number of terms − 1) additions', whatever the order and however the sum is "
+        precise=r"With the unit roundoff $u$, let $\gamma_k = ku/(1 - ku)$. Each term of $\sum_j a_j b_j c_j$ meets at most (number of factors − 1) products' roundings and (number of terms − 1) additions', whatever the order and however the sum is "
         r"factored; $j$ may stand for several indices, and the number of terms is then the product of their lengths: "
-        r"$|\hat\sigma - \sigma| \le \gamma\sum_j |a_j b_j c_j|$ with γ of that count. Errors of the factors telescope: "
+        r"$|\hat\sigma - \sigma| \le \gamma\sum_j |a_j b_j c_j|$ with $\gamma$ of that count. Errors $A$, $B$, $C$ of the factors telescope: "
         r"$(a + A)(b + B)(c + C) - abc = A(b + B)(c + C) + aB(c + C) + abC$, without cancellation for sizes.",
         sources=(HIGHAM.at("Sections 3.1 and 4.2"),),
         scope="every number of terms, over one axis or several, all real factors; three factors are written out, further ones telescope alike",
@@ -144,6 +144,16 @@ def contraction() -> Iterator[Step]:
         total(theta * (up[j] - down[j]), j), "<=", total(most * (up[j] + down[j]), j),
         "each term is off by a factor 1 + θ of its own, |θ| at most γ of the roundings that touch it",
         certificate=total(below[j] * up[j] + above[j] * down[j], j),
+    )  # fmt: skip
+    more, further = sp.symbols("x_1 x_2", integer=True, nonnegative=True)  # two parts of J = 1 + x_1 and K = 1 + x_2 terms
+    yield Step(
+        1 + more, "<=", (1 + more) + (1 + further) - 1,
+        "induction over the way in which a sum is put together: where two parts of J and K terms are added, a term that has met J − 1 additions meets one more, J + K − 1 at the most",
+        certificate=further,
+    )  # fmt: skip
+    yield Step(
+        more + further, "<=", (1 + more) * (1 + further) - 1, "and where they are multiplied, it has met J − 1 and K − 1, and the product has JK terms: J + K − 2 are no more than JK − 1",
+        certificate=more * further,
     )  # fmt: skip
     a, b, c, off_a, off_b, off_c = sp.symbols("a b c A B C", nonnegative=True)
     yield Step(
@@ -180,11 +190,11 @@ def _slope_holds(at: Fraction, off: Fraction, place: Fraction) -> Outcome:
         id="running.function",
         title="The error that a function passes on",
         states="exp, expm1, log, square root, tanh, the logistic function, cosine, sine and ReLU pass an error on by at most their largest slope nearby.",
-        precise=r"$|f(a + x) - f(a)| \le A\max|f'|$ over $[a - A, a + A]$ by the mean value theorem, with $\exp' = \mathrm{expm1}' = \exp$ "
+        precise=r"For a number $a$ that is off by $x$, $|x| \le A$: $|f(a + x) - f(a)| \le A\max|f'|$ over $[a - A, a + A]$ by the mean value theorem, with $\exp' = \mathrm{expm1}' = \exp$ "
         r"rising (at most $e^{a+A}$), $\log' = 1/t$ and $\sqrt{t}\,' = 1/(2\sqrt t)$ falling (at most their values at $a - A > 0$), "
         r"$\tanh' = 1/\cosh^2$ falling with the distance "
         r"from 0, $\sigma' = \sigma(1 - \sigma) \le \min(1/4, e^{t})$, and slopes of cosine and sine within $[-1, 1]$. ReLU, "
-        r"which has a kink, is 1-Lipschitz. The function's own error ε is relative to its value.",
+        r"which has a kink, is 1-Lipschitz. The error that the computed function adds itself is relative to its value, and counted beside.",
         sources=(HIGHAM.at("Section 3.3"),),
         scope="all real a and x; for logarithm and square root all a > A",
         kind=Kind.APPROXIMATION,
@@ -212,6 +222,20 @@ def function() -> Iterator[Step]:
     yield Step(
         sp.Max(f, 0) - sp.Max(-h, 0), "<=", f + h, "ReLU from −h to f, on the two sides of its kink; on one side its slope is 1 or 0",
         certificate=h,
+    )  # fmt: skip
+    yield Step(
+        sp.sin(t) ** 2,
+        "<=",
+        sp.sin(t) ** 2 + sp.cos(t) ** 2,
+        "cosine's slope is −sin, whose square is at most sin² + cos² = 1; sine's is cos, likewise",
+        certificate=sp.cos(t) ** 2,
+    )
+    nearer, beyond = sp.symbols("x z", nonnegative=True)  # e^(2t) = 1 + x, and 1 + x + z further from 0
+    grown = 1 + nearer
+    yield Step(1 - ((grown - 1) / (grown + 1)) ** 2, "=", 4 * grown / (grown + 1) ** 2, "the slope of tanh, 1 − tanh², in e^(2t), t ≥ 0; it is even")
+    yield Step(
+        4 * (grown + beyond) / (grown + beyond + 1) ** 2, "<=", 4 * grown / (grown + 1) ** 2, "and falls as e^(2t) rises: steepest nearest to 0",
+        certificate=sp.expand(4 * beyond * (grown * (grown + beyond) - 1)) / ((grown + 1) ** 2 * (grown + beyond + 1) ** 2),
     )  # fmt: skip
     yield Step(sp.Derivative(sp.tanh(t), t), "=", 1 - sp.tanh(t) ** 2, "the slope of tanh from its value")
 

@@ -15,6 +15,7 @@ from flint import arb
 
 from theorems import exact
 from theorems.claim import Claim, derived
+from theorems.entropy import Excess, logarithm_below_line
 from theorems.exact import Matrix
 from theorems.outcome import Outcome
 from theorems.sources import GLOROT, S2, S3, S4, VASWANI
@@ -152,7 +153,7 @@ def _scaled_variance_worked(queries: Sequence[Vector], keys: Sequence[Vector]) -
     products, width = _products(queries, keys), len(queries[0])
     return (
         f"Let the query be one of {_listed(queries)} and the key, independently, one of {_listed(keys)}, all equally likely (d_k = {width}). "
-        f"The dot products are {products}, with mean {_mean(products)} and variance {_variance(products)}. "
+        f"The dot products are {products}, with mean {_mean(products)}, mean square {_mean([x * x for x in products])} and so variance {_variance(products)}. "
         f"Divided by √{width}, the variance is {_variance(products) / width}, not 1."
     )
 
@@ -231,20 +232,34 @@ def _unscaled_variance_worked(d: int, query_spread: int, key_spread: int) -> str
     return f"Take d_k = {d}, all components independent, where {laws}: mean 0, variance 1. Each of the {d} terms of q·k has variance 1, so Var[q·k] = {variance}, not 1; it is q·k/√{d} that has variance {variance / d}."
 
 
-unscaled_variance = Claim(
-    id="scaling.unscaled-variance",
-    title="The scaling factor makes Var[q·k] equal to one",
-    states="The scaling factor √d_k ensures that the product q·k has variance 1.",
-    reading="The formula at its word: it speaks of the product without the factor. The usual assumptions are granted (independent components of mean 0 "
-    "and variance 1).",
-    precise=r"$\mathrm{Var}[q^\top k] = 1$ for every $d_k$.",
-    sources=(S2.at("Theoretical Properties"),),
-    scope="independent components of mean 0 and variance 1",
-    inventory=("C241",),
-    corrected_by="scaling.unit-variance",
-    holds=_unscaled_variance_holds,
-    worked=_unscaled_variance_worked,
+@derived(
+    Claim(
+        id="scaling.unscaled-variance",
+        title="The scaling factor makes Var[q·k] equal to one",
+        states="The scaling factor √d_k ensures that the product q·k has variance 1.",
+        reading="The formula is taken at its word: it speaks of the product without the factor. The usual assumptions are granted (independent components of mean 0 "
+        "and variance 1).",
+        precise=r"$\mathrm{Var}[q^\top k] = 1$ for every $d_k$. But under the assumptions that are granted the variance is $d_k$, which is 1 only at $d_k = 1$. In the "
+        r"formula $d_k = 1 + x$.",
+        sources=(S2.at("Theoretical Properties"),),
+        scope="independent components of mean 0 and variance 1; the derivation: every d_k ≥ 2",
+        inventory=("C241",),
+        uses=("scaling.dot-product-variance",),
+        corrected_by="scaling.unit-variance",
+        holds=_unscaled_variance_holds,
+        worked=_unscaled_variance_worked,
+    )
 )
+def unscaled_variance() -> Iterator[Step]:
+    yield from _independent_steps()
+    more, delta = sp.Symbol("x", integer=True, positive=True), sp.KroneckerDelta(a, b)
+    yield Step(
+        sp.Integer(1),
+        "<",
+        sp.Sum(delta * delta, (a, 1, 1 + more), (b, 1, 1 + more)),
+        "With second moments δ_ab and means 0 each of the 1 + x components adds 1 to the variance: at any width of two or more it exceeds 1.",
+        certificate=more,
+    )
 
 
 # --- what Glorot's initialisation makes of it ------------------------------------------------------------------------------------------
@@ -266,6 +281,19 @@ def _glorot_steps() -> Iterator[Step]:
     yield Step(variance, "=", 2 * D / (D + d), "One component of xW is the dot product of x and a column of W: second moments δ_ab and 2δ_ab/(D + d), means 0.")
 
 
+def _glorot_bounded_steps() -> Iterator[Step]:
+    more = sp.Symbol("x", integer=True, nonnegative=True)
+    yield Step(
+        sp.Integer(1),
+        "<=",
+        2 * (d + more) / (d + more + d),
+        "Where d_k ≤ D = d_k + x, twice D is at least the sum of the widths.",
+        certificate=more / (2 * d + more),
+    )
+    yield Step(2 * D / (D + d), "<", sp.Integer(2), "And at any widths less than twice that sum.", certificate=2 * d / (D + d))
+    yield from _glorot_steps()
+
+
 glorot_variance = derived(
     Claim(
         id="scaling.glorot-variance",
@@ -278,7 +306,7 @@ glorot_variance = derived(
         uses=("scaling.dot-product-variance",),
         holds=_glorot_holds,
     )
-)(_glorot_steps)
+)(_glorot_bounded_steps)
 
 
 def _glorot_unit_holds(inputs: int, outputs: int, input_spread: int, weight_spread: int) -> Outcome:
@@ -287,8 +315,9 @@ def _glorot_unit_holds(inputs: int, outputs: int, input_spread: int, weight_spre
 
 def _glorot_unit_worked(inputs: int, outputs: int, input_spread: int, weight_spread: int) -> str:
     return (
-        f"Take {inputs} standardised, independent inputs and {outputs} outputs: each entry of W has variance 2/({inputs} + {outputs}). A component of xW is a sum of "
-        f"{inputs} products of that variance, hence Var = {_projected_variance(inputs, outputs, input_spread, weight_spread)}, not 1."
+        f"Take D = {inputs} and d_k = {outputs}, with independent inputs of mean 0 and variance 1. Each entry of W has the variance 2/({inputs} + {outputs}) = "
+        f"{Fraction(2, inputs + outputs)}. A component of xW is a sum of D = {inputs} product(s), each of that variance, so its variance is {inputs} · "
+        f"{Fraction(2, inputs + outputs)} = {_projected_variance(inputs, outputs, input_spread, weight_spread)}, not 1."
     )
 
 
@@ -354,7 +383,10 @@ def _sphere_holds(queries: Sequence[Vector]) -> Outcome:
 
 def _sphere_worked(queries: Sequence[Vector]) -> str:
     v = next(v for v in queries if not Fraction(len(v), 4) <= _dot(v, v) <= 4 * len(v))
-    return f"The vector ({', '.join(map(str, v))}) has d_k = {len(v)} and squared norm {_dot(v, v)}, which is not between {Fraction(len(v), 4)} and {4 * len(v)}. Nothing in attention forbids it."
+    return (
+        f"The vector ({', '.join(map(str, v))}) has d_k = {len(v)} and the squared norm {_dot(v, v)}. For a norm between √{len(v)}/2 and 2√{len(v)} it would have to be "
+        f"between d_k/4 = {Fraction(len(v), 4)} and 4 d_k = {4 * len(v)}. Nothing in attention forbids such a query or key."
+    )
 
 
 @derived(
@@ -362,14 +394,16 @@ def _sphere_worked(queries: Sequence[Vector]) -> str:
         id="scaling.sphere",
         title="Queries and keys lie near a sphere of radius √d_k",
         states="Queries and keys lie on a hypersphere of dimension d_k, and their norms are about √d_k.",
-        reading="Every query and key has a norm within a factor of two of √d_k. (A sphere in d_k-dimensional space has dimension d_k − 1.)",
+        reading="As the text's own ≈ suggests, to lie on the sphere is to lie near it: every query and key has a norm within a factor of two of √d_k. (A sphere in "
+        "d_k-dimensional space has dimension d_k − 1.)",
         precise=r"For independent components of mean 0, variance 1 and fourth moment $\kappa$: $\mathbb{E}\lVert q\rVert^2 = d_k$ and "
-        r"$\mathrm{Var}\bigl[\lVert q\rVert^2/d_k\bigr] = (\kappa - 1)/d_k$, "
-        "so that long vectors are probably near the sphere, and on it only if they were normalised.",
+        r"$\mathrm{Var}\bigl[\lVert q\rVert^2/d_k\bigr] = (\kappa - 1)/d_k$. So the norm is not between $\frac12\sqrt{d_k}$ and $2\sqrt{d_k}$ with a probability of at most "
+        r"$\frac{16}{9}\,\frac{\kappa - 1}{d_k}$ (Chebyshev). All such vectors lie on the sphere only if $\kappa = 1$, that is if their components are $\pm1$. In the formula the "
+        r"probability of an outcome outside is its weight $w_i$ over the sum of all weights, and $\lVert q\rVert^2/d_k$ is off 1 by $\frac34 + x_i$; inside these are $z_r$ and $y_r$.",
         sources=(S2.at("Geometric Interpretation"),),
-        scope="any d_k ≥ 1",
+        scope="any d_k ≥ 1 (Chebyshev's inequality is derived for finite distributions of any size)",
         inventory=("C044", "C045"),
-        unsaid="the components are independent with mean 0 and variance 1, d_k is large, and 'lie on' means 'are near with high probability'",
+        unsaid="the components are independent with mean 0, variance 1 and a bounded fourth moment, d_k is large, and what is said holds with high probability, not always",
         corrected_by="scaling.mean-square-norm",
         holds=_sphere_holds,
         worked=_sphere_worked,
@@ -379,9 +413,22 @@ def sphere() -> Iterator[Step]:
     fourth = sp.Sum(1 + (kappa - 1) * sp.KroneckerDelta(a, b), (a, 1, d), (b, 1, d))
     yield Step(total(sp.Integer(1), a), "=", d, "Each of the d components contributes its variance 1 to the mean squared norm.")
     yield Step(
-        fourth, "=", d**2 + (kappa - 1) * d, "Mean of the squared squared norm: pairs of different components contribute 1, equal ones the fourth moment."
+        fourth, "=", d**2 + (kappa - 1) * d, "The mean of the squared norm's square: pairs of different components contribute 1, equal ones the fourth moment."
     )
     yield Step((fourth - total(sp.Integer(1), a) ** 2) / d**2, "=", (kappa - 1) / d, "Subtract the squared mean and divide by d².")
+    beyond, inside, below = sp.IndexedBase("x", nonnegative=True), sp.IndexedBase("y", real=True), sp.Symbol("u", positive=True)
+    yield Step(sp.Rational(3, 4), "<", 1 - (sp.Rational(1, 4) - below), "A norm below half of √d makes ‖q‖²/d less than 1/4, so more than 3/4 away from 1.")
+    yield Step(sp.Rational(3, 4), "<", (4 + below) - 1, "A norm above twice √d makes it more than 4, so more than 3 away.")
+    mass = total(w[i], i) + total(z[r], r)
+    square = (total(w[i] * (sp.Rational(3, 4) + beyond[i]) ** 2, i) + total(z[r] * inside[r] ** 2, r)) / mass
+    yield Step(
+        sp.Rational(9, 16) * total(w[i], i) / mass,
+        "<=",
+        square,
+        "So an outcome outside adds at least 9/16 of its probability to the mean square, which is (κ − 1)/d, and none inside takes any away: the probability "
+        "outside is at most 16/9 of (κ − 1)/d.",
+        certificate=(total(w[i] * (sp.Rational(3, 2) * beyond[i] + beyond[i] ** 2), i) + total(z[r] * inside[r] ** 2, r)) / mass,
+    )
 
 
 def _norm(v: Vector) -> arb:
@@ -433,7 +480,7 @@ def _cosine_worked(query: Vector, key: Vector) -> str:
         f"Take q = ({', '.join(map(str, query))}) and k = ({', '.join(map(str, key))}), d_k = {width}. Then q·k = {product} and the score is "
         f"{product}/√{width} = {exact.show(score)}. "
         f"With squared norms {_dot(query, query)} and {_dot(key, key)}, the cosine is {exact.show(cosine)} and √d_k cos θ = "
-        f"{exact.show(cosine * exact.ball(width).sqrt())}."
+        f"{exact.show(cosine * exact.ball(width).sqrt())}, which should be the same."
     )
 
 
@@ -442,14 +489,16 @@ def _cosine_worked(query: Vector, key: Vector) -> str:
         id="scaling.cosine",
         title="The score is √d_k times a cosine",
         states="The scores are q·k/√d_k = √d_k cos θ, so they are cosine similarities up to a constant.",
-        reading="Said of every query and key.",
+        reading="The formula is an equality, and it is judged as one, for every query and key. Just before, the text puts both norms at about √d_k; if they are near it, "
+        "the two sides are near each other, in the same ratio as ‖q‖‖k‖ and d_k.",
         precise=r"$\dfrac{q\cdot k}{\sqrt{d_k}} - \sqrt{d_k}\cos\theta = \dfrac{\lVert q\rVert\,\lVert k\rVert - d_k}{\sqrt{d_k}}\cos\theta$: the two agree when "
-        r"$\lVert q\rVert\,\lVert k\rVert = d_k$, and otherwise only when $q\perp k$.",
+        r"$\lVert q\rVert\,\lVert k\rVert = d_k$, and otherwise only when $q\perp k$. In general the score is $\sqrt{d_k}\cos\theta$ times "
+        r"$\lVert q\rVert\,\lVert k\rVert/d_k$.",
         sources=(S2.at("Geometric Interpretation"),),
         scope="any d_k ≥ 1, non-zero q and k",
         inventory=("C046",),
         uses=("scaling.cosine-score",),
-        unsaid="the norms of query and key multiply to d_k exactly (as they do when both are normalised to √d_k)",
+        unsaid="the norms of query and key multiply to d_k exactly, not only about (as they do when both are normalised to √d_k)",
         corrected_by="scaling.cosine-score",
         holds=_cosine_holds,
         worked=_cosine_worked,
@@ -610,8 +659,9 @@ def _saturation_worked(query: Vector, key: Vector, other: Vector) -> str:
     return (
         f"Take q = {tuple(query)} and the keys {tuple(key)}, {tuple(other)}, so d_k = {len(query)}. The scores q·k are {_dot(query, key)} and "
         f"{_dot(query, other)}; divided by √{len(query)} "
-        f"they differ by {exact.show(gap)}, and p (1 − p) = {exact.show(_derivative(gap))}. At width 1 the gap is at most 2 and p (1 − p) at least "
-        f"{exact.show(_derivative(exact.ball(2)))}. "
+        f"they differ by {exact.show(gap)}, so the larger weight is p = 1/(1 + e^(−{exact.show(abs(gap))})) = {exact.show(1 / (1 + (-abs(gap)).exp()))}, and p (1 − p) = "
+        f"{exact.show(_derivative(gap))}. At width 1 the gap is at most 2 and p (1 − p) at least "
+        f"{exact.show(_derivative(exact.ball(2)))}, which this would have to reach. "
         f"For a key equal to the query and one opposite to it, the gap is 2√d_k at every width: it grows, and the derivative falls below e^(−2√d_k)."
     )
 
@@ -621,16 +671,17 @@ def _saturation_worked(query: Vector, key: Vector, other: Vector) -> str:
         id="scaling.saturation",
         title="The scaling factor keeps softmax from saturating when d_k is large",
         states="Dividing by √d_k keeps the softmax from saturating, and its gradients from becoming extremely small, at large d_k.",
-        reading="As the width grows, with entries of a fixed size (here ±1), the derivative of the softmax of two scaled scores does not sink below its "
-        "least value at width 1.",
-        precise=r"For keys that are independent of each other and of the query, with uncorrelated components of mean 0 and variance 1, the scaled score "
-        r"gap has mean square 2 at every $d_k$ (unscaled: $2d_k$). "
-        r"Keys aligned with the query, as trained ones can be, still have a gap of order $\sqrt{d_k}$.",
+        reading="As the width grows, with entries of a fixed size (here ±1), the derivative p(1 − p) of the softmax of two scaled scores stays above a positive "
+        "number that does not depend on the width. The search tries the least value that it has at width 1, where the scores differ by 2 at the most.",
+        precise=r"For keys that are independent of each other and of the query, with uncorrelated components of mean 0 and variance 1, the gap $g$ of the scaled scores "
+        r"has mean square 2 at every $d_k$ (unscaled: $2d_k$), so $\mathbb{E}[p(1 - p)] \ge \frac14\mathbb{E}\,e^{-|g|} \ge \frac14e^{-\sqrt2} > 0.06$ at every $d_k$. Without these assumptions "
+        r"no positive number will do: for a key equal to a query of entries $\pm1$ and one opposite to it $g = 2\sqrt{d_k}$ and $p(1 - p) < e^{-2\sqrt{d_k}}$. In the formula "
+        r"$G_i = |g|$ at outcome $i$, of probability $w_i/\sum_lw_l$; a mean of $G_i^2$ of 2 makes its left side $\frac14e^{-\sqrt2}$.",
         sources=(S3.at("Scaled Dot-Product Attention"), S4.at("Step 2: Scale the Scores")),
-        scope="two keys, any d_k ≥ 1",
+        scope="two keys, any d_k ≥ 1 (derived for finite distributions of any size); exploding gradients are judged in gradients.scaling-prevents-explosion",
         inventory=("C243", "C245"),
         uses=("scaling.dot-product-variance", "scaling.derivative-floor"),
-        unsaid="query and keys are independent, with uncorrelated components of mean 0 and variance 1, as at initialisation",
+        unsaid="query and keys are independent, with uncorrelated components of mean 0 and variance 1, as at initialisation, and it is the mean derivative that stays up",
         corrected_by="scaling.derivative-floor",
         holds=_saturation_holds,
         worked=_saturation_worked,
@@ -651,4 +702,30 @@ def saturation() -> Iterator[Step]:
         "=",
         sp.Integer(2),
         "The gap is the query times that difference, over √d: its mean square does not depend on d.",
+    )
+    aligned = sp.exp(2 * sp.sqrt(d))
+    yield Step(
+        total(sp.Integer(1), a) / sp.sqrt(d) - total(sp.Integer(-1), a) / sp.sqrt(d),
+        "=",
+        2 * sp.sqrt(d),
+        "But a key equal to a query of entries ±1, and one opposite to it.",
+    )
+    yield Step(
+        aligned / (1 + aligned) ** 2,
+        "<",
+        1 / aligned,
+        "There p (1 − p) sinks below every positive number.",
+        certificate=(1 + 2 * aligned) / (aligned * (1 + aligned) ** 2),
+    )
+    yield from logarithm_below_line()
+    mean_square = sp.Symbol("Y", positive=True)
+    factor = sp.Subs(1 + sp.sqrt(2) / 2 - mean_square / (2 * sp.sqrt(2)), mean_square, 2)
+    yield Step(factor, "=", sp.Integer(1), "With Y = 2 for the mean of G², the factor in the bound that follows is 1.")
+    gaps, chance, root = sp.IndexedBase("G", nonnegative=True), w[i] / total(w[l], l), sp.sqrt(2)
+    yield Step(
+        sp.exp(-root) / 4 * (1 + root / 2 - total(chance * gaps[i] ** 2, i) / (2 * root)),
+        "<=",
+        total(chance * sp.exp(-gaps[i]) / 4, i),
+        "Outcome by outcome: e^(√2 − G) is at least 1 + √2 − G, and G is at most G²/(2√2) + √2/2, since (G − √2)² is not negative.",
+        certificate=total(chance * sp.exp(-root) * (Excess(sp.exp(root - gaps[i])) + (gaps[i] - root) ** 2 / (2 * root)) / 4, i),
     )

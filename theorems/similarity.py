@@ -12,6 +12,7 @@ from theorems import exact
 from theorems.claim import Claim, derived
 from theorems.energies import dot, first, second
 from theorems.exact import ball, decided
+from theorems.normalisers import PositivePart
 from theorems.outcome import Outcome
 from theorems.sources import S0, S2, S4, Source
 from theorems.step import Step
@@ -89,7 +90,7 @@ def _stretched(query: Row, keys: Matrix, factors: Row) -> Outcome:
         id="similarity.distance-is-not-determined",
         title="Attention does not determine how far queries are from keys",
         states="Queries and keys share a space in which distance, angle and magnitude tell how they relate.",
-        reading="Models that compute the same attention for all inputs place queries and keys alike. They do not.",
+        reading="Models that compute the same attention for all inputs would then place queries and keys alike. They need not.",
         precise=r"Multiplying feature $a$ of every query by $g_a > 0$ and dividing it by $g_a$ in every key keeps all scores: $\sum_a (g_aq_a)(k_a/g_a) = q\cdot k$. But "
         r"$\|gq-k/g\|^2 = \|gq\|^2 + \|k/g\|^2 - 2\,q\cdot k$ varies with $g$: a query and a key that coincide, $q = k\ne0$, are moved apart by one factor $g = 1+x$, "
         r"$x>0$, in all features. Distances, angles and lengths are a matter of coordinates, the scores are not.",
@@ -109,14 +110,15 @@ def distance_is_not_determined() -> Iterator[Step]:
         total(new_query**2, a) + total(new_key**2, a) - 2 * total(q[a] * K[j, a], a),
         "the distance has the lengths in it, while the last term stays",
     )
-    further, same = sp.Symbol("x", positive=True), sp.IndexedBase("q", positive=True)
+    further, squared = sp.symbols("x eta", positive=True)
     factor = 1 + further
+    apart = (further * (2 + further) / factor) ** 2  # (g − 1/g)² for g = 1 + x
+    yield Step(sp.Integer(0), "<", apart * squared, "with η = ‖q‖², which is positive for q ≠ 0, the distance that follows is positive")
     yield Step(
-        sp.Integer(0),
-        "<",
-        total((factor * same[a] - same[a] / factor) ** 2, a),
-        "a query and a key that coincide (here with positive entries) had distance 0 and are moved apart: g − 1/g = x(2 + x)/(1 + x) for g = 1 + x",
-        certificate=(further * (2 + further) / factor) ** 2 * total(same[a] ** 2, a),
+        total((factor * q[a] - q[a] / factor) ** 2, a),
+        "=",
+        apart * total(q[a] ** 2, a),
+        "a query and a key that coincide had distance 0 and are moved apart: g − 1/g = x(2 + x)/(1 + x) for g = 1 + x",
     )
 
 
@@ -133,9 +135,8 @@ def _distance_and_length(query: Row, one: Row, other: Row) -> Outcome:
 
 def _nearer_by_hand(query: Row, one: Row, other: Row) -> str:
     return (
-        f"q = {list(query)}. The key {list(one)} has the squared distance {distance(query, one)} and the score {dot(query, one)}, the key {list(other)} the squared distance "
-        f"{distance(query, other)} and the score {dot(query, other)}: their order by nearness is not their order by score. Their squared lengths differ, {dot(one, one)} and "
-        f"{dot(other, other)}."
+        f"q = {list(query)}. The key {list(one)} has the squared distance {distance(query, one)} from q and the score {dot(query, one)}; the key {list(other)} has the squared distance "
+        f"{distance(query, other)} and the score {dot(query, other)}. The nearer of the two has the lower score. Their squared lengths differ: {dot(one, one)} and {dot(other, other)}."
     )
 
 
@@ -256,10 +257,12 @@ def _gaussian_density(keys: Matrix, spread: int, reach: int) -> Outcome:
 
 
 def _density_by_hand(keys: Matrix, spread: int, reach: int) -> str:
+    masses = ", ".join(exact.show(_mass_of_text([key], spread, reach)) for key in keys)
     return (
-        f"x_i from {[list(key) for key in keys]}, σ² = {spread}: on the cube [−{reach}, {reach}]^{len(keys[0])} alone p has the mass "
-        f"{exact.show(_mass_of_text(keys, spread, reach))}, more than 1. It is at least the cube's volume, whatever the points are, so the whole mass is infinite and no constant "
-        "turns p into a density."
+        f"The points x_i are {[list(key) for key in keys]} and σ² = {spread}. Over one feature of x from −{reach} to {reach}, exp(x·k/σ²) has the integral (2σ²/k) sinh({reach}k/σ²), or "
+        f"{2 * reach} for k = 0; the mass of a kernel on the cube [−{reach}, {reach}]^{len(keys[0])} is the product over the features: {masses}. Their mean, the mass of p, is "
+        f"{exact.show(_mass_of_text(keys, spread, reach))}, and a density has at most 1. On every such cube the mass of p is at least the cube's volume, so the whole mass is infinite and "
+        "no constant turns p into a density."
     )
 
 
@@ -268,14 +271,15 @@ def _density_by_hand(keys: Matrix, spread: int, reach: int) -> str:
         id="similarity.kernel-density",
         title="Attention is kernel density estimation with the kernel exp(x·x_i/σ²)",
         states="Attention can be viewed as kernel density estimation: p(x) = (1/n) Σ K(x, x_i) with K(x, x_i) = exp(xᵀx_i/σ²).",
-        reading="On ℝ^d, with volume as the measure, p is an estimate of a density: its mass is finite, and 1 if the kernel is normalised.",
-        precise=r"$\int p(x)\,dx = 1$ for some multiple of $K$. On $\mathbb R^d$ $p(x) + p(-x) \ge 2$ at every $x$, so that the mass is infinite. On a sphere it is finite, and the same "
-        r"for every $x_i$: the reflection $Hx = x - 2\frac{x\cdot w}{\|w\|^2}w$ with $w = k - k'$ has $Hx\cdot k = x\cdot k'$ if $\|k\|=\|k'\|$, so it turns one kernel into "
+        reading="On ℝ^d, with volume as the measure, p is an estimate of a density: its mass is finite, and 1 if the kernel is normalised. (p is the divisor of the attention weights, "
+        "over n. The output of attention is a mean of values and no density: similarity.kernel-regression.)",
+        precise=r"$\int p(x)\,dx = 1$ for some multiple of $K$. On $\mathbb R^d$, $p(x) + p(-x) \ge 2$ at every $x$, so the mass is infinite. On a sphere the mass is finite, and it is "
+        r"the same for every $x_i$: the reflection $Hx = x - 2\frac{x\cdot w}{\|w\|^2}w$ with $w = k - k'$ has $Hx\cdot k = x\cdot k'$ if $\|k\|=\|k'\|$, so it turns one kernel into "
         "the other, and area does not change under it (cited).",
         sources=(S0.at("Attention as Kernel Density Estimation"), MARDIA.at("section 9.3.2")),
         scope="every n and d ≥ 1, all real points, every σ² > 0",
         inventory=("C040",),
-        unsaid="x and all x_i lie on one sphere, and the kernel is divided by its mass there, which is then the same for every x_i (von Mises–Fisher)",
+        unsaid="x and all x_i lie on one sphere, area takes the place of volume, and the kernel is divided by its mass there, which is the same for every x_i (von Mises–Fisher)",
         corrected_by="similarity.gaussian-kernel",
         holds=_is_a_density,
         worked=_density_by_hand,
@@ -306,9 +310,9 @@ def kernel_density() -> Iterator[Step]:
     Claim(
         id="similarity.gaussian-kernel",
         title="exp(x·y/σ²) is the Gaussian kernel of standard deviation σ, times a function of x, times one of y",
-        states="The correct kernel for a density is the Gaussian; how the exponential of a dot product differs from it.",
-        precise=r"$e^{x\cdot y/\sigma^2} = e^{-\|x-y\|^2/(2\sigma^2)}\,e^{\|x\|^2/(2\sigma^2)}\,e^{\|y\|^2/(2\sigma^2)}$: the text's $\sigma^2$ is that of the usual $2\sigma^2$ in the Gaussian's "
-        r"exponent. The factor in $x$ makes the mass infinite and cancels in attention weights; the factor in $y$ favours long keys and does not.",
+        states="The correct form: the Gaussian is a kernel for densities, and the exponential of a dot product differs from it by two factors.",
+        precise=r"$e^{x\cdot y/\sigma^2} = e^{-\|x-y\|^2/(2\sigma^2)}\,e^{\|x\|^2/(2\sigma^2)}\,e^{\|y\|^2/(2\sigma^2)}$: the text's $\sigma^2$ is the variance of this "
+        r"Gaussian. With $x$ the query and $y$ a key, the factor in $x$ makes the mass infinite and cancels in attention weights; the factor in $y$ favours long keys and does not cancel.",
         sources=(S0.at("Attention as Kernel Density Estimation"), TSAI),
         scope="every width, all real x and y, every σ² > 0",
         inventory=("C040", "C041"),
@@ -345,9 +349,11 @@ def _smooths_with_bias(query: Row, keys: Matrix, spread: int) -> Outcome:
 
 def _smooths_by_hand(query: Row, keys: Matrix, spread: int) -> str:
     plain, gaussian = (", ".join(map(exact.show, weights(query, keys, spread))) for weights in (_plain_weights, _gaussian_weights))
+    scores = ", ".join(str(Fraction(dot(query, key), spread)) for key in keys)
+    exponents = ", ".join(str(Fraction(-distance(query, key), 2 * spread)) for key in keys)
     return (
-        f"q = {list(query)}, keys {[list(key) for key in keys]}, σ² = {spread}: softmax(q·k/σ²) is ({plain}), the Gaussian kernel's weights are ({gaussian}). The keys' squared "
-        f"lengths {[dot(key, key) for key in keys]} differ."
+        f"q = {list(query)}, keys {[list(key) for key in keys]}, σ² = {spread}. The scores q·k/σ² are {scores}, and their softmax is ({plain}). The Gaussian's exponents "
+        f"−‖q − k‖²/(2σ²) are {exponents}, and their softmax is ({gaussian}). The keys' squared lengths {[dot(key, key) for key in keys]} differ."
     )
 
 
@@ -356,7 +362,7 @@ def _smooths_by_hand(query: Row, keys: Matrix, spread: int) -> str:
         id="similarity.attention-is-gaussian-smoothing",
         title="Attention is smoothing with a Gaussian kernel",
         states="Attention is seen as kernel estimation, its kernel the exponential of a scaled dot product.",
-        reading="The kernel view of attention in its usual form: kernel regression on the values, whose weights fall with the distance from the query to the key.",
+        reading="The kernel view of attention in its usual form: attention is kernel regression on the values, and its weights fall with the distance from the query to the key.",
         precise=r"$\mathrm{softmax}_j(q\cdot k_j/\sigma^2) = e^{-\|q-k_j\|^2/(2\sigma^2)}\big/\sum_l e^{-\|q-k_l\|^2/(2\sigma^2)}$. It holds if all keys have one length $\rho$, so that "
         r"$\|q-k_j\|^2 = \|q\|^2+\rho^2-2q\cdot k_j$.",
         sources=(S0.at("Attention as Kernel Density Estimation"), NADARAYA),
@@ -437,9 +443,11 @@ def _positive_definite(points: Matrix, coefficients: Row, spread: int) -> Outcom
         id="similarity.positive-definite",
         title="exp(x·y/σ²) is a positive-definite kernel",
         states="exp(xᵀx_i/σ²) is called the kernel function.",
-        precise=r"$\sum_{i,j}c_ic_j\,e^{x_i\cdot x_j/\sigma^2}\ge0$ for all points and coefficients. First for $(1+x\cdot y/(N\sigma^2))^N$, by induction on the factors: where "
-        r"some of them have a feature $\varphi$, one factor more, $1+\rho\,x\cdot y$, has $\varphi$ and $\sqrt\rho\,\varphi x_a$. Then in the limit $N\to\infty$, and a limit of "
-        "positive-definite kernels is one (cited, not derived).",
+        reading="In the usual sense of the word: a positive-definite kernel, an inner product of features.",
+        precise=r"$\sum_{i,j}c_ic_j\,e^{x_i\cdot x_j/\sigma^2}\ge0$ for all points $x_i$ and coefficients $c_i$. Let $P_{ij}=(1+x_i\cdot x_j/(N\sigma^2))^N$. Then "
+        r"$\sum_{i,j} c_ic_jP_{ij}\ge0$, by induction on the factors. For $N > \max|x_i\cdot x_j|/\sigma^2$ the gap $g_{ij} = e^{x_i\cdot x_j/\sigma^2} - P_{ij}$ is not negative and tends to "
+        r"0 as $N\to\infty$. The last formula says $\sum c_ic_j e^{x_i\cdot x_j/\sigma^2} \ge \sum c_ic_jP_{ij} - \sum|c_ic_j|\,g_{ij} \ge -\sum|c_ic_j|\,g_{ij}$ for each such $N$; the left "
+        "side does not depend on N, so it is not negative.",
         sources=(S0.at("Attention as Kernel Density Estimation"), ARONSZAJN),
         scope="every number of points and every width, all real points and coefficients, every σ² > 0",
         inventory=("C041",),
@@ -447,36 +455,46 @@ def _positive_definite(points: Matrix, coefficients: Row, spread: int) -> Outcom
     )
 )
 def positive_definite() -> Iterator[Step]:
-    share, t = sp.Symbol("rho", positive=True), sp.Symbol("t", real=True)
+    share, many, t = sp.Symbol("rho", positive=True), sp.Symbol("N", positive=True), sp.Symbol("t", real=True)
     phi = sp.IndexedBase("varphi", real=True)
     yield Step(
         sp.Integer(0),
         "<=",
         _form(phi[i] * phi[j]),
-        "a kernel with one feature φ makes a square, a sum of such kernels a sum of squares; the product of no factors has the feature φ = 1",
+        "a kernel with one feature φ makes a square, and a kernel with several features a sum of squares; the product of no factors is 1, with the feature φ = 1",
         certificate=total(c[i] * phi[i], i) ** 2,
     )
     yield Step(
         _form(phi[i] * phi[j] * (1 + share * _inner())),
         "=",
         _form(phi[i] * phi[j]) + share * _form(total((phi[i] * x[i, a]) * (phi[j] * x[j, a]), a)),
-        "one factor more: each feature φ gives the features φ and φ x_a, sums of squares again; by induction every power of 1 + ρ x·y makes them",
+        "one factor 1 + ρ x·y more: each feature φ gives the features φ and √ρ φ x_a, sums of squares again; so, by induction, does every power of 1 + ρ x·y, here with "
+        "ρ = 1/(Nσ²)",
     )
-    yield Step(sp.log(1 + t), "<=", t, "so (1 + t/N)^N ≤ e^t for |t| < N,", cites=DLMF.at("4.5.1"), domain={t: (-0.9, 3.0)})
     yield Step(
-        t / (1 + t),
-        "<=",
         sp.log(1 + t),
-        "and (1 + t/N)^N ≥ e^{t/(1 + t/N)}: with t = x_i·x_j/σ² and ρ = 1/(Nσ²) the powers tend to the kernel at all pairs of points",
+        "<=",
+        t,
+        "with t/N for t, N times it: P = (1 + t/N)^N ≤ e^t for |t| < N, so the gap is not negative",
         cites=DLMF.at("4.5.1"),
         domain={t: (-0.9, 3.0)},
     )
+    yield Step(t / (1 + t), "<=", sp.log(1 + t), "likewise P ≥ e^{t/(1 + t/N)}", cites=DLMF.at("4.5.1"), domain={t: (-0.9, 3.0)})
     yield Step(
-        sp.Integer(0),
+        t - t / (1 + t / many),
+        "=",
+        t**2 / (many + t),
+        "so the gap e^t − P is at most e^t (1 − e^{−h}) with h = t²/(N + t), and 1 − e^{−h} ≤ h by the first of the two inequalities: it tends to 0 as N grows",
+        nonzero=(many + t, 1 + t / many),
+        domain={t: (-0.9, 3.0), many: (1.0, 9.0)},
+    )
+    power, gap = sp.IndexedBase("P", real=True), sp.IndexedBase("g", nonnegative=True)
+    yield Step(
+        _form(power[i, j]) - total(total(sp.Abs(c[i] * c[j]) * gap[i, j], j), i),
         "<=",
-        _form(sp.exp(_inner() / variance)),
-        "products and limits of positive-definite kernels are positive definite",
-        cites=ARONSZAJN,
+        _form(power[i, j] + gap[i, j]),
+        "the kernel is P + g, and no coefficient is below −|c_i c_j|; the first term is a sum of squares and the second tends to 0",
+        certificate=total(total(2 * PositivePart(c[i] * c[j]) * gap[i, j], j), i),
     )
 
 
@@ -507,8 +525,8 @@ def _sphere_peak(query: Row, keys: Matrix) -> Outcome:
 def _peak_by_hand(query: Row, keys: Matrix) -> str:
     best = max(keys, key=lambda key: dot(query, key))
     return (
-        f"q = {list(query)}, keys {[list(key) for key in keys]}: the largest weight is that of k = {list(best)}, with L(k) = e^{dot(query, best)}. A step ε along q, however small, "
-        f"gives L(k + εq) = e^({dot(query, best)} + {dot(query, query)}ε), which is higher. So k is not at a peak of L, and neither is any other point."
+        f"q = {list(query)}, keys {[list(key) for key in keys]}: the largest weight is that of k = {list(best)}, with q·k = {dot(query, best)} and L(k) = e^{dot(query, best)}. After a step ε "
+        f"along q, however small, the score is q·k + ε q·q = {dot(query, best)} + {dot(query, query)}ε, and L is higher. So k is not at a peak of L, and neither is any other point."
     )
 
 
@@ -517,14 +535,13 @@ heaviest_at_a_peak = Claim(
     title="High attention weights correspond to peaks of exp f(q, k) over key space",
     states="The function L(k) = exp f(q, k) is a landscape over the key space; its peaks correspond to high attention weights.",
     reading="The key with the largest weight lies at a peak: no point of key space close to it is higher. Judged for the dot product f(q, k) = q·k on ℝ^d.",
-    precise=r"$L(k')\le L(k)$ for the key $k$ of largest weight and all $k'$ near it. For $q\ne0$ this fails at every $k$: $L(k+\varepsilon q)>L(k)$. "
-    "On a sphere, too, a key off the direction of $q$ has higher points beside it.",
+    precise=r"$L(k')\le L(k)$ for the key $k$ of largest weight and all $k'$ near it. For $q\ne0$ this fails at every $k$, as $L(k+\varepsilon q)>L(k)$. On a sphere it holds for a key in "
+    r"the direction of $q$; a key off that direction has higher points beside it even there, so that without a key at the peak the heaviest key is only the one nearest to it.",
     sources=(S0.at("Attention Landscape"),),
     scope="one query, every number of keys and every width",
     inventory=("C043",),
     uses=("similarity.no-peak", "softmax.landscape"),
-    unsaid="key space is a sphere (all keys have one length) and one of the keys points along the query: then that key is the heaviest and lies at the peak; without such a key the "
-    "heaviest is only the one nearest to it",
+    unsaid="all keys have one length, key space is the sphere of that radius, and one of the keys points in the direction of the query",
     corrected_by="similarity.peak-on-a-sphere",
     holds=_at_a_peak,
     worked=_peak_by_hand,
@@ -541,7 +558,7 @@ def _rises(query: Row, key: Row, step: int) -> Outcome:
     Claim(
         id="similarity.no-peak",
         title="The dot product's landscape has no peak: it rises along the query from every point",
-        states="Where the peaks of the attention landscape are.",
+        states="The attention landscape is said to have peaks; where they would be is not said.",
         precise=r"$L(k) < L(k+\varepsilon q)$ for every $k$, every $\varepsilon>0$ and $q\ne0$, with $L(k) = e^{q\cdot k}$; in the formula $s = q\cdot k$ and $\eta = \|q\|^2$.",
         sources=(S0.at("Attention Landscape"),),
         scope="every width, all real k and q ≠ 0",
@@ -559,7 +576,7 @@ def no_peak() -> Iterator[Step]:
     Claim(
         id="similarity.peak-on-a-sphere",
         title="Among keys of one length the landscape has one peak, in the query's direction",
-        states="The correct form: which point is highest if lengths are fixed, and how weights fall off around it.",
+        states="The correct form: if the length of keys is fixed, one point of key space is the highest, and the landscape falls off around it.",
         precise=r"For $q = \eta u$, $k = \rho w$ with unit vectors $u$, $w$: $q\cdot k = \eta\rho - \tfrac{\eta\rho}2\|w-u\|^2 \le \eta\rho$, with equality only at $w=u$. In the formulas the squared "
         r"lengths of $u$ and $w$ are written out; they are 1. Every other point has higher ones beside it: on the way to $u$ along a great circle the angle $\varphi$ and with it "
         r"$t=\tan\tfrac\varphi2$ fall, and $\cos\varphi=\frac{1-t^2}{1+t^2}$ rises.",

@@ -17,7 +17,7 @@ from theorems.exact import ball
 from theorems.outcome import Outcome
 from theorems.sources import BLANCHARD, S0, S1, S2, S3, S4, VASWANI
 from theorems.step import Step
-from theorems.symbols import K, Q, T, a, b, c, i, j, l, m, n, r, s, softmax, total, v
+from theorems.symbols import K, Q, T, a, b, c, i, j, k, l, m, n, r, s, softmax, total, v
 
 Exact = int | Fraction
 Row = Sequence[Exact]
@@ -118,7 +118,7 @@ def shift_holds(scores: Row, shift: Exact) -> Outcome:
     Claim(
         id="softmax.shift",
         title="Adding one number to all scores of a row changes nothing",
-        states="The softmax does not see a constant added to every score of its row.",
+        states="Large scores can make the softmax overflow. (What helps: the softmax does not see a number that is added to every score of its row.)",
         precise=r"$\mathrm{softmax}(s + c\mathbf{1})_i = \mathrm{softmax}(s)_i$ for every real $c$.",
         sources=(S1.at("Numerical Stability"), BLANCHARD),
         scope="all n ≥ 1, all finite real scores, all real c",
@@ -150,7 +150,7 @@ def jacobian_holds(scores: Row, toward: Row) -> Outcome:
     Claim(
         id="softmax.jacobian",
         title="The Jacobian of softmax",
-        states="How the weights of a row respond to its scores.",
+        states="The gradient for the queries has the factor ∂A/∂S: how the weights of a row respond to its scores.",
         precise=r"$\partial p_i / \partial s_j = p_i(\delta_{ij} - p_j)$ with $p = \mathrm{softmax}(s)$.",
         sources=(S2.at("Gradient Flow Analysis"), VASWANI.at("Section 3.2.1")),
         scope="all n ≥ 1, all finite real scores, every pair (i, j)",
@@ -183,7 +183,7 @@ def ranking_holds(scores: Row, temperature: Exact) -> Outcome:
     Claim(
         id="softmax.temperature-keeps-ranking",
         title="A temperature never changes which key ranks above which",
-        states="Dividing the scores by √d_k, or by any temperature, leaves the order of the weights as it was.",
+        states="The scores are divided by √d_k. (Like a division by any temperature, this leaves the order of the weights as it was.)",
         reading="The order only: the weights themselves do change. √d_k is the temperature T = √d_k.",
         precise=r"If key $j$ scores $h > 0$ more than key $i$, then $\mathrm{softmax}(s/T)_i < \mathrm{softmax}(s/T)_j$ for every $T > 0$; keys with"
         r" equal scores have equal weights, so the order, ties included, is that of the scores.",
@@ -263,10 +263,13 @@ def dot_product_angle() -> Iterator[Step]:
 
 
 def query_length_holds(direction: Row, keys: Matrix, length: Exact) -> Outcome:
-    """softmax of the scores of the query length·direction against softmax at temperature 1/length of the direction's scores."""
+    """softmax of the scores of the query length·direction against softmax at temperature 1/length of the direction's scores; and a key made longer."""
     stretched = [[sum(length * e * o for e, o in zip(direction, key, strict=True)) for key in keys]]
     plain = [sum(e * o for e, o in zip(direction, key, strict=True)) for key in keys]
-    return exact.equal(exact.softmax(stretched[0]), exact.softmax([Fraction(e) / (1 / Fraction(length)) for e in plain]))
+    longer = [[length * o for o in keys[0]], *keys[1:]]
+    with_longer_key = [sum(e * o for e, o in zip(direction, key, strict=True)) for key in longer]
+    colder = exact.equal(exact.softmax(stretched[0]), exact.softmax([Fraction(e) / (1 / Fraction(length)) for e in plain]))
+    return Outcome.worst([colder, exact.equal(exact.softmax(with_longer_key), exact.softmax([length * plain[0], *plain[1:]]))])
 
 
 @derived(
@@ -275,14 +278,22 @@ def query_length_holds(direction: Row, keys: Matrix, length: Exact) -> Outcome:
         title="The length of a query is an inverse temperature",
         states="The magnitude of a query or key is the scale of activation.",
         reading="A query ρu of length ρ divides all its keys' scores by the one temperature 1/ρ; a key's length multiplies only its own score.",
-        precise=r"The weights of the query $\rho u$ are $\mathrm{softmax}(s/T)$ with $s_j = u \cdot k_j$ and $T = 1/\rho$.",
+        precise=r"The weights of the query $\rho u$ are $\mathrm{softmax}(s/T)$ with $s_j = u \cdot k_j$ and $T = 1/\rho$. If key $k$ alone is made $c$ times as long, its own"
+        r" score becomes $c\,s_k$, and the score of every other key stays $s_j$.",
         sources=(S0.at("Vector Space Perspective"),),
-        scope="all n, d ≥ 1, every ρ > 0, all finite directions and keys",
+        scope="all n, d ≥ 1, every ρ > 0, every real factor c, all finite directions and keys",
         inventory=("C039",),
         holds=query_length_holds,
     )
 )
 def query_length_is_inverse_temperature() -> Iterator[Step]:
+    gain = 1 + (c - 1) * D(j, k)
+    yield Step(
+        total(u[a] * gain * K[j, a], a),
+        "=",
+        gain * total(u[a] * K[j, a], a),
+        because="the factor c of key k stands in the score of that key alone: a gain of its own",
+    )
     stretched = total(rho * u[a] * K[j, a], a)
     yield Step(stretched, "=", rho * total(u[a] * K[j, a], a), because="the length is a factor of every coordinate of the query")
     left = sp.exp(total(rho * u[a] * K[j, a], a)) / total(sp.exp(total(rho * u[a] * K[l, a], a)), l)
@@ -339,9 +350,10 @@ def low_temperature_holds(scores: Row, values: Matrix, temperature: Exact) -> Ou
     Claim(
         id="softmax.low-temperature",
         title="How fast a cold softmax becomes a hard lookup",
-        states="A soft dictionary becomes a hard one: as the temperature falls, attention returns the value of the best key.",
-        reading="One key leads by Δ > 0; with a tie at the top the limit is the mean of the tied values instead.",
-        precise=r"$\|o - v^*\| \le (n-1)\, e^{-\Delta/T} \max_j \|v_j - v^*\|$; in the formula $m = n - 1$ keys follow the leader at distances $\Delta"
+        states="Attention is a soft dictionary lookup. (As the temperature falls it becomes a hard one, which returns the value of the best key.)",
+        reading="One key leads by Δ > 0. (With a tie at the top the limit is the mean of the tied values instead.)",
+        precise=r"$\|o - v^*\| \le (n-1)\, e^{-\Delta/T} \max_j \|v_j - v^*\|$, where $v^*$ is the value of the leading key: for $\Delta > 0$ this tends to 0 as $T \to 0$. With"
+        r" one-hot values $o$ is $\alpha$ itself, which so tends to the one-hot row of the leader. In the formula $m = n - 1$ keys follow the leader at distances $\Delta"
         r" + g_r$, and"
         r" $D - y_r$ is the part of $v_r - v^*$ along $o - v^*$, at most $D$.",
         sources=(S4.at("Attention as Soft Dictionary Lookup"), S4.at("Attention Collapse")),
@@ -377,7 +389,7 @@ def high_temperature_holds(scores: Row, temperature: Exact) -> Outcome:
     Claim(
         id="softmax.high-temperature",
         title="How fast a hot softmax becomes uniform",
-        states="Raising the temperature makes attention uniform.",
+        states="Attention may become uniform, all weights near 1/n. (Raising the temperature takes it there.)",
         precise=r"$e^{-R/T} \le n\,\alpha_i \le e^{R/T}$ with $R = \max s - \min s$, so $\alpha_i \to 1/n$ as $T \to \infty$; in the formula $s_j -"
         r" \min s = x_j$"
         r" and $R = x_i + h$.",
@@ -456,7 +468,7 @@ def masked_mass_holds(scores: Row, keep: Sequence[bool]) -> Outcome:
     Claim(
         id="softmax.masked-product-mass",
         title="A mask multiplied onto softmax loses the mass of the hidden keys",
-        states="The sparse formula multiplies the softmax by a mask.",
+        states="The weights of sparse attention are a softmax multiplied by a mask.",
         precise=r"$\sum_j M_j \alpha_j = 1 - \sum_j (1 - M_j)\,\alpha_j$: the row sums to one only if no key is hidden, and must be divided by its sum"
         r" to be attention"
         r" over the kept keys.",
@@ -556,7 +568,7 @@ def normalised_dictionary_holds(query: Row, keys: Matrix, values: Row) -> Outcom
     Claim(
         id="softmax.dictionary-normalised",
         title="Attention is a similarity-weighted mean, not a sum",
-        states="The soft dictionary, with its similarities divided by their sum.",
+        states="The soft dictionary returns the sum of similarity(q, keyᵢ) times valueᵢ. (Attention does, once the similarities are divided by their sum.)",
         precise=r"$o = \dfrac{\sum_i \mathrm{sim}(q, k_i)\, v_i}{\sum_l \mathrm{sim}(q, k_l)}$ with $\mathrm{sim}(q, k) = e^{q \cdot k}$.",
         sources=(S4.at("Attention as Soft Dictionary Lookup"), S4.at("Core Formula")),
         scope="all n, d ≥ 1, all finite real queries, keys and values",

@@ -289,7 +289,8 @@ def _told_stack(layers: Sequence[Rows], tokens: Row, place: int, shift: int) -> 
     return "\n".join(
         [
             f"{len(layers)} layer(s), positions from 0. " + " / ".join(listed(rows) for rows in layers) + ".",
-            f"Layers x + Att(x): the tokens {list(tokens)} (each is its own query, key and value) become [{before}]. With {changed[place]} at position {place} they become [{after}]: "
+            f"Layers x + Att(x): each token is its own query, key and value, so scores are products of tokens, and what is added to a token is the softmax-weighted mean of "
+            f"those that its position sees. The tokens {list(tokens)} become [{before}]. With {changed[place]} at position {place} they become [{after}]: "
             f"nothing has moved at {blind}, and no weights would move it, since no walk of at most {len(layers)} step(s) leads from there to {place}.",
         ]
     )
@@ -300,8 +301,9 @@ def _told_stack(layers: Sequence[Rows], tokens: Row, place: int, shift: int) -> 
         id="sparsity.keeps-every-dependence",
         title="Sparse patterns keep the modelling power of full attention",
         states="Sparse patterns reduce the cost of attention while maintaining its modelling power.",
-        reading="At the least: every output of a stack of sparse layers can depend on every token, as with full attention. (The patterns are those that the text then lists. "
-        "What a trained model achieves is another question, and not judged here; nor is more shown by this than that no dependence is lost.)",
+        reading="At the least, every output of a stack of sparse layers can depend on every token, as with full attention. (The patterns are those that the text then lists. "
+        "This is the weakest reading: nothing is shown but that no dependence is lost. On the strongest, that a sparse row can do what a full row does, the statement "
+        "is false, see sparsity.hull-of-the-set. What a trained model achieves is not judged.)",
         precise=r"For every pattern of the list, every depth $L\ge 1$ and all $i$, $j$, some weights make output $i$ move with token $j$. (A walk of at most $L$ steps from $i$ to $j$ "
         "is what it takes.)",
         sources=(S0.at("Motivation"),),
@@ -360,6 +362,7 @@ first = sp.Symbol("x_i", nonnegative=True)
         sources=(S0.at("Local Attention Windows"),),
         scope="one row with a key that is certainly in the set, any number of others, in or out of it; every real score; v_j = low + x_j along u with x_j ≥ 0 "
         "where M_j = 1; on the same values, in one layer",
+        inventory=("C076",),
         uses=("convexity.output-in-the-hull",),
         holds=_sparse_stays_between,
     )
@@ -424,7 +427,7 @@ def _pairs_touched(name: str, size: int, length: int) -> Outcome:
         id="sparsity.pairs-touched",
         title="How many pairs of a query and a key each pattern touches",
         states="Each sparse pattern limits attention to a subset of the n² pairs.",
-        reading="Pairs of a query and a key that see each other, in a sequence of n positions as both; sets are clipped at its ends.",
+        reading="Counted are the pairs of a query and a key that it sees, where a sequence of n positions gives both queries and keys. Sets are clipped at its ends.",
         precise=r"Sliding window of $w<n$ on each side: $n(2w+1)-w(w+1)$. Fixed windows or blocks of $b$, $n=qb+r$: $qb^2+r^2$; with one representative for each of the "
         r"$\lceil n/b\rceil$ blocks: $n(\lceil n/b\rceil-1)$ more. Stride $k$, $n=qk+r$ with $r<k$: $(n^2+r(k-r))/k$. Offsets $\pm2^l$ with $2^p\le n-1<2^{p+1}$: "
         r"$2(p+1)n-2(2^{p+1}-1)$. The causal half of a symmetric pattern has $(\text{pairs}+n)/2$ if positions see themselves, and half the pairs if they do not.",
@@ -500,7 +503,7 @@ longest = sp.Symbol("m", integer=True, positive=True)  # keys in the longest row
         id="sparsity.cost-follows-pairs",
         title="Attention that computes only the visible pairs costs (4d + 5) operations a pair, less d + 2 a row",
         states="Various approaches reduce computational complexity by limiting attention to subsets of positions.",
-        reading="Operations on given Q, K, V (multiply, add, compare, exp, divide: one each), where what is not visible is not computed.",
+        reading="Counted are the operations on given Q, K, V, one for each product, sum, comparison, exponential and quotient. What is not visible is not computed.",
         precise=r"Exactly $(4d+5)P-(d+2)n$ operations for $P$ visible pairs: fewer pairs, fewer operations. With at most $m$ keys in a row, $P\le nm$ and the count is at "
         r"most $9\,nmd$; for $P=n^2$ it is the count of dense attention.",
         sources=(S3.at("Sparse Attention"), S0.at("Motivation")),
@@ -534,11 +537,11 @@ def _masking_reduces(rows: Rows, width: int) -> Outcome:
 def _told_masking(rows: Rows, width: int) -> str:
     length, touched, longest_row = len(rows), sum(map(len, rows)), max(map(len, rows))
     return (
-        f"n = {length}, d = {width}; positions from 0: {listed(rows)}. The formula's softmax runs over all {length}² = {length**2} scores, each a product "
-        f"over {width} feature(s), "
-        f"before the mask is applied: {_masked_operations(rows, width)} operations in all, even if the values are summed over visible keys only. For rows of at most "
-        f"{longest_row} key(s), 9 · {longest_row} · {length} · {width} = {9 * longest_row * length * width} would be allowed. Computing the {touched} visible pairs alone "
-        f"takes {_operations(rows, width)}."
+        f"n = {length}, d = {width}; positions from 0: {listed(rows)}. The formula's softmax runs over all {length}² = {length**2} scores before the mask is applied. "
+        f"Scores, with a product for the scale and one for the mask: {length**2} · (2 · {width} + 1) = {length**2 * (2 * width + 1)} operations. Softmax: {length} · "
+        f"(5 · {length} − 2) = {length * (5 * length - 2)}. The sum of values, even over the {touched} visible pairs only: {width} · (2 · {touched} − {length}) = "
+        f"{width * (2 * touched - length)}. Together {_masked_operations(rows, width)}. For rows of at most {longest_row} key(s), 9 · {longest_row} · {length} · {width} = "
+        f"{9 * longest_row * length * width} would be allowed. Computing the visible pairs alone takes {_operations(rows, width)}."
     )
 
 
@@ -548,11 +551,11 @@ def _told_masking(rows: Rows, width: int) -> str:
         title="Multiplying a sparsity mask onto the softmax reduces the order of the cost",
         states="Sparse patterns reduce the O(n²) complexity; sparse attention is the mask times softmax(Q Kᵀ/√d) elementwise.",
         reading="The formula is computed as written: the softmax over all keys, then the mask. Even if the last product, with the values, then skips the "
-        "zeros, the cost should follow the keys that rows see: at most 9nmd operations where rows see at most m, as dense attention takes at most 9n²d. "
-        "(Skipping the zeros saves something, less than half of the operations; what is judged is the order.)",
-        precise=r"At most $9\,nmd$ operations, whatever $n$ is.",
+        "zeros, the cost should follow the keys that rows see: at most a constant times nmd operations where rows see at most m, as dense attention takes at most 9n²d. "
+        "(Skipping the zeros saves something, less than half of the operations; what is judged is the order. The search tries the constant 9, the derivation takes any.)",
+        precise=r"Some constant $C$ has at most $C\,nmd$ operations, whatever $n$ is. But for every $C$ scores and softmax alone take more than $2n^2d$, which is more than $C\,nmd$ from $n=Cm$ on.",
         sources=(S0.at("Mathematical Formulation"), S0.at("Motivation")),
-        scope="every n, d and m ≤ n, every pattern with non-empty rows of at most m keys; the derivation: every n ≥ 5m",
+        scope="every n, d and m ≤ n, every pattern with non-empty rows of at most m keys; the derivation: every constant C ≥ 1 and every n ≥ Cm, the search: C = 9 and n ≥ 5m",
         kind=Kind.COST,
         inventory=("C090",),
         uses=("cost.time",),
@@ -564,11 +567,12 @@ def _told_masking(rows: Rows, width: int) -> str:
 def masking_reduces_cost() -> Iterator[Step]:
     dense = total(total(2 * d + 5, j) - 2, i)
     yield Step(dense, "=", n**2 * (2 * d + 5) - 2 * n, "scores and softmax over all keys come before the mask: quadratic in n whatever the mask is")
-    length = 5 * longest + more
+    constant = sp.Symbol("C", integer=True, positive=True)
+    length = constant * longest + more
     yield Step(2 * n**2 * d, "<", n**2 * (2 * d + 5) - 2 * n, "more than 2n²d, since 5n² is more than 2n", certificate=3 * n**2 + 2 * n * (n - 1))
     yield Step(
-        (9 * n * longest * d).subs(n, length), "<", (2 * n**2 * d).subs(n, length), "and for n = 5m + x that is more than 9nmd",
-        certificate=length * d * (longest + 2 * more),
+        (constant * n * longest * d).subs(n, length), "<", (2 * n**2 * d).subs(n, length), "and for n = Cm + x that is more than C nmd, whatever the constant is",
+        certificate=length * d * (constant * longest + 2 * more),
     )  # fmt: skip
 
 
@@ -595,8 +599,8 @@ def _told_order(name: str, size: int, share: int, further: int) -> str:
     length = enough(size, share) + further
     count = closed_form(name, size, length)
     return (
-        f"Pattern: {name}, size {size}, n = {length}. It has {count} visible pairs; n²/{share} = {Fraction(length**2, share)} would be fewer, and no length helps: "
-        f"with this size fixed there are always at least n²/{size} pairs."
+        f"Pattern: {name}, size {size}, n = {length}. It has {count} visible pairs, and at most n²/{share} = {Fraction(length**2, share)} were asked for. No length helps: "
+        f"with this size fixed there are always at least n²/{size} pairs, which is more than n²/{share}."
     )
 
 
@@ -605,7 +609,7 @@ def _told_order(name: str, size: int, share: int, further: int) -> str:
         id="sparsity.patterns-reduce-the-order",
         title="Sparse patterns reduce the O(n²) complexity",
         states="Standard attention has O(n²) complexity; sparse patterns reduce it.",
-        reading="With a pattern of the list, of whatever fixed size, the number of visible pairs is of lower order than n²: below any share of it for large n.",
+        reading="With a pattern of the list, of whatever fixed size, the number of visible pairs is of lower order than n², that is below any share of it for large n.",
         precise=r"For every $s$, from some length on at most $n^2/s$ pairs are visible. (Tried from $n=(s(2a+2))^2$ on for patterns of size $a$.)",
         sources=(S0.at("Motivation"), S0.at("Sparse Attention Patterns")),
         scope="sliding and fixed windows, strided, dilated, blocks with representatives, of a size that does not depend on n",
@@ -637,10 +641,10 @@ def patterns_reduce_the_order() -> Iterator[Step]:
         id="sparsity.short-rows",
         title="The number of pairs is of lower order than n² if rows are short, and not with a stride or blocks of a fixed size",
         states="The correct form: what counts is how many keys a row sees.",
-        precise=r"Rows of at most $m$ keys: at most $n^2/s$ pairs from $n=sm$ on; windows have $m=2w+1$ or $b$. Offsets $\pm2^l$: at most $2(p+1)n$ pairs where $2^p<n$. "
+        precise=r"Rows of at most $m$ keys: at most $n^2/s$ pairs from $n=sm$ on; windows have $m=2w+1$ or $b$. Offsets $\pm2^l$: fewer than $2(p+1)n$ pairs, $p=\lfloor\log_2(n-1)\rfloor$. "
         r"Stride $k$: at least $n^2/k$ pairs at every $n$. Blocks of $b$ with a representative each: at least $n^2/b$.",
         sources=(S0.at("Motivation"), CHILD),
-        scope="every n, every fixed size; dilated sets have m = 2(p + 1), which grows like log n",
+        scope="every n (n ≥ 2 for offsets ±2^l), every fixed size; rows of offsets ±2^l have at most 2(p + 1) keys, which grows like log n",
         kind=Kind.COST,
         uses=("sparsity.pairs-touched",),
         holds=_order_by_rows,
@@ -656,10 +660,18 @@ def short_rows() -> Iterator[Step]:
         certificate=whole * (span * (left + rest) + rest) + last**2 * (left + rest) / span,
     )  # fmt: skip
     yield Step(
-        2 * (power + 1) * n - 2 * (2 ** (power + 1) - 1), "<=", 2 * (power + 1) * n, "offsets ±2^l: less than 2(p + 1) keys a row",
+        2 * (power + 1) * n - 2 * (2 ** (power + 1) - 1), "<", 2 * (power + 1) * n, "offsets ±2^l: fewer than 2(p + 1) keys a row, on average",
         certificate=2 * (2 ** (power + 1) - 1),
     )  # fmt: skip
     yield Step(total(2 * w + 1 - short[i], i), "<=", n * (2 * w + 1), "windows: at most 2w + 1 keys a row", certificate=total(short[i], i))
+
+
+def _told_classes(step: int, length: int) -> str:
+    """How many pairs a stride leaves, class by class."""
+    whole, left = divmod(length, step)
+    parts = [f"{many} of {size} positions" for many, size in ((left, whole + 1), (step - left, whole)) if many]
+    squares = " + ".join(f"{many} · {size}²" for many, size in ((left, whole + 1), (step - left, whole)) if many)
+    return f"The positions fall into {step} class(es), {' and '.join(parts)}, and see their own class alone: {squares} = {closed_form('strided', step, length)} pairs"
 
 
 def _stride_solves(step: int, share: int, further: int) -> Outcome:
@@ -678,8 +690,9 @@ def _strided_bounds(step: int, share: int, further: int) -> Outcome:
 def _told_stride(step: int, share: int, further: int) -> str:
     length = enough(step, share) + further
     return (
-        f"Stride {step}, n = {length}: {closed_form('strided', step, length)} pairs are visible, no fewer than n²/{step} = {Fraction(length**2, step)}. "
-        f"Asked for: n²/{share} = {Fraction(length**2, share)}, or fewer. Doubling n makes it four times as many; a stride divides the cost by {step} and leaves it quadratic."
+        f"Stride {step}, n = {length}. {_told_classes(step, length)}, no fewer than n²/{step} = {Fraction(length**2, step)}. "
+        f"At most n²/{share} = {Fraction(length**2, share)} were asked for. At any other length there are no fewer than n²/{step} either, and that is more than n²/{share}: "
+        "a fixed stride divides the cost and leaves it quadratic."
     )
 
 
@@ -757,7 +770,8 @@ def _windows_are_linear(length: int, reach: int) -> Outcome:
         id="sparsity.windows-are-linear",
         title="Windows of a fixed size touch at most (2w + 1) n pairs",
         states="Local attention has linear complexity, O(n) instead of O(n²).",
-        reading="Fixed and sliding windows whose size does not depend on n, as the text says of both ('fixed-size'); the number of visible pairs.",
+        reading="Counted are the visible pairs of fixed and sliding windows whose size does not depend on n. (The text calls the fixed window 'fixed-size'; of the sliding one it "
+        "says that it moves.)",
         precise=r"$n(2w+1)-w(w+1)$ pairs for $w$ on each side, $n>w$, and at most $nb$ in blocks of $b$. The pairs that a sliding window leaves out number exactly "
         r"$(n-w)(n-w-1)$.",
         sources=(S1.at("Local Attention"), S0.at("Local Attention Windows")),
@@ -806,8 +820,9 @@ def _intervals_counted(interval: int, share: int, bounded: bool, further: int) -
 def _told_intervals(interval: int, share: int, bounded: bool, further: int) -> str:
     length = 3 * share * interval + further
     return (
-        f"Positions at intervals of {interval}, n = {length}: {_regular_pairs(length, interval, None)} pairs, at least n²/{interval}. "
-        f"Allowed would be {2 * share + 1} · {length} = {(2 * share + 1) * length}. A larger constant only asks for a longer sequence."
+        f"Positions at intervals of {interval}, n = {length}, with no limit to their number. {_told_classes(interval, length)}, at least n²/{interval} = "
+        f"{Fraction(length**2, interval)}. With the constant {2 * share + 1} at most {2 * share + 1} · {length} = {(2 * share + 1) * length} would be allowed. "
+        "A larger constant only asks for a longer sequence."
     )
 
 
@@ -990,10 +1005,10 @@ def _set_with_itself(length: int, place: int, causal: bool) -> Outcome:
 
 
 def _told_set(length: int, place: int, causal: bool) -> str:
-    shown = "earlier positions alone" if causal else "all positions"
+    shown = "a causal mask hides later positions" if causal else "no mask"
     return (
         f"n = {length}, positions 0 to {length - 1}, {shown}: position {place} has no neighbour at distance 1, 2, 4, … in sight, and the set as written does not contain "
-        f"{place} itself. The softmax over the empty set is 0/0. Under a causal mask that happens at the first position of every sequence."
+        f"{place} itself. The softmax over the empty set would be 0/0. Under a causal mask that happens at the first position of every sequence."
     )
 
 
@@ -1035,6 +1050,15 @@ def dilated_set_as_written() -> Iterator[Step]:
 )
 def dilated_set_with_itself() -> Iterator[Step]:
     place, power = sp.Symbol("i", integer=True), sp.Symbol("l", integer=True, nonnegative=True)
+    behind, ahead = sp.Symbol("i_1", integer=True, positive=True), sp.Symbol("i_0", integer=True, nonnegative=True)
+    yield Step(
+        ahead + 1,
+        "<=",
+        ahead + 1 + more,
+        "where a later position is in sight, n − 1 = i + 1 + x, so is i + 1, which is in the set as written",
+        certificate=more,
+    )
+    yield Step(sp.Integer(0), "<=", behind - 1, "and where an earlier one is, i ≥ 1, so is i − 1", certificate=behind - 1)
     yield Step(place, "<", place + 2**power, "no offset 2^l is zero: to the right")
     yield Step(place - 2**power, "<", place, "nor to the left")
 
@@ -1049,7 +1073,7 @@ def _logarithmic_hops(length: int, start: int, end: int) -> Outcome:
         id="sparsity.dilated-hops",
         title="With offsets ±2^l every position reaches every other within ⌈log₂ n⌉ hops",
         states="Dilated attention with exponentially increasing gaps.",
-        reading="Hops along the pattern, inside the sequence; as many layers with residual connections carry information between any two positions.",
+        reading="A hop goes along the pattern and stays inside the sequence. As many layers with residual connections as there are hops carry information between the two positions.",
         precise=r"The distance $D\le n-1<2^m$, $m=\lceil\log_2n\rceil$, is a sum of at most $m$ distinct powers of two; taken one after another, all in the direction of the goal, "
         r"they never leave the segment between the two positions.",
         sources=(S0.at("Dilated Attention"),),
@@ -1161,7 +1185,12 @@ def dilated_hops_halved() -> Iterator[Step]:
     yield Step((2 * half + 1 + 2 + 1) / sp.Integer(2) + 1, "=", ((2 * half + 1 + 1) / sp.Integer(2) + 1) + 1, "m = 2h + 1: likewise, ⌈m/2⌉ = h + 1")
 
 
-ATTAINED = tuple(2**power for power in range(2, 9))
+ATTAINED = tuple(2**power for power in range(2, 7))  # what the exact check searches
+
+
+def farthest(power: int) -> int:
+    """A distance inside 2^power positions that takes all of the ⌈power/2⌉ + 1 hops: 3, 7, and 4E − 1 two bits further."""
+    return 2**power - 1 if power < 4 else 4 * farthest(power - 2) - 1
 
 
 def _largest_hops(length: int) -> int:
@@ -1171,7 +1200,9 @@ def _largest_hops(length: int) -> int:
 
 
 def _attained(length: int) -> Outcome:
-    return exact.decided(_largest_hops(length) == -(-bits(length) // 2) + 1)
+    """For n = 2^m: the largest number of hops is ⌈m/2⌉ + 1, and the distance that the derivation names takes as many."""
+    needed = hops(pattern("dilated", 1, length), 0)[farthest(bits(length))]
+    return exact.decided(_largest_hops(length) == needed == -(-bits(length) // 2) + 1)
 
 
 @derived(
@@ -1179,21 +1210,53 @@ def _attained(length: int) -> Outcome:
         id="sparsity.dilated-hops-attained",
         title="At n = 2^m some two positions need all of the ⌈m/2⌉ + 1 hops",
         states="The bound of ⌈m/2⌉ + 1 hops cannot be lowered.",
-        precise=r"The largest number of hops between two of $n=2^m$ positions is $\lceil m/2\rceil+1$.",
+        precise=r"The largest number of hops between two of $n=2^m$ positions is $\lceil m/2\rceil+1$, for every $m\ge2$. The distance $E_m$ needs that many, "
+        r"with $E_2=3$, $E_3=7$ and $E_{m+2}=4E_m-1$ (11, 27, 43, 107, …). For let $N_m(D)$ be the smallest number of terms $\pm2^l$, $0\le l\le m-1$, with the sum $D$; no longer "
+        r"hop fits into the sequence. Then $N_{m+2}(4E-1)=N_m(E)+1$. In the formula $c=N_m(E)$ and $N_m(E-1)=c-1+x$.",
         sources=(S0.at("Dilated Attention"),),
-        scope="n = 4, 8, …, 256, every two positions, exhaustively",
-        sizes=ATTAINED,
+        scope="n = 2^m, every m ≥ 2; hops inside the sequence (the exact check: n = 4, …, 64, by breadth-first search from every position)",
+        uses=("sparsity.dilated-hops-halved",),
         holds=_attained,
     )
 )
 def dilated_hops_attained() -> Iterator[Step]:
-    for length in ATTAINED:
-        yield Step(
-            sp.Integer(_largest_hops(length)),
-            "=",
-            sp.Integer(-(-bits(length) // 2) + 1),
-            f"n = {length}: breadth-first search from every position, inside the sequence",
-        )
+    power, slack = sp.symbols("l x", integer=True, nonnegative=True)
+    E, fewest = sp.symbols("E c", integer=True, positive=True)
+
+    def twice(number: sp.Expr) -> sp.Expr:
+        return sp.Mul(2, number, evaluate=False)
+
+    yield Step(sp.Integer(2), "<", sp.Integer(3), "m = 2: the hops are 1 and 2 long, so the distance 3 takes two of them")
+    yield Step(
+        sp.Integer(1 + 4),
+        "<",
+        sp.Integer(7),
+        "m = 3: 7 is odd, so one hop of two would be of length 1 and the other of at most 4: the distance 7 takes three hops",
+    )
+    yield Step(
+        2**power + 2**power, "=", 2 ** (power + 1), "two hops ±1 of one direction are one hop ±2 (here with l = 0), and of opposite directions none: a shortest sum "
+        "holds ±1 once if it is odd, and not at all if it is even. Then all of its terms are even, and half of them is a sum with one power less"
+    )  # fmt: skip
+    yield Step(
+        twice(2 * E - 1) + 1, "=", 4 * E - 1, "4E − 1 is odd. With a hop −1 the rest is 4E, which takes as many hops as E with two powers less: N(E) + 1 in all. With a hop +1 "
+        "the rest is twice 2E − 1",
+    )  # fmt: skip
+    yield Step(
+        twice(E - 1) + 1, "=", 2 * E - 1, "which is odd as well: with a further hop −1 the rest is twice E, N(E) + 2 hops in all; with a further hop +1 it is twice "
+        "E − 1, N(E − 1) + 2 in all",
+    )  # fmt: skip
+    yield Step(
+        4 * E - 1,
+        "<=",
+        4 * (E + 1 + slack) - 1,
+        "E ≤ 2^m − 1, that is 2^m = E + 1 + x, gives 4E − 1 ≤ 2^(m + 2) − 1: inside the sequence",
+        certificate=4 * (1 + slack),
+    )
+    yield Step(
+        fewest + 1, "<=", 2 + (fewest - 1 + slack),
+        "one more hop +1 leads from E − 1 to E, so N(E) ≤ N(E − 1) + 1: of the three ways the one of N(E) + 1 hops is the shortest. Two bits more take one "
+        "hop more, as in ⌈m/2⌉ + 1", certificate=slack,
+    )  # fmt: skip
 
 
 # --- what "dilated" means -----------------------------------------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ def _separates(first: Row, second: Row, separator: int, form: int, extra: int) -
         id="stacks.separator",
         title="A [SEP] token separates two sequences only together with positions or segment encodings",
         states="Sentence-pair tasks: two sequences are handled with a [SEP] token between them.",
-        reading="What the token itself does: without positions or segments, attention cannot tell on which side of it a token stands.",
+        reading="Whether the token by itself separates them: without positions or segments, attention cannot tell on which side of it a token stands.",
         precise=r"Without encodings of position or segment the answer of any query is the same when tokens $k$ and $l$ of the two sequences trade places. "
         r"With $\sigma>0$ added to the scores of the second "
         r"sequence, tokens $u+\delta$ and $u$ ($\delta>0$) before and after the separator, otherwise scored alike, give $\frac{(u+\delta)+e^\sigma "
@@ -212,7 +212,7 @@ def _target_stays_causal(source: Row, target: Row, encoder: Layers, decoder: Seq
         title="Encoder, causal decoder and cross-attention compose, and the target stays causal",
         states="Encoder-decoder models combine bidirectional self-attention in the encoder, causal self-attention in the decoder, and cross-attention from "
         "the decoder to the encoder's outputs.",
-        reading="The combination keeps what the parts are for: no output of the decoder depends on a later target token, at any depth, and each can depend on "
+        reading="Put together, the parts keep their purpose: no output of the decoder depends on a later target token, at any depth, and each can depend on "
         "the whole source.",
         precise=r"Row $r$ of cross-attention reads no query but its own, $\partial o_r/\partial Q_{tb}\propto\delta_{rt}$, and memory that does not depend on "
         r"the target. So its Jacobian in the decoder's states is "
@@ -316,7 +316,7 @@ def _not_more_local(scores: Row, place: int, reach: int) -> Outcome:
         id="stacks.locality-needs-range",
         title="A layer, whatever its depth, is no more local than its scores are spread",
         states="Local attention is common in early layers, global attention in later ones.",
-        reading="What the architecture has to do with it. (What is common in trained models is stacks.layers-of-trained-models.)",
+        reading="What the architecture by itself makes local or global, at any depth. (What is common in trained models is stacks.layers-of-trained-models.)",
         precise=r"Let $W\ge1$ keys lie in a window and $F$ outside, and let scores range over at most $R$. What lies outside has at least the share "
         r"$\frac{Fe^{-R}}{W+Fe^{-R}}$. A share of at most "
         r"$\frac1{1+\tau}$ outside needs $e^R\ge\tau F/W$: without positions or contents that spread the scores no layer is local, the first as little as the "
@@ -394,9 +394,10 @@ def _rows_gather_columns_broadcast(scores: Row, special: int) -> Outcome:
         states="Broadcast attention: special tokens attend to all positions; used in classification; aggregates global information.",
         reading="What is claimed is that the special token gathers: its output depends on the value at every position. The name suggests the other direction, which "
         "needs the special token's column, and this is full as well where there is no mask. (Classification is stacks.class-token.)",
-        precise=r"$\partial o_i/\partial v_k=\mu_{ik}e^{s_k}/\sum_j\mu_{ij}e^{s_j}$. A full row (the special token sees all) makes its output depend on every "
+        precise=r"With $\mu_{ik}=1$ where position $i$ sees position $k$, and 0 elsewhere, "
+        r"$\partial o_i/\partial v_k=\mu_{ik}e^{s_k}/\sum_j\mu_{ij}e^{s_j}$. A full row (the special token sees all) makes its output depend on every "
         r"value, and no other output on anything new; "
-        r"a full column (all see the special token) makes every output depend on its value. Both in two layers pass everything to everybody: "
+        r"a full column (all see the special token) makes every output depend on its value. With both, two layers pass every value to every output: "
         r"long_range.global-both-ways.",
         sources=(BROADCAST, S1.at("Longformer Attention")),
         scope="one layer, every number of positions, every score; own positions visible",
@@ -442,8 +443,9 @@ def _vote(query: Row, patches: Rows, readout: Rows, order: Sequence[int]) -> Out
         id="stacks.class-token",
         title="Classifying from a [CLS] token is a weighted vote of the tokens, whatever their order if they carry no positions",
         states="Classification uses a [CLS] token, which attends to all patches.",
-        reading="What a linear classifier on the output of a special token computes in the layer that reads the others.",
-        precise=r"$\sum_e\bigl(\sum_jp_jV_{je}\bigr)C_{ef}=\sum_jp_j\sum_eV_{je}C_{ef}$: the mean of the class scores that each token alone would get, "
+        reading="A linear classifier reads the output of a special token, whose query meets the other tokens: what it computes.",
+        precise=r"Let $p_j$ be the special token's weights, $V_j$ the values of the tokens and $C$ the matrix of the classifier. "
+        r"$\sum_e\bigl(\sum_jp_jV_{je}\bigr)C_{ef}=\sum_jp_j\sum_eV_{je}C_{ef}$: the mean of the class scores that each token alone would get, "
         r"weighted by the special token's attention. Every token has a "
         r"positive weight; a query of zeros makes it the plain mean; and without positions the order of the tokens plays no part "
         r"(symmetry.key-value-invariance).",

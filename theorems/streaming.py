@@ -118,13 +118,37 @@ def _listed(values: Sequence[arb]) -> str:
 MAP = "each layer adds the heads' outputs to the token and maps the sum z to z/(1 + z²)"
 
 
+def _part(factor: int, letters: str) -> str:
+    return "" if factor == 0 else f"{'+' if factor > 0 else '−'} {abs(factor) if abs(factor) > 1 else ''}{letters} "
+
+
+def _shown_head(head: Head) -> str:
+    weight, bias, value, slope = head
+    scores = (_part(weight, "x_i x_j") + _part(bias, "x_j") + _part(-slope, "(i − j)")).strip() or "0"
+    values = _part(value, "x_j").strip() or "0"
+    return f"scores {scores.removeprefix('+ ')}, values {values.removeprefix('+ ')}"
+
+
 def _shown_layers(layers: Sequence[Layer]) -> str:
     """Each head in words, layer by layer."""
-    told = []
+    return " ".join(f"Layer {number}: {'; '.join(map(_shown_head, layer))}." for number, layer in enumerate(layers, 1))
+
+
+def _layer_by_layer(tokens: Row, layers: Sequence[Layer], sees: Sees) -> str:
+    """The newest row's weights and its sum z in each layer, and all rows after it."""
+    rows, told = [exact.ball(token) for token in tokens], []
     for number, layer in enumerate(layers, 1):
-        heads = [f"scores ({weight}x_i + {bias})x_j − {slope}(i − j), values {value}x_j" for weight, bias, value, slope in layer]
-        told.append(f"Layer {number}: {'; '.join(heads)}.")
-    return " ".join(told)
+        place = len(rows) - 1
+        seen = [at for at in range(len(rows)) if sees(place, at)]
+        mixed, weights = rows[place], []
+        for weight, bias, value, slope in layer:
+            weights.append(exact.softmax([(weight * rows[place] + bias) * rows[at] - slope * (place - at) for at in seen]))
+            mixed = mixed + sum((w * value * rows[at] for w, at in zip(weights[-1], seen, strict=True)), arb(0))
+        rows = recomputed(rows, [layer], sees)  # type: ignore[arg-type]
+        told.append(
+            f"in layer {number} the newest row has the weights {' and '.join(map(_listed, weights))} and z = {exact.show(mixed)}, and the rows become {_listed(rows)}"
+        )
+    return "; ".join(told)
 
 
 # --- caches -------------------------------------------------------------------------------------------------------------------------------
@@ -184,7 +208,7 @@ def _newest_row_by_hand(tokens: Row, layers: Sequence[Layer], one_way: bool) -> 
     sees: Sees = causal if one_way else lambda row, key: True
     anew, first, first_anew = recomputed(tokens, layers, sees)[-1], recomputed(tokens[:1], layers[:1], sees)[0], recomputed(tokens, layers[:1], sees)[0]
     return (
-        f"Tokens {list(tokens)}; {len(layers)} layer(s) {'with' if one_way else 'without'} a causal mask; {MAP}. {_shown_layers(layers)} Computed anew over all {len(tokens)} tokens, the newest one's output is {exact.show(anew)}; "
+        f"Tokens {list(tokens)}; {len(layers)} layer(s) {'with' if one_way else 'without'} a causal mask; {MAP}. {_shown_layers(layers)} Computed anew over all {len(tokens)} tokens: {_layer_by_layer(tokens, layers, sees)}. So the newest output is {exact.show(anew)}; "
         f"from the cache it is {exact.show(decoded(tokens, layers, ())[-1])}. The first token's row after layer 1 was {exact.show(first)} when it stood alone, and is {exact.show(first_anew)} now that it sees the others, so the key and value "
         "that layer 2 cached of it are out of date."
     )
@@ -214,7 +238,7 @@ def _any_split(tokens: Row, layers: Sequence[Layer], chunks: Row) -> Outcome:
     Claim(
         id="streaming.any-split",
         title="A prompt may be fed in chunks of any sizes",
-        states="Prefill in chunks, then token by token: how the sequence is cut does not matter.",
+        states="For inference, keys and values of the tokens processed so far are cached. (How many tokens come at once is not said.)",
         precise=r"A query at position $t$ of a chunk sees the cached keys (A) and those of its own chunk up to $t$ (B): $\sum_j(A_j + B_j)e^{s_j}v_j$ over $\sum_j(A_j + B_j)e^{s_j}$ is the sum of both parts over the "
         r"sum of both masses, whatever the cut. Within a chunk the mask is the triangle shifted by the number of cached keys.",
         sources=(S1.at("Attention Caching"), JIANG.at("pre-fill and chunking")),
@@ -408,7 +432,7 @@ def _same_format_keeps(fmt: str, number: int, power: int) -> Outcome:
 
 def _kept_by_hand(fmt: str, number: int, power: int) -> str:
     x = _in_format(fmt, number, power)
-    return f"{x} is a number of {fmt} and not of float32: the buffer returns {overflow.SINGLE.rounded(x)}."
+    return f"{x} is a number of {fmt}. Its numerator takes {x.numerator.bit_length()} bits and float32 has {overflow.SINGLE.bits}, so the buffer holds the nearest number of float32 and returns {overflow.SINGLE.rounded(x)}."
 
 
 cache_class_format = Claim(
@@ -431,7 +455,7 @@ cache_class_format = Claim(
     Claim(
         id="streaming.buffer-format",
         title="A buffer with at least as many bits and exponents returns every number as it was",
-        states="Buffers of the model's own format, or of a wider one.",
+        states="The correct form: the buffers have the model's own format, or a wider one.",
         precise=r"A number of $p$ bits, $N2^E$ with $|N| < 2^p$, is $(N2^x)2^{E-x}$ with $|N2^x| < 2^{p+x}$: a number of $p + x$ bits, for every $x \ge 0$. (In the steps $N = 2^p - y$.)",
         sources=(S1.at("Attention Caching"),),
         scope="binary formats, the wider one with an exponent range that holds the narrower one's, subnormal numbers included (float16 and bfloat16 within float32, all of them within float64)",
@@ -450,7 +474,7 @@ def buffer_format() -> Iterator[Step]:
     Claim(
         id="streaming.page-table",
         title="Where keys and values are stored changes nothing, if a table finds them again",
-        states="Keys and values may lie in pages anywhere in memory, or in one row after another.",
+        states="The correct form: keys and values may lie in pages anywhere in memory, or in one row after another, as long as a table finds them.",
         precise=r"Write token after token, each to a slot of its own, and gather through the table of slots: what slot $k$ returns is what was last written there, since a write of $w$ to slot $l$ leaves "
         r"$X_k + \delta_{kl}(w - X_k)$. So the gathered keys, values and positions are those of the tokens in order, and attention is the same. With one sequence whose tokens come one by one, rows $1, 2, \dots$ are "
         "such slots.",
@@ -526,7 +550,7 @@ used_directly = Claim(
     Claim(
         id="streaming.heads-first",
         title="With heads as the leading axis, batched products are attention head by head",
-        states="Swap the first two axes of the returned tensors, then multiply.",
+        states="The correct form: the first two axes of the returned tensors are swapped before the products.",
         precise=r"With $K'_{gka} = K_{kga}$ (head $g$, token $k$): $\sum_aQ_{ga}K'_{gka} = \sum_aQ_{ga}K_{kga}$, head $g$'s score of token $k$, which a product that names its axes takes from $K$ as returned. A batched product of what was returned is $\sum_aQ_{ga}K_{gka}$: token $g$, head $k$.",
         sources=(S1.at("Attention Caching"),),
         scope="every number of heads and tokens, every width, every real Q, K, V",
@@ -612,7 +636,7 @@ def _decode_time(cached: int, heads: int, width: int) -> Outcome:
         title="A decoded token costs of order td on its cache, and 8d² − 4d operations of projections whatever t is",
         states="Implied: with cached keys and values, one more token costs O(td).",
         reading="Operations (multiply, add, compare, exp, divide: one each) of one layer for one token that sees t keys, its own included; d = h d_h.",
-        precise=r"Attention: $h(4td_h + 5t - d_h - 2)$, so between $td$ and $9td$. The four projections: $8d^2 - 4d$, which is more than $9td$ as soon as $8d > 9t + 4$: O(td) is the attention alone. "
+        precise=r"Attention: $h(4td_h + 5t - d_h - 2)$, so between $td$ and $9td$. The four projections: $8d^2 - 4d$, which is more than $9td$ exactly if $8d > 9t + 4$: the order td is that of the attention alone. "
         r"(Written with $t = 1 + x$, $d_h = 1 + y$.)",
         sources=(S1.at("Attention Caching"),),
         scope="every t, h and d_h; a dense d × d map for each of query, key, value and output, no bias",
@@ -626,6 +650,7 @@ def decode_time() -> Iterator[Step]:
     attention = _times(2, d_h, tokens_, h) + _times(5, tokens_, h) - _times(2, h) + _times(2, tokens_, d_h, h) - _times(1, d_h, h)
     formula = h * (4 * tokens_ * d_h + 5 * tokens_ - d_h - 2)
     yield Step(_times(2 * d - 1, d, 4), "=", 8 * d**2 - 4 * d, "four projections of d dot products each: t is not in it")
+    yield Step(8 * d**2 - 4 * d - 9 * tokens_ * d, "=", d * (8 * d - 9 * tokens_ - 4), "they take more than 9td exactly if 8d > 9t + 4")
     yield Step(attention, "=", formula, "scores with the scale 2d_h a key, softmax 5 a key less 2, values 2t − 1 a feature; for each head")
     small = {tokens_: 1 + more, d_h: 1 + wider}
     spent, order = sp.expand(formula.subs(small)), sp.expand((tokens_ * h * d_h).subs(small))
@@ -645,7 +670,7 @@ def _cache_memory(length: int, layers: int, kv_heads: int, group: int, width: in
         title="The cache holds 2 · L · H_kv · d_h · n numbers",
         states="Implied: a key-value cache of L layers and H heads takes 2·L·H·d_h·n elements for n tokens.",
         precise=r"$2Lh_{kv}d_hn$ numbers for one sequence of $n$ tokens, with $h_{kv}$ key-value heads of width $d_h$ in each of $L$ layers: one key and one value a head, layer and token. With groups of $h/h_{kv}$ query heads that share "
-        r"theirs it is $h/h_{kv}$ times less than with $h_{kv} = h$. Buffers allocated for $n_{\max}$ tokens, as the text's class does, take $2Lh_{kv}d_hn_{\max}$ from the start.",
+        r"theirs it is $h/h_{kv}$ times less than with $h_{kv} = h$. Buffers allocated for $n_{\max}$ tokens, as the text's class does (one object for each layer), take $2Lh_{kv}d_hn_{\max}$ from the start.",
         sources=(S1.at("Attention Caching"), AINSLIE.at("grouped-query attention")),
         scope="every n, L, h_kv, d_h; one sequence (a batch multiplies it); keys and values of one width",
         kind=Kind.COST,
@@ -743,7 +768,8 @@ similar_lengths = Claim(
     id="streaming.similar-lengths",
     title="Sorting by length before batching reduces padding",
     states="Dynamic batching, grouping sequences of similar lengths, is a solution to the padding overhead.",
-    reading="Sequences sorted by length, either way, and cut into batches of b never need more places than batches of b in the order of arrival: the better of the two does not. (Less is not promised: equal lengths need no padding at all.)",
+    reading="Grouping as it is usually done: sequences are sorted by length, upwards or downwards, and cut into batches of b. The better of the two ways never needs more places, padding included, than batches of b in the order of arrival. "
+    "(Fewer are not promised: equal lengths need no padding at all.)",
     precise=r"$\sum_B|B|\max(B)$ over the batches sorted upwards, or over those sorted downwards, is at most the same sum over the batches as they came, for every $b$.",
     sources=(S1.at("Batch Processing"),),
     scope="each batch is padded to its own longest sequence; the last batch may be smaller than b",
@@ -755,18 +781,43 @@ similar_lengths = Claim(
 )
 
 
-sorted_batches = Claim(
-    id="streaming.sorted-batches",
-    title="Sorted batches of the same sizes never need more padding, and with one size no grouping needs less",
-    states="Group sequences of similar lengths.",
-    precise=r"Take any batches, in the order of their longest sequences $M_1 \le \dots \le M_B$, of $b_u$ sequences each, and refill them with the lengths from the shortest on. Batch $u$ then has a longest length $r_u \le M_u$ "
-    r"(at least $\sum_{h\le u}b_h$ lengths are at most $M_u$, and the shortest come first). So $\sum_ub_ur_u \le \sum_ub_uM_u$. With batches of one size $b$ the refill is always the same, sorted and cut: the least possible.",
-    sources=(S1.at("Batch Processing"),),
-    scope="every number of sequences and batches, all lengths, all sizes of batches; places are counted, each batch padded to its longest sequence. The counting is argued in words, and tried: where batches are "
-    "full, against every order of up to six sequences",
-    inventory=("C152",),
-    holds=_refilled_pads_less,
+@derived(
+    Claim(
+        id="streaming.sorted-batches",
+        title="Sorted batches of the same sizes never need more padding, and with one size no grouping needs less",
+        states="Group sequences of similar lengths.",
+        reading="Each batch is padded to its own longest sequence, and places are counted, padding included. The batches are kept, with their sizes, and only filled in another way.",
+        precise=r"Take any batches of $b_1, \dots, b_B$ sequences, in the order of their longest lengths $M_1 \le \dots \le M_B$, and fill them again with the lengths $l_1 \le l_2 \le \dots$ from the shortest on. Let $s_{hu}$ be the number of lengths "
+        r"in batch $h$ that are at most $M_u$. For $h \le u$ these are all $b_h$, so that $q = \sum_hs_{hu}$, the number of all lengths of at most $M_u$, is no less than $p = \sum_{h\le u}b_h$. The refilled batch $u$ ends with the $p$-th shortest length, "
+        r"$r_u = l_p \le l_q \le M_u$. So $\sum_ub_ur_u \le \sum_ub_uM_u$. If all batches have one size, every grouping is refilled in the same way, sorted and cut: no grouping needs less. (In the last step $M_u = r_u + x_u$, $x_u \ge 0$.)",
+        sources=(S1.at("Batch Processing"),),
+        scope="every number of sequences and batches, all lengths, all sizes of batches; where the batches are full, the runs also try every order of up to six sequences",
+        inventory=("C152",),
+        holds=_refilled_pads_less,
+    )
 )
+def sorted_batches() -> Iterator[Step]:
+    batch, upto, more = sp.Symbol("h", integer=True, positive=True), sp.Symbol("u", integer=True, positive=True), sp.Symbol("y", integer=True, nonnegative=True)
+    size, short, rise = sp.IndexedBase("b", positive=True), sp.IndexedBase("s", nonnegative=True), sp.IndexedBase("g", nonnegative=True)
+    earlier = sp.Sum(size[batch], (batch, 1, upto))  # p, with s_hu = b_h for h ≤ u
+    later = sp.Sum(short[batch + upto], (batch, 1, more))  # the other batches, B = u + y
+    yield Step(
+        earlier,
+        "<=",
+        earlier + later,
+        "every sequence of the batches 1 to u has at most the length M_u, and later batches may have more of the kind: p ≤ q",
+        certificate=later,
+    )
+    place, step = sp.Symbol("p", integer=True, positive=True), sp.Symbol("i", integer=True, positive=True)
+    least = sp.Symbol("l_0", positive=True)  # with increments g_i ≥ 0 from one length to the next
+    length = least + sp.Sum(rise[step], (step, 1, place))
+    further = sp.Sum(rise[place + step], (step, 1, more))
+    yield Step(length, "<=", length + further, "sorted lengths do not fall: l_p ≤ l_q for q = p + y, and the q-th shortest is at most M_u", certificate=further)
+    ends = sp.IndexedBase("r", positive=True)
+    yield Step(
+        total(size[j] * ends[j], j), "<=", total(size[j] * (ends[j] + x[j]), j), "so no refilled batch is padded to more than before, and the places are no more",
+        certificate=total(size[j] * x[j], j),
+    )  # fmt: skip
 
 
 def _placed(sequence: Row, ramp: int, start: int = 0) -> list[int]:
@@ -779,12 +830,17 @@ def _alone(sequences: Sequence[Row], layers: Sequence[Layer], ramp: int, one_way
     return [row for sequence in sequences for row in recomputed(_placed(sequence, ramp), layers, sees)]
 
 
-def _packed(sequences: Sequence[Row], layers: Sequence[Layer], ramp: int, one_way: bool, blocks: bool, restart: bool) -> list[arb]:
-    """The sequences one after another as one; `blocks` keeps each to itself, `restart` counts positions from each one's start."""
+def _as_one(sequences: Sequence[Row], ramp: int, one_way: bool, blocks: bool, restart: bool) -> tuple[list[int], Sees]:
+    """The sequences one after another as one, and what each row sees; `blocks` keeps each to itself, `restart` counts positions from each one's start."""
     starts = list(itertools.accumulate(map(len, sequences), initial=0))
     tokens = [token for sequence, start in zip(sequences, starts, strict=False) for token in _placed(sequence, ramp, 0 if restart else start)]
     owner = [number for number, sequence in enumerate(sequences) for _ in sequence]
-    return recomputed(tokens, layers, lambda row, key: (not one_way or causal(row, key)) and (not blocks or owner[row] == owner[key]))
+    return tokens, lambda row, key: (not one_way or causal(row, key)) and (not blocks or owner[row] == owner[key])
+
+
+def _packed(sequences: Sequence[Row], layers: Sequence[Layer], ramp: int, one_way: bool, blocks: bool, restart: bool) -> list[arb]:
+    tokens, sees = _as_one(sequences, ramp, one_way, blocks, restart)
+    return recomputed(tokens, layers, sees)
 
 
 def _packing(blocks: bool, restart: bool) -> Callable[..., Outcome]:
@@ -796,10 +852,18 @@ def _packing(blocks: bool, restart: bool) -> Callable[..., Outcome]:
 
 def _packing_by_hand(blocks: bool, restart: bool) -> Callable[..., str]:
     def worked(sequences: Sequence[Row], layers: Sequence[Layer], ramp: int, one_way: bool) -> str:
-        positions = f", positions 0, 1, … added {ramp} times" if ramp else ""
+        tokens, sees = _as_one(sequences, ramp, one_way, blocks, restart)
+        alone: Sees = causal if one_way else lambda row, key: True
+        last = _placed(sequences[-1], ramp)
+        positions = (
+            f" To the token at position t = 0, 1, … the encoding {ramp}t is added: {last} in the last sequence alone, {tokens} in the concatenation."
+            if ramp
+            else ""
+        )
         return (
-            f"Sequences {[list(x) for x in sequences]}{positions}, {'a' if one_way else 'no'} causal mask; {MAP}. {_shown_layers(layers)} Each alone: {_listed(_alone(sequences, layers, ramp, one_way))}. "
-            f"Concatenated{' under a block-diagonal mask, positions running on' if blocks else ''}: {_listed(_packed(sequences, layers, ramp, one_way, blocks, restart))}."
+            f"Sequences {[list(x) for x in sequences]}, {'a' if one_way else 'no'} causal mask; {MAP}. {_shown_layers(layers)}{positions} The last sequence alone: {_layer_by_layer(last, layers, alone)}. "
+            f"The concatenation{', under a block-diagonal mask and with positions running on' if blocks else ''}: {_layer_by_layer(tokens, layers, sees)}. Sequence by sequence, each alone, the outputs are "
+            f"{_listed(_alone(sequences, layers, ramp, one_way))}, and in the concatenation {_listed(_packed(sequences, layers, ramp, one_way, blocks, restart))}."
         )
 
     return worked
@@ -842,7 +906,7 @@ theirs = sp.IndexedBase("w", real=True)  # and their values
     Claim(
         id="streaming.packed-is-each-alone",
         title="Packed under a block-diagonal mask, with positions restarted, each sequence is as it is alone",
-        states="Concatenated sequences, each kept to itself.",
+        states="The correct form: sequences are concatenated, and each is kept to itself.",
         precise=r"Let another sequence's $H$ keys keep the factor $z$ on their exponentials. The row differs from its own sequence's by $z\sum_ue^{\sigma_u}(w_u - o)$ over the normaliser, which is nothing for the mask $-\infty$ ($z = 0$), in every "
         r"layer; the inputs agree if positions restart, since an encoding $ct$ that runs on is off by $c$ times the start, and a penalty $c(t - j)$ does not notice a start at all.",
         sources=(S1.at("Batch Processing"), KRELL.at("attention mask and positions")),
@@ -905,7 +969,7 @@ packing_saves = Claim(
     Claim(
         id="streaming.packed-pairs",
         title="Without the pairs of different sequences, packing never scores more than padding",
-        states="Packing with the blocks alone computed.",
+        states="The correct form: sequences are packed, and only the pairs within each of them are computed.",
         precise=r"$\sum_in_i^2 \le B\max_in_i^2$, with equality only where all lengths are equal; tokens: $\sum_in_i \le B\max_in_i$. (With $n_i = M - x_i$, $M$ the longest; $n_i + x_i$ is $M$.)",
         sources=(S1.at("Batch Processing"), KRELL),
         scope="every number of sequences, all lengths ≥ 1; query-key pairs per head and layer",
@@ -919,6 +983,11 @@ def packed_pairs() -> Iterator[Step]:
     padding = total((own[j] + x[j]) ** 2, j)
     yield Step(total(own[j], j), "<=", total(own[j] + x[j], j), "tokens: each sequence is padded by x_j ≥ 0", certificate=total(x[j], j))
     yield Step(total(most**2, j), "=", n * most**2, "padded to one length M = n_i + x_i, all B = n sequences have n M² pairs")
+    saved = x[j] * (2 * own[j] + x[j])
+    yield Step(
+        x[k] * (2 * own[k] + x[k]), "<=", total(saved, j), "a single shorter sequence, x_k > 0, already saves pairs: equality only where no length is shorter",
+        certificate=total((1 - sp.KroneckerDelta(j, k)) * saved, j),
+    )  # fmt: skip
     yield Step(total(own[j] ** 2, j), "<=", padding, "pairs: the square of each padded length is the larger", certificate=total(x[j] * (2 * own[j] + x[j]), j))
 
 
@@ -974,11 +1043,11 @@ def _rolls(tokens: Row, layers: Sequence[Layer], window: int, sinks: int) -> Out
         title="A rolling cache of W slots is sliding-window attention, layer by layer",
         states="Sliding window, a fixed-size attention window, is an implementation of streaming attention: memory bounded, processing causal.",
         precise=r"If the slots hold the keys with $A_j = 1$, and the new key $l$ takes the slot of the oldest, $k$, then they hold $A_j - \delta_{jk} + \delta_{jl}$, and the row read from them is the softmax over the last $W$ keys, the new one included "
-        r"(the first tokens of the sequence besides, if slots are kept for them). With such a cache in each layer, a stack computes what it computes under the banded mask.",
+        r"(the first tokens of the sequence besides, if slots are kept for them). As long as a slot is free no key leaves, and the row is that of a growing cache. With such a cache in each layer, a stack computes what it computes under the banded mask.",
         sources=(S1.at("Streaming Attention"), JIANG.at("rolling buffer cache"), XIAO.at("rolling cache with attention sinks")),
         scope="every W ≥ 1, every number of tokens, kept first tokens and layers; every real score and value; positions are those of the stream (the paper on attention sinks numbers them within the cache: another function)",
         inventory=("C290",),
-        uses=("masks.causal-stack", "symmetry.key-value-invariance"),
+        uses=("streaming.cache-is-causal-row", "masks.causal-stack", "symmetry.key-value-invariance"),
         holds=_rolls,
     )
 )
@@ -1049,8 +1118,8 @@ def _rerun_by_hand(tokens: Row, layers: Sequence[Layer], window: int) -> str:
     streamed, again = rolled(tokens, layers, window, 0)[-1], recomputed(tokens[-window:], layers, causal)[-1]
     below, below_again = recomputed(tokens, layers[:1], band(window))[-window:], recomputed(tokens[-window:], layers[:1], causal)
     return (
-        f"Tokens {list(tokens)}, a window of {window}, {len(layers)} layers; {MAP}. {_shown_layers(layers)} From the rolling caches the newest output is {exact.show(streamed)}; run on the last "
-        f"{window} token(s), {list(tokens[-window:])}, alone, it is {exact.show(again)}. The difference arises in layer 1, whose last rows are {_listed(below)} in the stream and {_listed(below_again)} in the run: "
+        f"Tokens {list(tokens)}, a window of {window}, {len(layers)} layers; {MAP}. {_shown_layers(layers)} From the rolling caches: {_layer_by_layer(tokens, layers, band(window))}. So the newest output is {exact.show(streamed)}. Run on the last "
+        f"{window} token(s), {list(tokens[-window:])}, alone: {_layer_by_layer(tokens[-window:], layers, causal)}. So it is {exact.show(again)}. The difference arises in layer 1, whose last rows are {_listed(below)} in the stream and {_listed(below_again)} in the run: "
         "what later layers cached of those tokens was computed when earlier tokens stood in the window below."
     )
 
@@ -1075,7 +1144,7 @@ rerun = Claim(
     Claim(
         id="streaming.receptive-field",
         title="Through L layers of windows of W keys the newest output sees exactly the last L(W − 1) + 1 tokens",
-        states="A window in every layer.",
+        states="The correct form: which tokens the newest output depends on, with a window in every layer.",
         precise=r"If rows from $t$ on need the inputs from $t - \ell(W - 1)$ on after $\ell$ layers, one more layer needs those from $t - (\ell + 1)(W - 1)$ on. So the model run on the last $L(W - 1) + 1$ tokens gives the newest output exactly: for one "
         r"layer the last $W$. No fewer suffice: with equal weights $1/W$ the oldest of them reaches the output along one path only, with the coefficient $W^{-L} > 0$.",
         sources=(S1.at("Streaming Attention"), JIANG.at("sliding window attention")),
@@ -1180,7 +1249,7 @@ def decay_bounds_memory() -> Iterator[Step]:
     Claim(
         id="streaming.decay-recurrence",
         title="Decayed linear attention is a recurrence over a state of fixed size",
-        states="Exponential decay with a state.",
+        states="The correct form: exponential decay of a state.",
         precise=r"$S_t = \lambda S_{t-1} + \psi(k_t)v_t^\top$ from $S_0 = 0$ is $\sum_{j\le t}\lambda^{t-j}\psi(k_j)v_j^\top$, and $\phi(q_t)^\top S_t = \sum_{j\le t}\lambda^{t-j}\,\phi(q_t)^\top\psi(k_j)\,v_j^\top$; likewise $z_t$ with ones for the values. "
         r"$m(d_v + 1)$ numbers, whatever $t$. (In the steps $A_j$ is 1 for the keys before $t = k$, else 0.)",
         sources=(S1.at("Streaming Attention"), SUN.at("the recurrent representation of retention")),
@@ -1217,7 +1286,7 @@ def _tail(scores: Row, rate: int, kept: int) -> Outcome:
     Claim(
         id="streaming.decay-tail",
         title="Of decayed softmax attention, all but the last W keys together weigh at most e^(2B) λ^W/(1 − λ^W)",
-        states="Old tokens can be dropped once they are decayed.",
+        states="Exponential decay, weighting recent tokens more heavily, is an implementation of streaming attention, whose memory is fixed. (What it costs to drop old tokens is not said.)",
         precise=r"With scores in $[-B, B]$ and weights $\propto e^{s_j}\lambda^{age}$, keys of age $W$ and more have together at most $e^{2B}\lambda^W/(1 - \lambda^W)$ of the weight, however many they are. So $W \ge \log(1 + e^{2B}/\varepsilon)/\log(1/\lambda)$ keys "
         r"keep the dropped mass to at most $\varepsilon$, and the output within $\varepsilon$ times the diameter of the values. (In the steps $\lambda = 1/(1 + x)$ and $\omega = \lambda^{-W} - 1$, so that the bound is $e^{2B}/\omega$.)",
         sources=(S1.at("Streaming Attention"),),
@@ -1262,6 +1331,15 @@ def decay_tail() -> Iterator[Step]:
         ratio / (1 + ratio), "<=", above, "the older keys' share is less than their ratio to the kept ones; 1 − λ^H = η/(1 + η) is less than 1; z ≥ 0 is what the first two steps leave",
         certificate=above * (ratio + (1 + slack + eta * slack) / ((1 + eta) * (1 + slack))) / (1 + ratio),
     )  # fmt: skip
+    most_lost = sp.Symbol("epsilon", positive=True)
+    enough = sp.exp(2 * bound) / most_lost + slack
+    yield Step(
+        sp.exp(2 * bound) / enough,
+        "<=",
+        most_lost,
+        "with W so large that ω = λ^(−W) − 1 is e^(2B)/ε or more, the share is at most ε",
+        certificate=most_lost * slack / enough,
+    )
 
 
 def _biased(scores: Row, rate: int) -> Outcome:
@@ -1328,12 +1406,12 @@ recent_weigh_more = Claim(
 @derived(
     Claim(
         id="streaming.decay-shifts-mass",
-        title="Decay moves weight to the recent tokens: the last k have no less of it than without decay, for every k",
+        title="Decay moves weight to the recent tokens: the last n have no less of it than without decay, for every n",
         states="Exponential decay: weight recent tokens more heavily.",
         reading="More heavily than they would be weighted without the decay.",
-        precise=r"Let the last $n$ keys have the factors $f + x_j \ge f$ and the $H$ older ones factors of at most $f$ (an exponential $(q_u + y_u)/f$ becomes $q_u$), as powers of $\lambda \le 1$ have. The share of the last $n$ does not fall. Two weights compare as $p_i/p_j = e^{s_i - s_j}\lambda^{j-i}$: the more recent, $j$, is the heavier just if $s_i - s_j < (j - i)\log(1/\lambda)$.",
+        precise=r"Let the last $n$ keys have the factors $f + x_j \ge f$ and the $H$ older ones factors of at most $f$ (an exponential $(q_u + y_u)/f$ becomes $q_u$), as powers of $\lambda \le 1$ have. The share of the last $n$ does not fall. Two weights compare as $p_i/p_j = e^{s_i - s_j}\lambda^{j-i}$: the more recent, $j$, is the heavier exactly if $s_i - s_j < (j - i)\log(1/\lambda)$.",
         sources=(S1.at("Streaming Attention"),),
-        scope="every row, every k, all real scores, all factors that do not fall with recency",
+        scope="every row, every number n of last keys, all real scores, all factors that do not fall with recency",
         inventory=("C293",),
         holds=_shifts,
     )
@@ -1363,25 +1441,116 @@ def decay_shifts_mass() -> Iterator[Step]:
 # --- states of a fixed size -------------------------------------------------------------------------------------------------------------------
 
 
-def _merges(table: Sequence[tuple[int, int]], later: Row) -> Outcome:
-    """A machine with these transitions on tokens 0 and 1: among the histories of length m, two that end in one state have different means, now and after more tokens."""
+Table = Sequence[tuple[int, int]]  # for each state, the next one after a token 0 and after a token 1
+
+
+def _end(table: Table, history: Row) -> int:
+    """The state in which a machine with these transitions ends. It starts in state 0."""
+    state = 0
+    for token in history:
+        state = table[state][token] % len(table)
+    return state
+
+
+def _merged(table: Table) -> list[tuple[Row, Row]]:
+    """Histories of as many tokens 0 and 1 as there are states, two and two: they end in the same state, and their means differ."""
     states = len(table)
-
-    def end(history: Row) -> int:
-        state = 0
-        for token in history:
-            state = table[state][token] % states
-        return state
-
     histories = list(itertools.product((0, 1), repeat=states))
-    merged = [
+    return [
         (one, two)
         for one, two in itertools.combinations(histories, 2)
-        if end(one) == end(two) and exact.equal(_mean([0] * states, one), _mean([0] * states, two)) is Outcome.REFUTED
+        if _end(table, one) == _end(table, two) and exact.equal(_mean([0] * states, one), _mean([0] * states, two)) is Outcome.REFUTED
     ]
+
+
+def _merges(table: Table, later: Row) -> Outcome:
+    """Two histories end in one state though their means differ, and both are still so after more tokens."""
+    states, merged = len(table), _merged(table)
     differ = [exact.equal(_mean([0] * (states + len(later)), [*one, *later]), _mean([0] * (states + len(later)), [*two, *later])) for one, two in merged[:1]]
-    lost = [exact.decided(end([*one, *later]) == end([*two, *later])) for one, two in merged[:1]]
+    lost = [exact.decided(_end(table, [*one, *later]) == _end(table, [*two, *later])) for one, two in merged[:1]]
     return exact.decided(bool(merged) and differ == [Outcome.REFUTED] and lost == [Outcome.HELD])
+
+
+def _state_suffices(table: Table, later: Row) -> Outcome:
+    """Whether the outputs are a function of this machine's state: no two histories end in one state though their means differ (more tokens play no part)."""
+    return exact.decided(not _merged(table))
+
+
+def _merged_by_hand(table: Table, later: Row) -> str:
+    one, two = _merged(table)[0]
+    moves = "; ".join(
+        f"from state {state} a token 0 leads to state {to[0] % len(table)} and a token 1 to state {to[1] % len(table)}" for state, to in enumerate(table)
+    )
+    return (
+        f"A memory of {len(table)} state(s), which starts in state 0: {moves}. The tokens {list(one)} and the tokens {list(two)} both end in state {_end(table, one)}. With equal scores, attention over the first is "
+        f"the mean {Fraction(sum(one), len(one))}, and over the second {Fraction(sum(two), len(two))}. What is computed from the state alone is the same for both, so it is wrong for at least one of them."
+    )
+
+
+def _sums_suffice(table: Table, later: Row) -> Outcome:
+    """Linear attention with features 1, k, k²: after each token (key, value), the output from two running sums against the one from all tokens so far."""
+    tokens = [*table, *((bit, bit) for bit in later)]
+    weighted, mass = [Fraction(0)] * 3, [Fraction(0)] * 3
+    right = True
+    for place, (key, value) in enumerate(tokens):
+        features = _features(key)
+        weighted = [old + feature * value for old, feature in zip(weighted, features, strict=True)]
+        mass = [old + feature for old, feature in zip(mass, features, strict=True)]
+        from_sums = [sum((x * y for x, y in zip(features, sums, strict=True)), Fraction(0)) for sums in (weighted, mass)]
+        kernel = [sum(x * y for x, y in zip(features, _features(past), strict=True)) for past, _ in tokens[: place + 1]]
+        direct = sum(w * content for w, (_, content) in zip(kernel, tokens[: place + 1], strict=True))
+        right &= from_sums[0] / from_sums[1] == Fraction(direct, sum(kernel))
+    return exact.decided(right)
+
+
+state_compression = Claim(
+    id="streaming.state-compression",
+    title="The history can be compressed into memory of a fixed size",
+    states="State compression, that is to compress historical information, is an implementation of streaming attention, whose memory is fixed regardless of the sequence's length.",
+    reading="The memory has a fixed number M of different values, as any number of bits has, and is updated token by token. What softmax attention computes from all tokens so far is a function of it. "
+    "(The text does not say that anything may be lost. If something may, the question is how much, and it names no bound.)",
+    precise=r"For some $M$ and some update rule on $M$ states, any two histories of the same length that end in the same state have the same output.",
+    sources=(S1.at("Streaming Attention"),),
+    scope="tokens 0 and 1, each its own value, and all scores equal; exact outputs. One machine is worked through; that no number M of states and no update rule will do is streaming.no-finite-state",
+    inventory=("C294",),
+    unsaid="attention is linear, with a fixed number of features whose sums are kept as exact numbers (or the outputs may be off)",
+    corrected_by="streaming.linear-state",
+    holds=_state_suffices,
+    worked=_merged_by_hand,
+)
+
+
+@derived(
+    Claim(
+        id="streaming.linear-state",
+        title="Linear attention needs two running sums of its history and nothing else",
+        states="The correct form: compress the history of an attention whose weights are products of features.",
+        reading="Each output is computed from the newest query and from a state of m(d_v + 1) numbers, m features and values of width d_v, which each token updates.",
+        precise=r"Let the weight of token $j$ for the newest query be $\sum_r\phi_r\psi_{jr}$ before it is divided by the sum of all weights. With the sums $S_{re} = \sum_j\psi_{jr}v_{je}$ and $z_r = \sum_j\psi_{jr}$ over the tokens so far, the output is "
+        r"$\sum_r\phi_rS_{re} / \sum_r\phi_rz_r$, and the next token adds one term to each sum. (In the steps $A_j$ is 1 for the tokens so far and 0 for any other, $k$ among these; $k$ is then the next one.)",
+        sources=(S1.at("Streaming Attention"),),
+        scope="every number of tokens, features and value entries; any real features whose weights do not add up to 0; real numbers. A machine with M states keeps rounded sums, and streaming.no-finite-state is about such machines",
+        inventory=("C294",),
+        uses=("linear.causal-is-recurrent",),
+        holds=_sums_suffice,
+    )
+)
+def linear_state() -> Iterator[Step]:
+    def summed(upto: sp.Expr, content: sp.Expr) -> sp.Expr:
+        return total(upto * psi[j, r] * content, j)
+
+    more = met[j] + sp.KroneckerDelta(j, k)
+    yield Step(summed(more, V[j, e]), "=", summed(met[j], V[j, e]) + psi[k, r] * V[k, e], "the next token adds its features times its value to S")
+    yield Step(summed(more, sp.S.One), "=", summed(met[j], sp.S.One) + psi[k, r], "and its features to z")
+    read, mass = (total(phi[r] * summed(met[j], content), r) for content in (V[j, e], sp.S.One))
+    weight = met[j] * total(phi[r] * psi[j, r], r)
+    yield Step(
+        read / mass,
+        "=",
+        total(weight * V[j, e], j) / total(weight, j),
+        "read with the query's features, the two sums are the weighted mean over all tokens so far",
+        nonzero=(mass, total(weight, j)),
+    )
 
 
 @derived(
@@ -1541,7 +1710,7 @@ def _best_choice(scores: Row, chosen: Sequence[bool]) -> Outcome:
     Claim(
         id="streaming.top-k-is-best",
         title="No other k keys carry more of the weight than the k with the largest scores",
-        states="Retrieve the best matches.",
+        states="Retrieval-augmented attention: attention combined with retrieval from an external memory. (Which entries are best retrieved is not said.)",
         precise=r"If $H$ of the best $k$ are exchanged for others, each of the exchanged scores $\sigma + x_u$ and each of the others $\sigma - y_u$, with $x_u, y_u \ge 0$: the exponentials that are kept lose $\sum_u(e^{\sigma + x_u} - e^{\sigma - y_u}) \ge 0$.",
         sources=(S1.at("Retrieval-Augmented Attention"),),
         scope="every number of keys, every k, all real scores",

@@ -109,7 +109,7 @@ def _worked_invariance(tokens: Whole, W_Q: Whole, W_K: Whole, W_V: Whole, order:
         "",
         *(f"- row {i + 1}: {', '.join(exact.show(x) for x in row)}" for i, row in enumerate(after)),
         "",
-        "The output is not the same matrix: its rows moved with the tokens. That is equivariance, not invariance.",
+        "Invariance would need the same matrix both times. But the rows have moved with the tokens: that is equivariance.",
     ]
     return "\n".join(lines)
 
@@ -118,7 +118,8 @@ invariance = Claim(
     id="symmetry.self-attention-invariance",
     title="Self-attention is permutation invariant",
     states="Without positional encoding self-attention is permutation invariant: the order of the tokens makes no difference.",
-    reading="Invariance of a map means that reordering its input leaves its output as it was: f(ΠX) = f(X) for every permutation matrix Π.",
+    reading="Invariance of a map means that reordering its input leaves its output as it was: f(ΠX) = f(X) for every permutation matrix Π. "
+    "(That every token keeps its own output, wherever it and the others stand, is another property, equivariance: f(ΠX) = Πf(X).)",
     precise=r"$\mathrm{Att}(\Pi X) = \mathrm{Att}(X)$ for every permutation matrix $\Pi$, where $\mathrm{Att}(X)=\mathrm{softmax}(XMX^\top)XW_V$.",
     sources=(S1.at("Self-Attention (Intra-Attention)"),),
     scope="one head, no mask, no positional encoding",

@@ -100,7 +100,7 @@ def _tokens(length: int, width: int) -> Outcome:
         states="Tokens per second, processing speed, is a metric of throughput, peak memory another.",
         reading="A number of tokens a second is a property of a model on a machine. (That the two are metrics in use is not in doubt.)",
         precise=r"On a machine with a given rate, attention takes $c(n)=4nd+5n-d-2$ operations for each of $n$ tokens and $c(n+1)-c(n)=4d+5$ more with every further token, so tokens a second, rate over $c(n)$, fall with $n$: "
-        "figures compare only at the same length.",
+        "figures can be compared at the same length only.",
         sources=(S1.at("Throughput Analysis"),),
         scope="every length and width; attention on given Q, K, V, all operations alike",
         kind=Kind.COST,
@@ -138,8 +138,9 @@ def _in_parameters_by_hand(width: int, layers: int, length: int, wider: int, dee
         ),
     )
     return (
-        f"Width {width}, {layers} layers, {length} keys: {before[0]} weights, {before[1]} multiplications a token. Width {width * wider}, {layers * deeper} layers: {after[0]} weights, {after[1]} multiplications. "
-        f"Parameters grow by {Fraction(after[0], before[0])}, work by {Fraction(after[1], before[1])}: scores and values take 2nd a layer, which grows with the width and not with its square."
+        f"A model of width d = {width} with {layers} layer(s), each token attending n = {length} key(s): 12·{width}²·{layers} = {before[0]} weights and {before[0]} + 2·{length}·{width}·{layers} = {before[1]} multiplications a token. "
+        f"Width {width * wider} and {layers * deeper} layer(s): {after[0]} weights and {after[0]} + 2·{length}·{width * wider}·{layers * deeper} = {after[1]} multiplications. "
+        f"The parameters grow by the factor {Fraction(after[0], before[0])}, the work by {Fraction(after[1], before[1])}; it would have to be the same factor. Scores and values take 2nd a layer, which grows with the width and not with its square."
     )
 
 
@@ -154,14 +155,14 @@ in_parameters = Claim(
     id="throughput.in-parameters",
     title="Compute scales linearly with the number of parameters",
     states="Scaling observations: model size, linear scaling in parameters.",
-    reading="A model with q times the parameters does q times the work for each token, however it has grown.",
-    precise=r"$C'/C=P'/P$ with $P=12d^2L$ weights and $C=P+2ndL$ multiplications a token that attends $n$ keys. It holds for every $n$ if the depth alone grows.",
+    reading="In proportion: a model with q times the parameters does q times the work for each token, however it has grown. (As an order of growth, at a fixed length, it is true: throughput.work-per-parameter.)",
+    precise=r"A model that grows from $P$ to $P'$ weights and from $C$ to $C'$ multiplications for each token that attends $n$ keys has $C'/C=P'/P$, where $P=12d^2L$ and $C=P+2ndL$. It is so for every $n$ if the depth $L$ alone grows.",
     sources=(S1.at("Scaling Laws"), KAPLAN.at("section 2.1")),
     scope="Transformer layers of width d with a feed-forward net of width 4d; embeddings, which multiply nothing, are not counted; every token attends all n keys (a causal one about n/2 on the mean: "
     "the paper has half of 2ndL, and n/12d for n/6d)",
     kind=Kind.COST,
     inventory=("C287",),
-    unsaid="the model grows in depth alone (or n is so small beside 6d that scores and values do not count)",
+    unsaid="the model grows in depth alone (or n is so small beside 6d that scores and values do not count, or only the order of growth at a fixed length is meant)",
     corrected_by="throughput.work-per-parameter",
     derive=_by_depth,
     holds=_in_parameters,
@@ -172,7 +173,7 @@ in_parameters = Claim(
 def _work(width: int, layers: int, length: int, wider: int, deeper: int) -> Outcome:
     for w, depth in ((width, layers), (width * wider, layers * deeper)):
         weights, work = parameters(w, depth), multiplications(w, depth, length)
-        if not (work == weights + 2 * length * w * depth and Fraction(work, weights) == 1 + Fraction(length, 6 * w)):
+        if not (work == weights + 2 * length * w * depth and Fraction(work, weights) == 1 + Fraction(length, 6 * w) <= 1 + Fraction(length, 6)):
             return Outcome.REFUTED
     return Outcome.HELD
 
@@ -181,8 +182,9 @@ def _work(width: int, layers: int, length: int, wider: int, deeper: int) -> Outc
     Claim(
         id="throughput.work-per-parameter",
         title="A token costs one multiplication for each weight, and n/6d more for what it attends to",
-        states="How work and parameters are related.",
-        precise=r"$C=12d^2L+2ndL=P\left(1+\frac{n}{6d}\right)$ multiplications for a token that attends $n$ keys.",
+        states="Scaling observations: model size, linear scaling in parameters.",
+        reading="Linear as an order of growth, as with the other scaling observations of the text: at a fixed length the work of a token lies between two constant multiples of the number of parameters.",
+        precise=r"With $P=12d^2L$ weights, a token that attends $n$ keys takes $C=12d^2L+2ndL=P\left(1+\frac{n}{6d}\right)$ multiplications. So $P<C\le\left(1+\frac n6\right)P$ for every width and depth, and the factor falls towards 1 as the width grows.",
         sources=(KAPLAN.at("section 2.1"), S1.at("Scaling Laws")),
         scope="every n, d, L; projections 4d², feed-forward 8d², no biases, no embeddings; every token attends all n keys (a causal one about n/2 on the mean: the paper has half of 2ndL, and n/12d for n/6d)",
         kind=Kind.COST,
@@ -193,7 +195,14 @@ def _work(width: int, layers: int, length: int, wider: int, deeper: int) -> Outc
 def work_per_parameter() -> Iterator[Step]:
     weights = 12 * d**2 * L
     yield Step(_times(4, d, d, L) + _times(2, d, 4 * d, L), "=", weights, "each weight meets one feature of the token")
-    yield Step(weights + _times(2, n, d, L), "=", weights * (1 + n / (6 * d)), "and the token meets n keys and n values of d features in each layer")
+    wider = sp.Symbol("y", integer=True, nonnegative=True)
+    yield Step(weights, "<", weights * (1 + n / (6 * d)), "the work is more than one multiplication for each weight", certificate=weights * n / (6 * d))
+    yield Step(1 + n / (6 * (d + wider)), "<=", 1 + n / (6 * d), "the factor falls with the width", certificate=n * wider / (6 * d * (d + wider)))
+    yield Step(
+        (weights * (1 + n / (6 * d))).subs(d, 1 + wider), "<=", (weights * (1 + n / 6)).subs(d, 1 + wider), "and is 1 + n/6 at the most, at d = 1; here d = 1 + y",
+        certificate=2 * n * L * (1 + wider) * wider,
+    )  # fmt: skip
+    yield Step(weights + _times(2, n, d, L), "=", weights * (1 + n / (6 * d)), "the token meets n keys and n values of d features in each layer besides")
 
 
 def _batched(sequences: int, width: int, layers: int, length: int) -> Outcome:
@@ -208,7 +217,7 @@ def _batched(sequences: int, width: int, layers: int, length: int) -> Outcome:
         id="throughput.batch",
         title="Work is exactly linear in the batch",
         states="Batch size: near-linear scaling with an efficient implementation.",
-        reading="The work of a batch. What time it takes is a matter of the machine, and not counted: near-linear it is where arithmetic takes the time, and less than linear where reading the weights does.",
+        reading="What is counted is the work of a batch. The time that it takes depends on the machine and is not counted: it is near-linear where arithmetic takes the time, and grows less where reading the weights does.",
         precise=r"One token of each of $B$ sequences takes $B(12d^2L+2ndL)$ multiplications, $B$ times those of one. If each of the $12d^2L$ weights is read once for all of them, $B(1+n/6d)$ multiplications meet each weight that is read.",
         assumes=("where weights that are read are counted, the implementation reads each of them once for the whole batch",),
         sources=(S1.at("Scaling Laws"),),

@@ -139,9 +139,9 @@ entry_size, layer_size = sp.symbols("X A", positive=True)
         states="Gradient checkpointing: memory is O(√n), by recomputing activations.",
         reading="n is the sequence length, as in the line below it (computation O(n²) × 1.5) and in the whole section. Memory is what a training step holds at once, with "
         "checkpoints placed as well as possible between layers of attention.",
-        precise=r"Some $C$, the same for all $n$, bounds the numbers held by $C\sqrt n$. Not so: the inputs that are recomputed from are $nd > C\sqrt n$ numbers at "
-        r"$n = (C+1)^2$, and the layer in work holds $n^2$ weights. With $L$ layers in $t$ segments of $s$, $L \le st$, each number of a layer counted once, "
-        r"$s + t$ is what is held, and $4L \le (s + t)^2$: $2\sqrt L$ is the least. At $s = t = \lceil\sqrt L\rceil$ it is at most $4\sqrt L$.",
+        precise=r"There is a $C$, the same for all $n$, such that at most $C\sqrt n$ numbers are held. This is false for layers of width $d$: a segment is recomputed from an input of $nd$ numbers, and $nd > C\sqrt n$ at "
+        r"$n = (C+1)^2$; besides, the layer in work holds $n^2$ weights. If it is the number $L$ of layers that counts, and each layer as one number, then $t$ segments of $s$ layers, $L \le st$, hold "
+        r"$s + t$ numbers, and $4L \le (s + t)^2$: no fewer than $2\sqrt L$. With $s = t = \lceil\sqrt L\rceil$ they are at most $4\sqrt L$.",
         sources=(S0.at("Gradient Checkpointing"), CHEN.at("section 4"), RABE),
         scope="layers of attention as written, every n, d and number of layers",
         kind=Kind.COST,
@@ -180,7 +180,7 @@ def square_root_of_length() -> Iterator[Step]:
     Claim(
         id="training_memory.square-root-of-layers",
         title="Checkpoints take the memory of L layers down to that of at most 2⌈√L⌉, for one more forward pass",
-        states="the correct form: the square root is of the number of layers, and each of them still counts in full",
+        states="The correct form: the square root is of the number of layers, and each of them still counts in full.",
         reading="Numbers held at once for the backward pass, L layers of A numbers each, the input of X ≤ A numbers among them; segments of s layers, the first perhaps of fewer.",
         precise=r"$(\lceil L/s\rceil - 1)X + sA$ numbers, every layer run forward twice. The least over $s$ is at least $2\sqrt{LXA} - X$, and at most "
         r"$2\lceil\sqrt L\rceil A$, at $s = \lceil\sqrt L\rceil$. For attention, $X = nd$ and $A = n^2 + 4nd$: the order in $n$ stays $n^2$. "
@@ -267,7 +267,7 @@ def _chunks(length: int, block: int, width: int) -> Outcome:
     Claim(
         id="training_memory.chunks-of-keys",
         title="Attention in chunks of √n keys, recomputed twice for the backward pass, needs O(√n) numbers beside inputs and outputs",
-        states="where a square root of the sequence length does occur",
+        states="The correct form with n for the length: where a square root of the sequence length does occur.",
         reading="b queries at a time, ⌈√n⌉ keys at a time; a chunk keeps its largest score, mass and weighted sum for each query. Each block of queries is a checkpoint as well: its summaries are "
         "dropped after the forward pass, computed again when the backward pass reaches the block, and then each chunk once more (every score three times). Inputs, outputs and their gradients are not counted.",
         precise=r"At most $2b\lceil\sqrt n\rceil + 2b(d+2)\lceil\sqrt n\rceil = 2b(d+3)\lceil\sqrt n\rceil \le 4b(d+3)\sqrt n$ numbers: the scores of one chunk and their gradients, "
@@ -337,8 +337,8 @@ def _half_more_by_hand(length: int, width: int) -> str:
     forward, backward = _forward(length, width), _backward(length, width)
     ratio = Fraction(2 * forward + backward, forward + backward)
     return (
-        f"n = {length}, d = {width}: {forward} operations forward, {backward} backward. A training step takes {forward + backward}, with the forward pass computed again "
-        f"{2 * forward + backward}: a factor {ratio} = {float(ratio):.4f}. It would be 3/2 only if the two passes cost the same; here backward is {backward - forward} more."
+        f"n = {length}, d = {width}. Forward, F = 4n²d + 5n² − nd − 2n = {forward} operations; backward, B = 8n²d + 4n² − 3nd − n = {backward}. A training step takes F + B = {forward + backward}, and with the forward pass "
+        f"computed again 2F + B = {2 * forward + backward}: a factor {ratio} = {float(ratio):.4f}. For a factor 3/2 it would have to be {Fraction(3 * (forward + backward), 2)}, which needs B = F; here B is {backward - forward} more."
     )
 
 
@@ -357,10 +357,10 @@ def _from_one(expression: sp.Expr) -> sp.Expr:
         id="training_memory.half-more-computation",
         title="Checkpointing multiplies the computation of attention by 1.5",
         states="Gradient checkpointing: computation is O(n²) × 1.5.",
-        reading="Operations of a training step of attention (forward and backward), with the forward pass computed once more, over those without. (Inside an O a factor says "
-        "nothing; 1.5 has to be a ratio.)",
-        precise=r"The ratio is $(2F + B)/(F + B) = \tfrac32 - \frac{B - F}{2(F + B)}$ for $F$ operations forward and $B$ backward. It is $\tfrac32$ exactly if $B = F$; for attention "
-        r"$B > F$.",
+        reading="The operations of a training step of attention, forward and backward, with the forward pass computed once more, are 1.5 times as many as without. (Inside an O a constant factor says "
+        "nothing, so 1.5 has to be a ratio.)",
+        precise=r"The ratio is $\tfrac32$. With $F$ operations forward and $B$ backward it is $(2F + B)/(F + B) = \tfrac32 - \frac{B - F}{2(F + B)}$: exactly $\tfrac32$ if $B = F$, and less if $B > F$, as "
+        r"it is for attention.",
         sources=(S0.at("Gradient Checkpointing"),),
         scope="attention on given Q, K, V, every n and d; as many keys as queries, d_v = d",
         kind=Kind.COST,
@@ -368,7 +368,7 @@ def _from_one(expression: sp.Expr) -> sp.Expr:
         uses=("training_memory.one-more-forward",),
         holds=_half_more,
         worked=_half_more_by_hand,
-        unsaid="the backward pass costs as much as the forward pass, or 1.5 is meant as a bound that nothing attains; attention's backward pass costs 4/3 to 2 times its forward pass",
+        unsaid="1.5 is meant as an upper bound (the factor is at most 10/7), or the backward pass costs exactly as much as the forward pass (attention's costs 4/3 to 2 times as much)",
         corrected_by="training_memory.one-more-forward",
     )
 )
@@ -384,7 +384,7 @@ def half_more_computation() -> Iterator[Step]:
     Claim(
         id="training_memory.one-more-forward",
         title="Recomputing attention costs more than a third and at most three sevenths of a training step",
-        states="the correct form: a training step with one more forward pass",
+        states="The correct form: a training step with one more forward pass.",
         reading="Multiply, add, compare, exp and divide count one each; the backward pass uses the kept weights, the checkpointed step computes the whole forward pass again.",
         precise=r"$F = 4n^2d + 5n^2 - nd - 2n$ forward, $B = 8n^2d + 4n^2 - 3nd - n$ backward, and $\tfrac43 (F + B) < 2F + B \le \tfrac{10}7 (F + B)$ for all $n, d \ge 1$ (written "
         r"with $n = 1 + x$, $d = 1 + y$), so $\tfrac43F \le B < 2F$. Equality exactly at $d = 1$: $3B - 4F = (d - 1)(8n^2 - 5n)$. For large $n$ and $d$ the factor tends to $\tfrac43$.",
@@ -463,7 +463,7 @@ def _products(rows: int, keys: int, width: int) -> Outcome:
     Claim(
         id="training_memory.products",
         title="In matrix products a checkpointed step of attention costs 4/3 of a plain one, or 7/6 if it stops at the weights",
-        states="the correct form of the factor, in the products that dominate",
+        states="The correct form of the factor, in the products that dominate.",
         precise=r"With $n_q n_k d$ multiply-adds a product: 2 forward ($QK^\top$, $PV$), 4 backward ($P^\top dO$, $dO\,V^\top$, $dS\,K$, $dS^\top Q$). Both forward products again: "
         r"$\frac{2+4+2}{2+4} = \frac43$. A recomputation that stops once Q, K, V and P are there again, as nothing backward needs the output, computes one of them again: $\frac76$. "
         r"(The text's call leaves `use_reentrant` at its default, the variant that computes both again; $\frac76$ needs `use_reentrant=False`.) A linear layer has 1 product forward and 2 backward: $\frac43$ as well.",
@@ -524,7 +524,8 @@ def _solves_by_hand(count: int, length: int, width: int) -> str:
         uses=("training_memory.checkpointed-layers",),
         holds=_solves_both,
         worked=_solves_by_hand,
-        unsaid="only memory is meant, and what falls is how many n × n matrices are kept at once by two or more layers; one layer's n² stays, unless the checkpoints are inside attention (training_memory.chunks-of-keys), and computation rises by a forward pass or more",
+        unsaid="only memory is meant, of two or more layers, and what falls is how many n × n matrices are kept at once (one layer's n² stays, unless the checkpoints are inside attention, as in training_memory.chunks-of-keys; "
+        "computation rises by a forward pass or more)",
         corrected_by="training_memory.checkpointed-layers",
     )
 )
@@ -541,7 +542,7 @@ def checkpointing_for_computation() -> Iterator[Step]:
     Claim(
         id="training_memory.checkpointed-layers",
         title="A checkpoint for each of L layers of attention leaves one n × n matrix of L, and adds a forward pass",
-        states="the correct form: memory falls by up to the number of layers and stays quadratic; computation rises",
+        states="The correct form: memory falls by up to the number of layers and stays quadratic; computation rises.",
         precise=r"Held at the most: $(L-1)nd + n^2 + 4nd \ge n^2$ numbers instead of $L(n^2 + 4nd)$. Computed: $2L$ forward and $L$ backward passes instead of $L$ and $L$, so "
         r"$L(4n^2d + 5n^2 - nd - 2n) > 0$ operations more.",
         sources=(S4.at("Computational Complexity"), CHEN.at("section 4")),
@@ -714,7 +715,7 @@ def _segments_hold(chain: Sequence[Sequence[Vector]], ends: Sequence[int], x: Ve
     Claim(
         id="training_memory.segments-are-exact",
         title="Recomputing a chain of layers segment by segment gives the plain value and gradient, wherever it is cut",
-        states="gradient checkpointing: recompute activations during the backward pass",
+        states="Gradient checkpointing: recompute activations during the backward pass.",
         reading="Layers without randomness or state, in exact arithmetic. Each segment keeps its input alone, runs again when the backward pass reaches it, and passes its cotangent on.",
         precise=r"A layer's backward pass needs its input alone: for $f_i(x) = x_i + (\sum_j W_{ij}x_j)^2$, $\partial(\sum_i G_if_i)/\partial x_j = G_j + 2\sum_i G_i(\sum_k W_{ik}x_k)W_{ij}$, from an $x$ that a "
         r"second run of the layers before it gives again. Cuts only group the product of Jacobians: $\sum_k\big(\sum_j G_jB_{jk}\big)A_{ki} = \sum_j G_j\sum_kB_{jk}A_{ki}$.",
@@ -764,10 +765,12 @@ def _drawn_once(scores: Sequence[int], values: Sequence[int], drawn: Bits, again
 
 def _drawn_by_hand(scores: Sequence[int], values: Sequence[int], drawn: Bits, again: Bits, kept: Fraction) -> str:
     true, recomputed = _dropped_slope(scores, values, drawn, again, kept)
+    weights = exact.softmax(scores)
+    means = [sum((x * bit * y for x, bit, y in zip(weights, bits, values, strict=True)), arb(0)) for bits in (drawn, again)]
     return (
-        f"Scores {list(scores)}, values {list(values)}, weights kept with probability {kept}. The forward pass draws the mask {list(drawn)}, and its output has the gradient "
-        f"[{', '.join(map(show, true))}] in the scores. Computed again with a new mask, {list(again)}, the backward pass returns [{', '.join(map(show, recomputed))}]: "
-        "the gradient of another function than the one whose value was returned."
+        f"Scores {list(scores)}, values v = {list(values)}, weights p = [{', '.join(map(show, weights))}], each kept with probability κ = {kept}. The forward pass draws the mask M = {list(drawn)}, so Σ p_j M_j v_j is {show(means[0])}, and its output has "
+        f"the gradient p_i (M_i v_i − {show(means[0])})/κ: [{', '.join(map(show, true))}] in the scores. Computed again with a new mask, N = {list(again)}, the sum is {show(means[1])}, and the backward pass returns "
+        f"[{', '.join(map(show, recomputed))}]: the gradient of another function than the one whose value was returned."
     )
 
 
@@ -806,7 +809,7 @@ def recomputing_dropout() -> Iterator[Step]:
     Claim(
         id="training_memory.restored-masks",
         title="With the same mask drawn again, recomputed gradients through dropout are exact",
-        states="the correct form: restore the generator's state before the recomputation",
+        states="The correct form: restore the generator's state before the recomputation.",
         precise=r"$\frac{\partial}{\partial s_i}\frac1\kappa\sum_j p_jM_jv_j = \frac{p_i}{\kappa}\big(M_iv_i - \sum_j p_jM_jv_j\big)$, with $p$ and $M$ computed again.",
         sources=(S1.at("Memory-Efficient Attention"), TORCH_CHECKPOINT.at("preserve_rng_state")),
         scope="one row of n keys and one entry of the values, any scores and masks",
@@ -943,7 +946,7 @@ snippet_offloads = Claim(
     Claim(
         id="training_memory.snippet-recomputes",
         title="`checkpointed_attention` keeps q, k and v where they are, stores no activation, and computes the scores twice",
-        states="the correct form: it is gradient checkpointing; offloading needs a copy, such as the hooks of torch.autograd.graph.save_on_cpu",
+        states="The correct form: it is gradient checkpointing; offloading needs a copy, such as the hooks of torch.autograd.graph.save_on_cpu.",
         precise=r"Kept between the passes: $(n_q + 2n_k)d$ numbers, the inputs, on the accelerator, and nothing else. Computed: $2n_qn_k$ scores. While the backward pass runs, $n_qn_k$ weights "
         r"are held as without it, so the peak of a single call does not fall. Attention without `checkpoint`, under hooks that copy what is kept to the CPU, does leave $(n_q + 2n_k)d + n_qn_k$ numbers there.",
         sources=(S0.at("Activation Offloading"), TORCH_CHECKPOINT),
@@ -1029,10 +1032,10 @@ def half_of_memory() -> Iterator[Step]:
     Claim(
         id="training_memory.bytes",
         title="Mixed precision takes 16 bytes a parameter, as float32 does, and halves activations alone",
-        states="the correct form, with Adam",
+        states="The correct form, with Adam.",
         reading="Float32: weight, gradient, two moments, 4 bytes each. Mixed: weight and gradient of 2 bytes, master weight and two moments of 4.",
         precise=r"$16N + 2A$ bytes instead of $16N + 4A$. The share saved is $\frac{A}{8N + 2A} < \frac12$: nothing for $A = 0$, half in the limit of many activations a parameter; "
-        r"it rounds to 50 % exactly if $A \ge 36N$.",
+        r"it rounds to 50 %, to whole tens, exactly if $A \ge 36N$.",
         sources=(S0.at("Mixed Precision Training"), MICIKEVICIUS.at("section 3.1"), RAJBHANDARI.at("section 3.1")),
         scope="Adam with float32 moments and float32 master weights; every activation stored in half precision; every N ≥ 1 and A ≥ 0",
         kind=Kind.COST,
@@ -1117,7 +1120,7 @@ def _amdahl(share: Fraction, factor: int) -> Outcome:
 def _faster_by_hand(share: Fraction, factor: int) -> str:
     return (
         f"{share} of the time of a step goes into operations that half precision makes {factor} times faster, {1 - share} into others. The time falls to "
-        f"{1 - share} + {share / factor} = {1 / _speed(share, factor)} of what it was: {_speed(share, factor)} times as fast."
+        f"{1 - share} + {share / factor} = {1 / _speed(share, factor)} of what it was: {_speed(share, factor)} times as fast. To be 1.5 to 2 times as fast, the time would have to fall to between 1/2 and 2/3."
     )
 
 
@@ -1156,7 +1159,7 @@ def mixed_precision_speed() -> Iterator[Step]:
     Claim(
         id="training_memory.amdahl",
         title="What half precision can gain: at most σ, and at most 1/(1 − f)",
-        states="the correct form: a bound on the gain from the share of the time that gains",
+        states="The correct form: a bound on the gain from the share of the time that gains.",
         reading="A part β of a step's time is divided by σ, a part α stays.",
         precise=r"$\frac{\alpha + \beta}{\alpha + \beta/\sigma}$ lies between 1 and $\sigma$, and below $\frac{\alpha + \beta}{\alpha}$: with $f = \beta/(\alpha + \beta)$, at most $1/(1 - f)$. At $\sigma = 2$ it reaches "
         r"$\frac32$ exactly if $f \ge \frac23$. For any $\sigma$ it lies "
@@ -1214,7 +1217,8 @@ def _speed_by_hand(queries: int, keys: int, width: int, block_rows: int, ridge: 
     return (
         f"{queries} quer{'y' if queries == 1 else 'ies'}, {keys} key(s), d = {width}, {block_rows} row(s) a block; a number moved takes as long as {ridge} operation(s). "
         f"Both perform {4 * queries * keys * width} operations in their products. Standard attention moves {standard} numbers (it writes and reads scores and weights), the tiled "
-        f"loop {tiled}; Q, K, V and the output alone are {least}. On the roofline the tiled loop is {faster} times as fast, and no algorithm with as many operations more than {most} times."
+        f"loop {tiled}; Q, K, V and the output alone are {least}. Each time is the larger of the operations and {ridge} times the numbers moved. So the tiled loop is {faster} = {float(faster):.3f} times as fast, and no algorithm with as "
+        f"many operations more than {most} = {float(most):.3f} times. The claim needs 2 to 4."
     )
 
 
@@ -1254,7 +1258,7 @@ def flash_speed() -> Iterator[Step]:
     Claim(
         id="training_memory.roofline",
         title="On the roofline no exact attention is more than 1 + 2 n_q n_k / (d (n_q + n_k)) times as fast as standard attention",
-        states="the correct form: a bound on the speed-up from numbers moved",
+        states="The correct form: a bound on the speed-up from numbers moved.",
         reading="Any algorithm reads Q, K, V and writes the output, and performs as many operations; a time is the larger of operations and of numbers moved, each over its rate.",
         precise=r"Standard attention moves $4n_qn_k + 2(n_q + n_k)d$ numbers, any algorithm at least $2(n_q + n_k)d$. The ratio of times is at most the ratio of traffic, $1 + \frac{2n_qn_k}{d(n_q + n_k)}$: less than "
         r"$1 + \frac2d$ for one query, so no factor 2 in token-by-token generation for $d \ge 2$, and at least 2 only for $\frac{2n_qn_k}{n_q + n_k} \ge d$.",
@@ -1382,7 +1386,7 @@ def loss_scaling_required() -> Iterator[Step]:
     Claim(
         id="training_memory.loss-scaling",
         title="Small gradients vanish in float16 unless the loss is scaled, and too large a scale makes others infinite",
-        states="the correct form: which gradients need a scale, and when a constant one serves them all",
+        states="The correct form: which gradients need a scale, and when a constant one serves them all.",
         reading="Gradients well inside float32's range that float16 turns into 0 and a scale of the loss saves; too large a scale turns others into infinity, so it has to be chosen. "
         "(Training whose gradients all stay between the thresholds needs none.)",
         precise=r"With $\eta$ the smallest positive number ($2^{-24}$ in float16): every $0 < g < \eta/2$ is nearer to 0 than to any other number of the format ($g = \eta/2$ is a tie, which goes to 0). Scaled by $2^k$ into "
@@ -1434,7 +1438,7 @@ def _brain_range(significand: int, exponent: int) -> Outcome:
     Claim(
         id="training_memory.bfloat16-range",
         title="In bfloat16 no gradient that float32 holds as a normal number vanishes",
-        states="what loss scaling is about is FP16's range; bfloat16 has float32's",
+        states="Mixed precision with FP16: numerical stability requires careful loss scaling. (Other formats are not mentioned; bfloat16 has the range of float32.)",
         precise=r"bfloat16 has the smallest and largest exponent of float32, so $x = 2^e(1 + f)$, $-126 \le e \le 127$, $0 \le f < 1$, is rounded to one of 8 significant bits: off by at most $2^{e-8} \le 2^{-8}x$ (so not to 0). Only the half "
         r"unit below $2^{128}$ becomes infinite.",
         sources=(KALAMKAR, S0.at("Mixed Precision Training")),
@@ -1445,6 +1449,13 @@ def _brain_range(significand: int, exponent: int) -> Outcome:
 def bfloat16_range() -> Iterator[Step]:
     yield Step(sp.Integer(BRAIN.bottom), "=", sp.Integer(SINGLE.bottom), "the smallest exponent of a normal number is the same")
     yield Step(sp.Integer(BRAIN.top), "=", sp.Integer(SINGLE.top), "and so is the largest")
+    edge = _infinite_from(BRAIN)
+    yield Step(
+        sp.Integer(2**128) - sp.Integer(int(edge)),
+        "=",
+        sp.Integer(2 ** (BRAIN.top - BRAIN.bits)),
+        "rounding gives infinity from half a unit, 2^119, below 2^128 on",
+    )
     power, fraction = sp.Symbol("u", positive=True), sp.Symbol("f", nonnegative=True)  # u is 2^e
     half_unit = power * sp.Rational(1, 2**BRAIN.bits)
     yield Step(
@@ -1505,7 +1516,7 @@ def _scale_is_exact(weights: Sequence[Fraction], values: Sequence[Fraction], key
     Claim(
         id="training_memory.loss-scale-is-exact",
         title="A loss scale of 2^k changes no bit of a gradient but its exponent, while all numbers stay in the normal range",
-        states="scaling the loss and dividing the gradients by the scale changes nothing",
+        states="Mixed precision with FP16: numerical stability requires careful loss scaling. (What a scale, divided out again, does to the gradients that need none is not said.)",
         reading="Every number of the backward pass is multiplied by 2^k, rounding included, so that dividing by 2^k restores what an unscaled pass computes.",
         precise=r"The backward pass is linear in the cotangent: $p_i(\lambda y_i - \sum_j p_j\lambda y_j) = \lambda\,p_i(y_i - \sum_j p_jy_j)$. At $\lambda = 2^k$ it commutes with rounding to $p$ bits: numbers between $2^e$ and $2^{e+1}$ have the "
         r"unit $2^{e-p+1}$, and $2^{(e+k)-p+1} = 2^k\,2^{e-p+1}$, so the nearest number to $2^kx$ is $2^k$ times the nearest to $x$, with the same significand (so ties go the same way). Subnormal and infinite results, and scales that are no powers of two, are not covered.",
@@ -1598,7 +1609,7 @@ def gradients_are_float32() -> Iterator[Step]:
     Claim(
         id="training_memory.gradients-own-format",
         title="The gradient of a float16 tensor is a float16 number, and its float32 copy is the same number",
-        states="the correct form: gradients have the format of the tensors they belong to; a cast's backward pass is a cast",
+        states="The correct form: gradients have the format of the tensors they belong to; a cast's backward pass is a cast.",
         precise=r"A product of float16 numbers $xg$ is stored as a gradient in float16: 0 for $|xg| \le 2^{-25}$, though float32 would hold it exactly. The cast to float32 changes nothing: 11 bits fit into 24, "
         r"and float16's smallest number, $2^{-24}$, is far above float32's, $2^{-149}$.",
         sources=(S1.at("Memory-Efficient Attention"), MICIKEVICIUS.at("section 3"), TORCH_AMP.at("gradient scaling")),
@@ -1677,12 +1688,27 @@ def _computed_elsewhere(name: str, weights: Sequence[Binary], values: Sequence[B
     return decided(_summed(there, row, fmt, range(len(there))) == _summed(there, row, fmt, order))
 
 
+def _sums_by_hand(terms: Sequence[Float], fmt: Format, order: Sequence[int]) -> str:
+    """Each partial sum before and after it is rounded."""
+    sofar, told = terms[order[0]], []
+    for place in order[1:]:
+        term = terms[place]
+        exactly = sofar + term if isinstance(sofar, Fraction) and isinstance(term, Fraction) else INFINITE
+        rounded = fmt.rounded(exactly) if isinstance(exactly, Fraction) else INFINITE
+        told.append(f"{sofar} + {term} = {exactly}" + (f", rounded to {rounded}" if rounded != exactly else ""))
+        sofar = rounded
+    return "; ".join(told)
+
+
 def _order_by_hand(name: str, weights: Sequence[Binary], values: Sequence[Binary], order: Sequence[int]) -> str:
     fmt, there, row = FORMATS[name], _numbers(weights), _numbers(values)
     truth = sum((x * y for x, y in zip(there, row, strict=True)), Fraction(0))
+    terms = [fmt.rounded(x * y) for x, y in zip(there, row, strict=True)]
+    usual = range(len(there))
     return (
-        f"In {name}: weights {', '.join(map(str, there))} and values {', '.join(map(str, row))}. Added from the left, every result rounded, the products give "
-        f"{_summed(there, row, fmt, range(len(there)))}; in the order {', '.join(str(place + 1) for place in order)} they give {_summed(there, row, fmt, order)}. The true sum is {truth}."
+        f"In {name}, which has {fmt.bits} significant bits: weights {', '.join(map(str, there))} and values {', '.join(map(str, row))}. The products, rounded, are {', '.join(map(str, terms))}. "
+        f"Added from the left: {_sums_by_hand(terms, fmt, usual)}. In the order {', '.join(str(place + 1) for place in order)}: {_sums_by_hand(terms, fmt, order)}. So one machine returns "
+        f"{_summed(there, row, fmt, usual)} and the other {_summed(there, row, fmt, order)}. The true sum is {truth}."
     )
 
 
@@ -1724,11 +1750,10 @@ computed_elsewhere = Claim(
     id="training_memory.computed-elsewhere",
     title="Attention computed on the CPU from offloaded matrices returns the same numbers",
     states="Attention offloading: move attention matrices to the CPU.",
-    reading="The matrices stay there, and the CPU computes with them, in the same format; its sums run in an order of their own.",
+    reading="More than the words say: the matrices stay there, and the CPU computes with them, in the same format; its sums run in an order of their own. (Moved and moved back, as the text has it, they change nothing: training_memory.copy-is-exact.)",
     precise=r"For weights of sum 1, $\sum_j p_j v_j$ with every product and partial sum rounded is the same number in every order.",
     sources=(S1.at("Attention Memory Scaling"),),
     scope="float16 and bfloat16, rounding to nearest; positive weights that the format holds exactly",
-    inventory=("C150",),
     holds=_computed_elsewhere,
     worked=_order_by_hand,
     unsaid="the CPU performs the same operations in the same order (or nothing is computed there, and the matrices come back)",

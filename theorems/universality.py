@@ -30,7 +30,6 @@ Word = int  # a place in the vocabulary
 Counts = tuple[int, ...]  # how often each word occurs
 
 YUN = Source(key="yun2020", title="Are Transformers universal approximators of sequence-to-sequence functions?", url="https://arxiv.org/abs/1912.10077")
-HORN = Source(key="horn2012", title="Matrix Analysis, 2nd ed.", url="https://doi.org/10.1017/CBO9781139020411")
 
 w = sp.Symbol("w", integer=True, positive=True)  # a feature of a token
 y = sp.Symbol("y", integer=True, positive=True)  # a feature of the output
@@ -232,31 +231,33 @@ def _finite_sets(vocabulary: Rows, length: int, targets: Row, queries: Rows, val
     return Outcome.REFUTED if _missed(rows, length, targets)[2] > 0 else Outcome.UNDECIDED
 
 
-def _combination(vocabulary: Rows, length: int, targets: Row) -> tuple[str, str, str, Fraction]:
-    """For the page: the words, what their constant sequences shall give, a dependency, and what the targets make of it."""
+def _combination(vocabulary: Rows, length: int, targets: Row) -> tuple[str, str, str, str, Fraction]:
+    """For the page: the words, what their constant sequences shall give, a dependency, the same of the targets, and its value."""
     rows = _with_one(vocabulary)
     z, pure, _ = _missed(rows, length, targets)
     words = [row[:-1] for row in rows]
     combination = " + ".join(f"({x})·{word}" for x, word in zip(z, words, strict=True) if x)
-    return ", ".join(map(str, words)), ", ".join(map(str, pure)), combination, _against(z, pure)
+    against = " + ".join(f"({x})·{aim}" for x, aim in zip(z, pure, strict=True) if x)
+    return ", ".join(map(str, words)), ", ".join(map(str, pure)), combination, against, _against(z, pure)
 
 
 def _finite_sets_worked(vocabulary: Rows, length: int, targets: Row, queries: Rows, values: Row) -> str:
-    words, pure, combination, missed = _combination(vocabulary, length, targets)
+    words, pure, combination, against, missed = _combination(vocabulary, length, targets)
     return (
         f"Tokens are the vectors {words}; the sequence of {length} equal token{'s' * (length > 1)} shall give {pure}. On constant sequences every "
         f"multi-head layer is affine in the token (universality.constant-sequences), with any number of heads, and with biases. As {combination} = 0 with coefficients that "
-        f"add up to 0, its outputs combined in the same way are 0, but the targets give {missed}."
+        f"add up to 0, its outputs combined in the same way are 0. The statement would need them to give what the targets give, {against} = {missed}."
     )
 
 
 def _approximates_worked(vocabulary: Rows, length: int, targets: Row, queries: Rows, values: Row) -> str:
-    words, pure, combination, missed = _combination(vocabulary, length, targets)
+    words, pure, combination, against, missed = _combination(vocabulary, length, targets)
     least = _missed(_with_one(vocabulary), length, targets)[2]
     return (
         f"Tokens are the vectors {words}; on sequences of {length} equal token{'s' * (length > 1)} let f give {pure}, in every row, which commutes with every reordering. The weights of a row add up to 1 and "
         f"all values are the same, so a head returns that value, and output projections, biases, residuals and further layers keep it affine in the token. As {combination} = 0 with coefficients "
-        f"that add up to 0, outputs combined in the same way are 0 whatever the parameters, and the targets give {missed}: the error is at least {least} on one of these sequences."
+        f"that add up to 0, outputs combined in the same way are 0 whatever the parameters, and the targets give {against} = {missed}. If no output were off by more than E, this would be at most E times the "
+        f"sum of the coefficients' sizes, so the error is at least {least} on one of these sequences; approximation needs it below every bound."
     )
 
 
@@ -297,16 +298,24 @@ def _representation_steps() -> Iterator[Step]:
     yield Step(
         plain, "=", total(kernel(t[j]), j) / n, "where any other word asks all scores are 0, as they are everywhere in a second head with the same values"
     )
-    low, high = sp.symbols("t_1 t_2", positive=True)
-    slow, fast = sp.symbols("lambda_1 lambda_2", positive=True)
-    entries = [[1 / (1 + speed * point) for speed in (slow, fast)] for point in (low, high)]
+    at, node, apart = sp.symbols("t a h", positive=True)
+    old, new = sp.symbols("lambda mu", positive=True)
+    factor = (at - node) / (1 + new * at)
     yield Step(
-        entries[0][0] * entries[1][1] - entries[0][1] * entries[1][0],
+        factor / (1 + old * at),
         "=",
-        (high - low) * (slow - fast) * sp.Mul(*(x for row in entries for x in row)),
-        "a Cauchy determinant (here of order 2) is not 0 for different λ and different nodes: some β gives φ(t) = Σ β_g/(1 + λ_g t) any values at the nodes",
-        cites=HORN.at("section 0.9.12"),
+        (1 + old * node) / (new - old) / (1 + old * at) + (1 + new * node) / (old - new) / (1 + new * at),
+        "φ(t) = Σ β_g/(1 + λ_g t) can take any values at as many nodes as there are different λ. Begin with 1/(1 + λ_1 t); each factor (t − a)/(1 + μt), a an old node and μ a new rate, keeps "
+        "a sum of such terms one, with one term more",
+        nonzero=(new - old, old - new),
     )
+    for side, point in (("beyond", node + apart), ("before", node)):
+        past = node if side == "beyond" else node + apart
+        yield Step(
+            sp.S.Zero, "!=", factor.subs({at: point, node: past}, simultaneous=True),
+            f"so there is a sum that is 0 at all old nodes and not at a new one ({side} the old node by h): a multiple of it, added, mends the value there",
+            certificate=factor.subs({at: point, node: past}, simultaneous=True),
+        )  # fmt: skip
     difference = total(beta[g] * (kernel(mean) - total(kernel(t[j]), j) / n), g)
     yield Step(
         difference, "=", total(beta[g] * kernel(mean), g) - total(total(beta[g] * kernel(t[j]), g), j) / n,
@@ -342,7 +351,7 @@ approximates = derived(
         reading="Attention with values linear in the tokens, X W_V, as the text writes the layer where it trains it: any scores, any number of heads and layers, any biases, residual "
         "connections and widths. Approximation to any accuracy on a finite set of inputs, so that nothing depends on continuity or compactness.",
         precise=r"With values linear in the tokens it is false: on constant sequences such attention is affine (universality.constant-sequences), so it stays away from the square of each token, for instance, however "
-        r"large it is. On finitely many inputs of one length it is true if values and scores may be any functions of a token, as the text's first formula with its free $v_i$ allows, or if a tokenwise network comes first: "
+        r"large the network is. On finitely many inputs of one length it is true if values and scores may be any functions of a token, as the text's first formula with its free $v_i$ allows, or if a tokenwise network comes first: "
         r"distinct tokens are then as good as one-hot tokens, and those are independent (universality.independent-tokens). With inputs of several lengths it fails even so: a sequence and its repetition get the same "
         r"rows (universality.repetition). For networks between the layers and continuous functions on compact sets see Yun et al. 2020.",
         sources=(S0.at("Universal Approximation"), YUN.at("Theorem 2")),
@@ -389,10 +398,10 @@ independent_tokens = derived(
         r"constant sequence has the word's own. For each word $u$ and each $\lambda_g$ let one head have the scores $\log(1 + \lambda_g r_v)$ where $u$ asks and 0 where "
         r"another word does, and the values $1/(1 + \lambda_g r_v)$; independent tokens allow any scores and values, and these take a $W_QW_K^\top$ of rank 1. With a second head "
         r"of the same values and equal weights the sum over $g$ is $\varphi(\bar x) - \frac1n\sum_j\varphi(x_j)$ where $u$ asks and 0 elsewhere, $\varphi(t) = \sum_g\beta_g/(1 + "
-        r"\lambda_gt)$, $x_j$ the number of token $j$. Choose $\varphi = 0$ at the words' numbers and as needed at the other means; one more head with equal weights serves the "
+        r"\lambda_gt)$, $x_j$ the number of token $j$. Choose $\varphi = 0$ at the words' numbers and as needed at the other means, which different $\lambda_g$, one for each of these numbers, allow; one more head with equal weights serves the "
         r"constant sequences. (All coordinates of the output share these heads; their $\beta$ stand in $W_O$.) If the tokens (with a 1 appended, where there are biases) are dependent, some function is not represented: $\sum z_rx_r = 0$ "
         r"with $\sum z_r = 0$ is kept by every layer on constant sequences. In the last formula head and second head are summed with their $\beta$.",
-        sources=(S0.at("Universal Approximation"), HORN.at("section 0.9.12")),
+        sources=(S0.at("Universal Approximation"),),
         scope="every finite vocabulary, every fixed length n ≥ 1; layers with biases (without them: linearly independent tokens); with several lengths at once it "
         "fails, universality.repetition",
         inventory=("C313",),

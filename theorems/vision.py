@@ -82,7 +82,7 @@ def _spatial(scores: Matrix) -> Outcome:
         states="Spatial attention: the weight of position (i, j) is exp f(x_ij) over the sum of exp f(x_kl) over all positions.",
         reading="The sum runs over all H rows and all B columns of the map.",
         precise=r"$\sum_{i=1}^H\sum_{j=1}^B\alpha_{ij}=1$ and $\alpha_{ij}>0$. A row of the map has the mass $\sum_j\alpha_{ij}$, which is less than 1 if there is another row, and $\alpha_{ij}$ is "
-        "that mass times the softmax within the row. No query enters: it is one map an image.",
+        "that mass times the softmax within the row. No query enters: there is one map for each image.",
         sources=(SPATIAL,),
         scope="every H, B ≥ 1 and every real score",
         inventory=("C216",),
@@ -102,7 +102,9 @@ def spatial_mass() -> Iterator[Step]:
         "the mass of the row, times the softmax within the row",
     )
     first, others = exponentials(s[l], (l, 1, B)), exponentials(S[k, l], (l, 1, B), (k, 1, H))
-    yield Step(first / (first + others), "<", sp.Integer(1), "a row with scores s, and H ≥ 1 others: they take the rest", certificate=others / (first + others))
+    yield Step(
+        first / (first + others), "<", sp.Integer(1), "a row with scores s, and H ≥ 1 other rows, which take the rest", certificate=others / (first + others)
+    )
 
 
 def _channels(scores: Row) -> Outcome:
@@ -154,7 +156,8 @@ def _gates_beyond_one(scores: Row) -> Outcome:
         id="vision.channel-gates",
         title="Gates by a sigmoid do not compete: all channels can be kept",
         states="The channel attention of squeeze-and-excitation networks gates each channel by a sigmoid; the text's formula is a softmax.",
-        precise=r"$\sigma(z_c)=1/(1+e^{-z_c})$ depends on no other channel's score, and is at least ½ wherever $z_c\ge0$: the gates of $C$ channels can sum to anything between 0 and $C$, where the "
+        precise=r"With $z_c$ the score of channel $c$, $\sigma(z_c)=1/(1+e^{-z_c})$ depends on no other channel's score, and is at least ½ wherever "
+        r"$z_c\ge0$. The gates of $C$ channels can sum to any number strictly between 0 and $C$, whereas the "
         "softmax weights sum to 1 (normalisers.sigmoid-row-sum has the sum of a row).",
         sources=(HU.at("section 3.2"), CHANNEL),
         scope="every number of channels and every real score",
@@ -166,7 +169,10 @@ def channel_gates() -> Iterator[Step]:
     least = sp.Symbol("z", nonnegative=True)
     yield Step(sp.Rational(1, 2), "<=", 1 / (1 + sp.exp(-least)), "a score z ≥ 0", certificate=(1 - sp.exp(-least)) / (2 * (1 + sp.exp(-least))))
     yield Step(
-        1 / (1 + sp.exp(-sp.log(gap / room))), "=", gap / (gap + room), "every number x/(x + y) between 0 and 1 is a gate, and C equal gates sum to C times it"
+        1 / (1 + sp.exp(-sp.log(gap / room))),
+        "=",
+        gap / (gap + room),
+        "every number x/(x + y) strictly between 0 and 1 is a gate, and C equal gates sum to C times it",
     )
     yield Step(sp.Integer(0), "<", gate, "no gate is shut")
     yield Step(gate, "<", sp.Integer(1), "and none is quite open, so that C gates sum to less than C", certificate=sp.exp(-own) / (1 + sp.exp(-own)))
@@ -218,8 +224,14 @@ def _average_over_keys(scores: Matrix, axis: str) -> Outcome:
 
 def _told_axis(scores: Matrix, axis: str) -> str:
     told = {"queries": "over the index i", "pairs": "over all pairs", "alone": "of each number alone, as it is written"}.get(axis, "over the index j")
-    sums = [sum(row, arb(0)) for row in weights_along(scores, axis)]
-    return f"Scores f(x_i, x_j) = {list(map(list, scores))}. With the softmax {told}, the weights of the outputs' sums over j add up to {', '.join(exact.show(x) for x in sums)}, and not to 1 each."
+    weights = weights_along(scores, axis)
+    shown = "; ".join(", ".join(exact.show(x) for x in row) for row in weights)
+    sums = ", ".join(exact.show(sum(row, arb(0))) for row in weights)
+    return (
+        f"The scores f(x_i, x_j) are {list(map(list, scores))}, row i by row i. With the softmax {told}, the weights w_ij are [{shown}]. In y_i = Σ_j w_ij "
+        f"g(x_j) the weights of row i meet the values; the rows sum to {sums}. The claim "
+        "needs 1 for each."
+    )
 
 
 @derived(
@@ -289,7 +301,7 @@ def _any_pair_function(pixels: Row, table: Matrix, values: Row, order: Row) -> O
 @derived(
     Claim(
         id="vision.pixels-in-any-order",
-        title="Self-attention over pixels or patches follows their order, whatever the similarity is",
+        title="Reordering the pixels or patches reorders the outputs of self-attention alike, whatever the similarity is",
         states="f computes the similarity of two pixels, and g the value of one; patches are tokens that attend to each other.",
         precise=r"For any functions $f$ of a pair and $g$ of a pixel: listing the pixels (patches) in another order lists the outputs in that order, $y(\Pi X)=\Pi\,y(X)$. Without positional information "
         "an image and the image with its patches shuffled get the same outputs, shuffled.",
@@ -343,9 +355,12 @@ def _patch_count_any(height: int, breadth: int, side: int) -> Outcome:
 
 
 def _told_patches(height: int, breadth: int, side: int) -> str:
+    count = len(cut(height, breadth, side))
     return (
-        f"An image of {height} × {breadth} pixels, patches of {side} × {side}: {height} · {breadth}/{side}² = {Fraction(height * breadth, side**2)}, but {len(cut(height, breadth, side))} whole patch(es) "
-        f"lie in it, which hold {_covered(height, breadth, side)} of its {height * breadth} pixels."
+        f"Cut an image of {height} × {breadth} pixels into patches of {side} × {side}. HB/P² is {height} · {breadth}/{side}² = "
+        f"{Fraction(height * breadth, side**2)}, but only {count} whole patch{'es' if count > 1 else ''} can be cut from it, "
+        f"which hold{'' if count > 1 else 's'} {_covered(height, breadth, side)} of its {height * breadth} pixels. The claim needs as many patches as HB/P², "
+        "and every pixel in one."
     )
 
 
@@ -357,7 +372,7 @@ def _told_patches(height: int, breadth: int, side: int) -> str:
         reading="The patches are disjoint and hold every pixel. (The image has H rows and, so that W can be a matrix, B columns.)",
         precise="$N=HB/P^2$ patches of $P\\times P$, disjoint and covering the image.",
         sources=(PATCHES, DOSOVITSKIY.at("section 3.1")),
-        scope="every H, B and P",
+        scope="every H, B and P with P no larger than H and B",
         inventory=("C219",),
         unsaid="P divides both H and B",
         corrected_by="vision.patch-count-any",
@@ -375,10 +390,10 @@ def patch_count() -> Iterator[Step]:
 @derived(
     Claim(
         id="vision.patch-count-any",
-        title="An image holds ⌊H/P⌋⌊B/P⌋ whole patches, and padding makes ⌈H/P⌉⌈B/P⌉ of it",
+        title="An image holds ⌊H/P⌋⌊B/P⌋ whole patches, and ⌈H/P⌉⌈B/P⌉ once it is padded",
         states="The correct form, for images of any size.",
         precise=r"$\lfloor H/P\rfloor\lfloor B/P\rfloor\le HB/P^2\le\lceil H/P\rceil\lceil B/P\rceil$, with equality on either side exactly if $P$ divides $H$ and $B$. With "
-        r"$H=PA+x$, $B=PD+y$ whole patches leave out $xB+yPA$ pixels.",
+        r"$H=PA+x$ and $B=PD+y$, $0\le x,y<P$, the whole patches leave out $xB+yPA$ pixels.",
         sources=(PATCHES, DOSOVITSKIY.at("section 3.1")),
         scope="every H, B and P, patches larger than the image (A = 0 or D = 0) included",
         inventory=("C219",),
@@ -493,9 +508,12 @@ def class_token(height: int, breadth: int, side: int, rows: int | None) -> arb:
     """
     corners = cut(height, breadth, side)
     if missed := height * breadth - _covered(height, breadth, side):
-        raise DoesNotFit(f"{missed} pixel(s) are in none of {len(corners)} whole patch(es)")
+        raise DoesNotFit(
+            f"{missed} of the pixels {'is' if missed == 1 else 'are'} in none of the whole patches, of which there {'is' if len(corners) == 1 else 'are'} "
+            f"{len(corners)}"
+        )
     if rows is not None and len(corners) > rows:
-        raise DoesNotFit(f"{len(corners)} patches, {rows} positions")
+        raise DoesNotFit(f"there are {len(corners)} patches, but only {rows} position{'s' if rows > 1 else ''}")
     patches = [sum(row + x - column - y for x in range(side) for y in range(side)) for row, column in corners]
     tokens = [[1]] + [[patch + at] for at, patch in enumerate(patches)]
     return exact.attention(tokens[:1], tokens, tokens)[0][0]
@@ -521,7 +539,11 @@ def _told_size(height: int, breadth: int, side: int, rows: int | None) -> str:
     try:
         class_token(height, breadth, side, rows)
     except DoesNotFit as problem:
-        return f"An image of {height} × {breadth} pixels and patches of {side} × {side}: {problem}, so that the layer has no output that has seen every pixel."
+        return (
+            f"Take an image of {height} × {breadth} pixels, patches of {side} × {side} and positions from "
+            f"{'a formula' if rows is None else f'a table of {rows}'}. Then {problem}. So the layer has no output that has seen every pixel, as the "
+            "claim needs."
+        )
     return ""
 
 
@@ -533,7 +555,7 @@ def _told_size(height: int, breadth: int, side: int, rows: int | None) -> str:
         reading="One set of parameters (patch embedding, positions, projections) gives an output that has seen every pixel, for images of every size, as they are.",
         precise="For all $H$, $B$ the class token has an output over patches that hold every pixel, with the parameters unchanged.",
         sources=(PATCHES, DOSOVITSKIY.at("section 3.2")),
-        scope="every H, B and P; positions from a table of N₀ rows or from a formula",
+        scope="every H, B and P with P no larger than H and B; positions from a table of N₀ rows or from a formula",
         inventory=("C221",),
         uses=("vision.patch-count-any",),
         unsaid="P divides both sides (or the image is padded or resized), and every patch has a position: they come from a formula, or a table of them is long enough or interpolated",
@@ -612,7 +634,7 @@ def _resolution(down: int, across: int, factor: int, side: int) -> Outcome:
 @derived(
     Claim(
         id="vision.resolution-cost",
-        title="Sides f times as long, or patches f times as short, mean f⁴ times the pairs",
+        title="Sides f times as long, or patches with sides f times as short, mean f⁴ times the pairs",
         states="What variable image sizes cost in self-attention over patches.",
         precise=r"$N^2=(HB)^2/P^4$ pairs of patches. With $fH$ and $fB$, or with $P/f$, they are $f^4N^2$.",
         sources=(PATCHES, DOSOVITSKIY.at("section 3.1")),
@@ -648,8 +670,10 @@ def _global(tokens: Matrix, W_Q: Matrix, W_K: Matrix, values: Row, one: int, oth
         title="In one layer every patch takes something from every patch of the image",
         states="Vision transformers capture global image context: long-range dependencies.",
         reading="The output of each patch (and of the class token) after one layer of self-attention takes a positive share of the value of every patch, however far away.",
-        precise=r"With the scores as they are, $\partial y_i/\partial v_j=p_{ij}>0$ for all patches $i$, $j$: a change of the value of any patch alone moves every output, and distance does not enter. (A patch enters by its key too, and "
-        "the two can cancel: that every change of a patch changes every output is not claimed.)",
+        precise=r"Let $y_i$ be the output of patch $i$, $v_j$ the value of patch $j$ and $p_{ij}$ its weight. With the scores held fixed, $\partial "
+        r"y_i/\partial v_j=p_{ij}>0$ for all patches $i$, $j$: a change of the value of any patch alone moves "
+        "every output, and distance does not enter. (A patch enters by its key too, and the two can cancel: that every change of a patch changes every "
+        "output is not claimed.)",
         sources=(PATCHES,),
         scope="unmasked softmax attention over every number of patches, every real score and value; real arithmetic (in floats a weight may round to 0)",
         inventory=("C222",),
@@ -698,7 +722,7 @@ def _convolution_reach(height: int, breadth: int, reach: int, layers: int, place
     Claim(
         id="vision.convolution-reach",
         title="L convolutions of (2w + 1)² pixels reach Lw rows and columns, and no further",
-        states="The foil of global context: local filters see it only through depth.",
+        states="For comparison with global context in one layer: local filters gain it only through depth.",
         precise=r"An output of $L$ convolutions with kernels of $(2w+1)\times(2w+1)$ depends, for some kernels, on exactly the pixels at most $Lw$ rows and at most $Lw$ columns away, "
         r"$(2Lw+1)^2$ of them away from the border: the output at one corner of an $H\times B$ image sees the opposite corner exactly if $Lw\ge\max(H,B)-1$, and some output sees both exactly if $2Lw\ge\max(H,B)-1$.",
         sources=(PATCHES,),
@@ -866,7 +890,8 @@ def _different_queries(first: int, second: int, key: int) -> Outcome:
         id="vision.different-queries",
         title="Different object queries can make different predictions",
         states="Learnable embeddings that attend to image features.",
-        precise=r"Features with keys 0 and $y>0$ and values 0 and 1: the query $c$ gets $e^{cy}/(1+e^{cy})$, strictly less than the query $c+x$, $x>0$. (A statement of existence: with all scores 0 no queries differ.)",
+        precise="Take two features with the keys 0 and $y>0$ and the values 0 and 1. The query $c$ gets $e^{cy}/(1+e^{cy})$, strictly less than the query "
+        "$c+x$, $x>0$. (A statement of existence: with all scores 0 no queries differ.)",
         sources=(DETECTION,),
         scope="every c, every x, y > 0",
         uses=("vision.equal-queries",),
@@ -907,12 +932,13 @@ def _set_loss(costs: Costs, order: Row, target_order: Row) -> Outcome:
 @derived(
     Claim(
         id="vision.set-prediction",
-        title="A loss that is smallest over all matchings sees predictions and targets as sets",
+        title="A loss minimised over all matchings treats predictions and targets as sets",
         states="Set prediction: object sets are predicted directly.",
         reading="The loss is the smallest total cost over all ways to give each target a prediction of its own.",
         precise=r"With $C_{ij}$ the cost of prediction $i$ for target $j$ and $A$ the 0-1 table of an assignment, $\min_A\sum_{ij}A_{ij}C_{ij}$ is the same for every order of predictions and of targets: reordering the rows of "
         r"$A$ with those of $C$ keeps each total and takes assignments to assignments (each row, each column still has one 1), and likewise for columns. The best assignments, with ties all of them, "
-        "move along; which of several a program returns may depend on the order. So is any other sum over the assignment of least cost the same, where there is only one.",
+        "move along; which of several a program returns may depend on the order. Where the assignment of least cost is the only one, any other sum over it "
+        "is the same for every order too.",
         sources=(DETECTION, CARION.at("section 3.1")),
         scope="every number of predictions and (as many) targets, every real cost; derived for a swap of two predictions and of two targets, of which every order is made",
         inventory=("C224",),
@@ -973,7 +999,7 @@ def no_object() -> Iterator[Step]:
         total(sp.Sum(A[i, r] * cost[i, r], (r, 1, m)) + (1 - chosen) * alone[i], i),
         "=",
         total(alone[i], i) + total(sp.Sum(A[i, r] * (cost[i, r] - alone[i]), (r, 1, m)), i),
-        "each prediction has one target, an object or none: what it does not give to objects is 1 less their share",
+        "each prediction has one target, an object or 'no object': its entries of A over the objects sum to 1 or 0, and what is missing to 1 is 'no object'",
     )
     yield Step(
         n - (n + 1 + more), "<", sp.Integer(0), "M = N + 1 + x objects, each with a prediction of its own, would need more than there are", certificate=1 + more
@@ -1013,8 +1039,8 @@ def _no_duplicates(chances: Chances, classes: Row, weight: Fraction) -> Outcome:
         title="A small enough matching loss leaves no duplicates to suppress",
         states="Object sets are predicted directly, without non-maximum suppression.",
         reading="The loss of a matching is Σ −log p of what each prediction is matched with, the class of an object or 'no object', which may weigh ω > 0. (Whether training reaches a small loss is not a question of mathematics.)",
-        precise=r"If under some matching the loss is less than $\min(1,\omega)\log2$, every prediction gives more than ½ to what it is matched with: each class is named by as many predictions as it has objects, and all others "
-        r"say 'no object'. If more predictions give a class more than ½ than it has objects, every matching costs more than $\min(1,\omega)\log2$.",
+        precise=r"If under some matching the loss is less than $\min(1,\omega)\log2$, every prediction gives more than ½ to what it is matched with. So as many predictions give a class more than ½ as it "
+        r"has objects, and all others give it to 'no object'. If more predictions give a class more than ½ than it has objects, every matching costs more than $\min(1,\omega)\log2$.",
         sources=(DETECTION, CARION.at("section 3.1")),
         scope="every number of objects, several of one class included, and of (at least as many) predictions, every ω > 0; losses of classes, to which those of boxes add something non-negative",
         inventory=("C225",),
@@ -1063,8 +1089,9 @@ def _weighted_terms(classes: int, boxes: int, weight: Fraction) -> Outcome:
         title="Which prediction is matched with which object depends on a weight that is set by hand",
         states="End to end, with no hand-crafted components.",
         reading="What can be decided about it: whether the training target, the matching, depends on a number that no training sets.",
-        precise=r"Two predictions and two objects; straight on both are wrong in class (cost $a$ each), crossed both are wrong in place (cost $b$ each, weight $\lambda$). Straight on costs $2a$, crossed $2\lambda b$: the matching is "
-        r"crossed for $\lambda<a/b$ and straight for $\lambda>a/b$.",
+        precise="Take two predictions and two objects. Matched in order, both predictions are wrong in class (cost $a$ each); matched crosswise, both are "
+        r"wrong in place (cost $b$ each, with the weight $\lambda$). In order they cost $2a$, crosswise "
+        r"$2\lambda b$: the matching of least cost is crosswise for $\lambda<a/b$ and in order for $\lambda>a/b$.",
         sources=(DETECTION, CARION.at("section 3.1")),
         scope="every a, b, λ > 0; a statement of existence. The paper's matching cost has such weights",
         inventory=("C225",),
@@ -1075,19 +1102,21 @@ def _weighted_terms(classes: int, boxes: int, weight: Fraction) -> Outcome:
 def matching_depends_on_weights() -> Iterator[Step]:
     wrong_class, wrong_place = sp.symbols("a b", positive=True)
     cheap, dear = wrong_class / wrong_place / (1 + gap), wrong_class / wrong_place + gap
-    yield Step(2 * cheap * wrong_place, "<", 2 * wrong_class, "λ = a/b divided by 1 + x: crossed costs less", certificate=2 * wrong_class * gap / (1 + gap))
-    yield Step(2 * wrong_class, "<", 2 * dear * wrong_place, "λ = a/b + x: straight on costs less", certificate=2 * gap * wrong_place)
+    yield Step(2 * cheap * wrong_place, "<", 2 * wrong_class, "λ = a/b divided by 1 + x: crosswise costs less", certificate=2 * wrong_class * gap / (1 + gap))
+    yield Step(2 * wrong_class, "<", 2 * dear * wrong_place, "λ = a/b + x: in order costs less", certificate=2 * gap * wrong_place)
 
 
 no_hand_crafted = Claim(
     id="vision.no-hand-crafted-components",
     title="Detection with object queries has no hand-crafted components",
     states="End to end: no hand-crafted components.",
-    precise="What counts as hand-crafted is not said: non-maximum suppression and anchors are gone, while the number of queries, the terms of the matching cost and their weights are chosen by people.",
+    precise="The text does not say what counts as hand-crafted: non-maximum suppression and anchors are gone, while people still choose the number of "
+    "queries, the terms of the matching cost and their weights.",
     sources=(DETECTION, CARION.at("section 1")),
     scope="the detector as published",
     inventory=("C225",),
-    not_checkable="It depends on what one calls a hand-crafted component. What can be checked: duplicates cost more than one answer an object (vision.no-duplicates), and the matching depends on a weight that "
+    not_checkable="It depends on what one calls a hand-crafted component. What can be checked: duplicates cost more than one answer for each object "
+    "(vision.no-duplicates), and the matching depends on a weight that "
     "is set by hand (vision.matching-depends-on-weights).",
 )
 
@@ -1114,9 +1143,12 @@ def _both_ways(scores: Matrix) -> Outcome:
         id="vision.both-ways",
         title="Attention from text to image and back need not be each other's transpose, even from the same scores",
         states="Text tokens attend to image patches, and vice versa.",
-        reading="One table of scores for each direction, here the same: the softmax runs over patches for a token, and over tokens for a patch.",
-        precise=r"$\alpha_{rj}\sum_le^{S_{rl}}=e^{S_{rj}}=\beta_{jr}\sum_te^{S_{tj}}$, so that $\alpha_{rj}/\beta_{jr}$ is the patch's normaliser over the token's. $m$ tokens hand out a weight of $m$, "
-        r"$n$ patches one of $n$: with $m\ne n$ neither table is the transpose of the other.",
+        reading="One table of scores, S_rj for token r and patch j, serves both directions: the softmax runs over patches for a token, and over tokens for a "
+        "patch.",
+        precise=r"Let $\alpha_{rj}$ be the weight that token $r$ gives patch $j$, and $\beta_{jr}$ the weight that patch $j$ gives token $r$. "
+        r"$\alpha_{rj}\sum_le^{S_{rl}}=e^{S_{rj}}=\beta_{jr}\sum_te^{S_{tj}}$, so that $\alpha_{rj}/\beta_{jr}$ is "
+        r"the patch's normaliser over the token's. The weights of $m$ tokens sum to $m$ in all, those of $n$ patches to $n$: with $m\ne n$ neither table is "
+        "the transpose of the other.",
         sources=(MULTIMODAL,),
         scope="every number m of tokens and n of patches, every real score; with scores of their own for each direction nothing ties them together",
         inventory=("C226",),
@@ -1160,11 +1192,21 @@ def _effect(scores: Row, values: Row, one: int, other: int) -> Outcome:
 
 
 def _told_importance(scores: Row, values: Row, one: int, other: int) -> str:
+    weights = ", ".join(exact.show(p) for p in exact.softmax(scores))
+    output = exact.show(_left_out(scores, values, one)[1])
     lines = []
     for at in (one, other):
-        p, output, without = _left_out(scores, values, at)
-        lines.append(f"- sentence {at + 1}: weight {exact.show(p)}; without it the output {exact.show(output)} becomes {exact.show(without)}")
-    return f"Scores {list(scores)}, values {list(values)}.\n\n" + "\n".join(lines) + "\n\nThe heavier of the two does less when it is left out."
+        p, whole, without = _left_out(scores, values, at)
+        lines.append(
+            f"- Sentence {at + 1} has the weight {exact.show(p)}. Without it the output is {exact.show(without)}, a change of "
+            f"{exact.show(abs(whole - without))}."
+        )
+    return (
+        f"The scores are {list(scores)} and the values {list(values)}, so the weights are {weights}, and the output, the weighted sum of the values, is "
+        f"{output}.\n\n"
+        + "\n".join(lines)
+        + "\n\nThe claim needs the sentence with the larger weight to make at least as large a change. It makes the smaller one."
+    )
 
 
 def _leaving_out() -> Iterator[Step]:
@@ -1183,11 +1225,13 @@ def _leaving_out() -> Iterator[Step]:
         title="Attention weights indicate the importance of sentences",
         states="Text summarisation: identify the most important sentences; attention weights indicate sentence importance.",
         reading="Importance to what attention computes: of two sentences, leaving out the one with the larger weight changes the output at least as much. (Importance to a reader is not decided by the layer.)",
-        precise=r"$p_i>p_k$ implies $|o-o_{-i}|\ge|o-o_{-k}|$, with $o_{-i}$ the output without sentence $i$.",
+        precise=r"$p_i>p_k$ implies $|o-o_{-i}|\ge|o-o_{-k}|$, with $p_i$ the weight of sentence $i$, $o$ the output and $o_{-i}$ the output without "
+        "sentence $i$.",
         sources=(S4.at("Applications"),),
         scope="one query, two or more sentences, one value each, every real score and value",
         inventory=("C226",),
-        unsaid="the values of the sentences lie equally far from the output: the effect is p/(1 − p) times that distance, and p/(1 − p) grows with p",
+        unsaid="the values of the two sentences lie equally far from the output: the effect of leaving one out is p/(1 − p) times that distance, and p/(1 − "
+        "p) grows with p",
         corrected_by="vision.effect-of-leaving-out",
         holds=_heavier_matters_more,
         worked=_told_importance,
@@ -1213,7 +1257,9 @@ def weights_are_importance() -> Iterator[Step]:
         id="vision.effect-of-leaving-out",
         title="Leaving out a sentence changes the output by p/(1 − p) times the distance of its value from it",
         states="The correct form: what a weight says of importance, and what it does not.",
-        precise=r"$o-o_{-i}=p_i(v_i-o_{-i})=\frac{p_i}{1-p_i}(v_i-o)$: a sentence whose value is the output can be left out at any weight.",
+        precise="With $p_i$ and $v_i$ the weight and value of sentence $i$, $o$ the output and $o_{-i}$ the output without it, "
+        r"$o-o_{-i}=p_i(v_i-o_{-i})=\frac{p_i}{1-p_i}(v_i-o)$. A sentence whose value equals the output can be left out "
+        "without effect, whatever its weight.",
         sources=(S4.at("Applications"),),
         scope="one query, one sentence and n ≥ 1 others, every real score and value (one feature; every feature alike)",
         inventory=("C226",),
@@ -1279,9 +1325,27 @@ def _clocks(scores: Matrix, video_step: Fraction, audio_step: Fraction, reach: F
 
 
 def _told_clocks(scores: Matrix, video_step: Fraction, audio_step: Fraction, reach: Fraction | None) -> str:
-    means = ", ".join("nothing" if mean is None else exact.show(mean) for mean in mean_times(scores, video_step, audio_step, reach))
-    window = "all audio frames" if reach is None else f"the audio frames at most {reach} away"
-    return f"Video frames every {video_step}, audio frames every {audio_step}; each video frame sees {window}. Scores {list(map(list, scores))}. The mean times attended to are {means}: they go back."
+    window = "all audio frames" if reach is None else f"the audio frames at most {reach} away from its time"
+    told = []
+    for frame, (row, mean) in enumerate(zip(scores, mean_times(scores, video_step, audio_step, reach), strict=True)):
+        seen = heard(frame, video_step, audio_step, reach, len(row))
+        terms = " + ".join(
+            f"{exact.show(p, 4)} · {at * audio_step}" for p, at in zip(exact.softmax([row[at] for at in seen]) if seen else [], seen, strict=True)
+        )
+        told.append(
+            f"- Frame {frame}, at {frame * video_step}, "
+            + (
+                "sees none."
+                if mean is None
+                else f"sees those at {', '.join(str(at * audio_step) for at in seen)}, with the mean {terms} = {exact.show(mean, 4)}."
+            )
+        )
+    return (
+        f"Video frames come every {video_step} and audio frames every {audio_step}, both from time 0 on; each video frame sees {window}. Its scores of all "
+        f"audio frames are {list(map(list, scores))}, row by row.\n\n"
+        + "\n".join(told)
+        + "\n\nThe claim needs means that never go back from one frame to the next."
+    )
 
 
 def _steps_of_clocks(frames: sp.Expr) -> Iterator[Step]:
@@ -1295,7 +1359,7 @@ def _steps_of_clocks(frames: sp.Expr) -> Iterator[Step]:
         latest - earliest,
         "<=",
         2 * reach - frames * tick,
-        "a mean over a window lies within its ends, so it goes back by 2ω − τ_v at most from frame to frame",
+        "a mean over a window lies within its ends, at iτ_v ± ω, so it goes back by 2ω − τ_v at most from one frame to the next",
         certificate=below + above,
     )
 
@@ -1307,7 +1371,8 @@ def _steps_of_clocks(frames: sp.Expr) -> Iterator[Step]:
         states="Audio-visual attention: temporal alignment, aligning audio and visual features over time.",
         reading="What the layer ensures by itself, whatever was learned: video frames attend to audio frames, and alignment is in order: the mean time that a frame attends to is not before that of the frame before it. (Whether a "
         "trained layer aligns better than that is not a question of mathematics.)",
-        precise=r"$\mu_i\le\mu_{i+1}$ for $\mu_i=\sum_jp_{ij}\,j\tau_a$.",
+        precise=r"$\mu_i\le\mu_{i+1}$ for $\mu_i=\sum_jp_{ij}\,j\tau_a$, where $p_{ij}$ is the weight that video frame $i$, at time $i\tau_v$, gives audio "
+        r"frame $j$, at time $j\tau_a$.",
         sources=(AUDIO_VISUAL,),
         scope="every score; all audio frames, or those in a window of ω on each side of the frame's own time, as the attention has it",
         inventory=("C226",),
@@ -1334,7 +1399,9 @@ def temporal_alignment() -> Iterator[Step]:
         id="vision.window-clocks",
         title="Under a window of ω around each frame's own time alignments go back by at most 2ω − τ_v, and no window inside the recording is empty if 2ω ≥ τ_a",
         states="The correct form: what a local window makes of two clocks.",
-        precise=r"A video frame at $i\tau_v$ sees the audio frames $j$ with $|j\tau_a-i\tau_v|\le\omega$. Both ends of the window move on with $i$; $\mu_i-\mu_{i+1}\le2\omega-\tau_v$ whatever the scores are, where both frames see some "
+        precise=r"Let $\mu_i$ be the mean time that video frame $i$ attends to. At its time $i\tau_v$ it sees the audio frames $j$ with "
+        r"$|j\tau_a-i\tau_v|\le\omega$. Both ends of the window move on with $i$; $\mu_i-\mu_{i+1}\le2\omega-\tau_v$ whatever the scores are, where both "
+        "frames see some "
         r"audio; and if $2\omega\ge\tau_a$ every frame inside the recording (not after its last audio frame) sees some. With all audio frames in sight nothing follows.",
         sources=(AUDIO_VISUAL,),
         scope="every τ_v, τ_a, ω > 0, every real score; both clocks start at 0",
@@ -1363,10 +1430,11 @@ def _space_time_cost(frames: int, places: int) -> Outcome:
 @derived(
     Claim(
         id="vision.space-time-cost",
-        title="Attention over T frames of N patches: (TN)² pairs at once, TN(T + N) if time and space are taken in turn",
+        title="Attention over T frames of N patches takes (TN)² pairs at once, and TN(T + N) if time and space are taken in turn",
         states="Video understanding: temporal attention across frames; spatial-temporal attention.",
         reading="Joint: every patch of every frame attends to all. Divided: to the same place in all frames, then to all places of its frame.",
-        precise=r"$(TN)^2$ pairs against $NT^2+TN^2=TN(T+N)$: divided attention touches $TN((T-1)(N-1)-1)$ fewer, which is fewer exactly if $(T-1)(N-1)>1$. With $T=1$ or $N=1$ it touches $TN$ more.",
+        precise="$(TN)^2$ pairs against $NT^2+TN^2=TN(T+N)$: divided attention has $TN((T-1)(N-1)-1)$ pairs less, which is a saving exactly if "
+        "$(T-1)(N-1)>1$. With $T=1$ or $N=1$ it has $TN$ more.",
         sources=(POINTS, SCIENCE, AUDIO_VISUAL, BERTASIUS.at("section 3")),
         scope="every T, N ≥ 1; pairs, without a class token and without the extra projections of a second layer; cost follows pairs by sparsity.cost-follows-pairs",
         kind=Kind.COST,
@@ -1381,7 +1449,7 @@ def space_time_cost() -> Iterator[Step]:
     in_time = sp.Sum(sp.Sum(one, (k, 1, frames)), (i, 1, frames), (j, 1, places))
     in_space = sp.Sum(sp.Sum(one, (l, 1, places)), (i, 1, frames), (j, 1, places))
     yield Step(joint, "=", (frames * places) ** 2, "each of TN tokens with each")
-    yield Step(in_time + in_space, "=", frames * places * (frames + places), "each with T tokens of its place, and with N of its frame")
+    yield Step(in_time + in_space, "=", frames * places * (frames + places), "each token with the T tokens of its place, and with the N of its frame")
     yield Step(joint - in_time - in_space, "=", frames * places * ((frames - 1) * (places - 1) - 1), "the difference")
 
 
@@ -1407,7 +1475,8 @@ def _divided(scores_time: Sequence[Matrix], scores_space: Sequence[Matrix], valu
         id="vision.divided-attention-joins-all",
         title="Time and then space: every token of a video takes something from every other",
         states="Temporal attention across frames, spatial-temporal attention.",
-        precise=r"Attention of place $r$ over frames with weights $\alpha^{(r)}$, then of frame $t$ over places with weights $\beta^{(t)}$, gives token $(t,i)$ the weight $\beta^{(t)}_{il}\alpha^{(l)}_{tk}>0$ "
+        precise=r"Let place $l$ attend over frames with the weights $\alpha^{(l)}$, and then frame $t$ over places with the weights $\beta^{(t)}$. This gives "
+        r"token $(t,i)$ the weight $\beta^{(t)}_{il}\alpha^{(l)}_{tk}>0$ "
         "on token $(k,l)$, and these sum to 1. One of the two alone joins only tokens of one place, or of one frame.",
         sources=(POINTS, SCIENCE, BERTASIUS.at("section 3")),
         scope="every number of frames and places, every real score; no residual connection (it adds the token itself), value maps the identity",
@@ -1453,7 +1522,9 @@ def _moved_points(points: Matrix, bilinear: Matrix, by: Row) -> Outcome:
         title="With coordinates for features, moving the cloud tilts every point's weights in the same way",
         states="Point cloud processing: attention between 3D points.",
         reading="Tokens are the coordinates themselves, and scores are xᵢᵀ M xⱼ.",
-        precise=r"If every point moves by $\tau$, $p_{ij}$ becomes $p_{ij}e^{\tau^\top Mx_j}$ over its sum: the weights are as before exactly if $\tau^\top Mx_j$ is the same for all $j$. What stands on the query's side cancels.",
+        precise=r"If every point moves by $\tau$, $p_{ij}$ becomes $p_{ij}e^{\tau^\top Mx_j}$ over its sum: the weights are as before exactly if $\tau^\top "
+        "Mx_j$ is the same for all $j$. Here $x_i$ are the coordinates of point $i$ and $p_{ij}$ the weight that it gives point $j$. What stands on the "
+        "query's side cancels.",
         sources=(POINTS,),
         scope="every number of points and coordinates, every real M and τ",
         inventory=("C231", "C232"),
@@ -1582,7 +1653,7 @@ science = Claim(
     id="vision.science",
     title="Attention serves molecular dynamics, climate modelling and protein folding",
     states="Scientific computing: attention between atoms, spatial-temporal attention for climate, attention between amino acids.",
-    precise="No system, data, model or measure is given.",
+    precise="No system, data, model or measure is named.",
     sources=(SCIENCE,),
     scope="trained models",
     inventory=("C232",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from theorems.claim import Claim, Kind
+from theorems.disagreements import Disagreement, Version
 from theorems.inventory import Row
 from theorems.outcome import Outcome
 from theorems.sources import S2, S4, VASWANI
@@ -119,3 +120,25 @@ INVENTORY = {
 HEADINGS = {"S2": ("Core", "Attention as Matrix Operations"), "S4": ("Step 3: Apply Softmax",)}
 TEXTS = (S2, S4)
 SOURCES = {s.key: s for s in (S2, S4, VASWANI)}
+DISAGREEMENTS = (
+    Disagreement(
+        id="sums",
+        title="Do rows sum to one, $\\sum_j p_j = 1$?",
+        versions=(
+            Version(text="S2", heading="Attention as Matrix Operations", says="Always | ever.", judged=("toy.row-sum", "toy.masked")),
+            Version(text="S4", heading="Step 3: Apply Softmax", says="After the softmax.", judged=("toy.row-sum",)),
+        ),
+        supported="They do.",
+        by=("toy.row-sum",),
+    ),
+    Disagreement(
+        id="order",
+        title="Does order matter?",
+        versions=(
+            Version(text="S2", heading="Attention as Matrix Operations", says="No.", judged=("toy.order",)),
+            Version(text="S4", heading="Step 3: Apply Softmax", says="It is elegant.", judged=("toy.taste",)),
+        ),
+        supported="This must not be printed.",
+        by=("toy.equivariance", "toy.order"),
+    ),
+)
