@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from reports.book import Book
-from reports.markdown import code, line, link, slug
+from reports.markdown import Refer, code, line, link, slug
 from theorems.claim import Claim
 from theorems.sources import Source
 
@@ -15,6 +17,15 @@ def to_claim(claim: Claim, up: str) -> str:
 def to_place(claim: Claim, up: str) -> str:
     """The address of a claim's section."""
     return f"{up}topics/{claim.topic}.md#{claim.id}"
+
+
+def references(book: Book, up: str) -> Refer:
+    """Makes a link of every claim's id that stands in a text."""
+
+    def linked(found: re.Match[str]) -> str:
+        return to_claim(book.claims[found[0]], up) if found[0] in book.claims else found[0]
+
+    return lambda text: re.sub(r"(?<![\w./-])[a-z][a-z_-]*\.[a-z0-9]+(?:-[a-z0-9]+)*", linked, text)
 
 
 def with_verdict(book: Book, id: str, up: str) -> str:

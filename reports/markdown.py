@@ -7,27 +7,33 @@ with dollar-backtick delimiters, a displayed one as a fenced `math` block, and b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 TOKEN = re.compile(
     r"(?P<fence>```.*?```)|(?P<escape>\\[\\$`*_|])|\$`(?P<kept>.+?)`\$|(?P<code>`[^`]+`)|\$\$(?P<display>.+?)\$\$|\$(?P<inline>[^\s$](?:[^$]*?[^\s$])?)\$",
     re.DOTALL,
 )
 
+Refer = Callable[[str], str]  # makes links of what a text refers to, outside formulas and code
 
-def prose(text: str) -> str:
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def prose(text: str, refer: Refer = _as_it_is) -> str:
     """Our own Markdown with LaTeX, several paragraphs or one."""
-    return _rewritten(text, blocks=True, bars=False).strip()
+    return _rewritten(text, refer, blocks=True, bars=False).strip()
 
 
-def line(text: str) -> str:
+def line(text: str, refer: Refer = _as_it_is) -> str:
     """Our own Markdown with LaTeX on one line, displayed formulas drawn into it."""
-    return " ".join(_rewritten(text, blocks=False, bars=False).split())
+    return " ".join(_rewritten(text, refer, blocks=False, bars=False).split())
 
 
 def cell(text: str) -> str:
     """`line` for a table, where a bar must not end the cell."""
-    return " ".join(_rewritten(text, blocks=False, bars=True).split())
+    return " ".join(_rewritten(text, _as_it_is, blocks=False, bars=True).split())
 
 
 def plain(text: str) -> str:
@@ -76,12 +82,12 @@ def number(x: float | None) -> str:
     return "" if x is None else f"{x:.3g}"
 
 
-def _rewritten(text: str, *, blocks: bool, bars: bool) -> str:
+def _rewritten(text: str, refer: Refer, *, blocks: bool, bars: bool) -> str:
     parts, end = [], 0
     for found in TOKEN.finditer(text):
-        parts += [_text(text[end : found.start()], bars), _token(found, blocks, bars)]
+        parts += [refer(_text(text[end : found.start()], bars)), _token(found, blocks, bars)]
         end = found.end()
-    joined = "".join([*parts, _text(text[end:], bars)])
+    joined = "".join([*parts, refer(_text(text[end:], bars))])
     return re.sub(r"\n{3,}", "\n\n", joined)
 
 

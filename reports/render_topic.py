@@ -9,7 +9,7 @@ from itertools import groupby
 
 from properties.evidence import DERIVATION, SEARCH, Evidence, StepRecord
 from reports.book import Book, Seen
-from reports.links import to_claim, to_row, to_source, with_verdict
+from reports.links import references, to_claim, to_row, to_source, with_verdict
 from reports.markdown import anchor, cell, code, folded, line, link, math, number, plain, prose, table
 from reports.redo import Unreadable, redone
 from reports.verdict import Judgement, Verdict, finding
@@ -42,9 +42,9 @@ def _claim(book: Book, claim: Claim) -> str:
     parts = [
         f"---\n\n{anchor(claim.id)}\n\n## {line(claim.title)}",
         f"{code(claim.id)}. {verdict_line(book.judgements[claim.id])}",
-        f"Why: {_reason(book.judgements[claim.id])}.",
+        f"Why: {_reason(book, book.judgements[claim.id])}.",
         *_statement(book, claim),
-        *_counterexample(claim, seen),
+        *_counterexample(book, claim, seen),
         *_derivation(book, claim, seen),
         *_search(seen),
         *_implementations(seen),
@@ -56,23 +56,24 @@ def _claim(book: Book, claim: Claim) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _reason(judgement: Judgement) -> str:
+def _reason(book: Book, judgement: Judgement) -> str:
     """Why the verdict is so. Only a declared reason is Markdown; any other may quote evidence."""
     reason = judgement.reason.strip().rstrip(".")
-    shown = line(reason) if judgement.verdict is Verdict.NOT_CHECKABLE else plain(reason)
+    shown = line(reason, references(book, UP)) if judgement.verdict is Verdict.NOT_CHECKABLE else references(book, UP)(plain(reason))
     return f"**{shown}**" if judgement.contradiction else shown
 
 
 def _statement(book: Book, claim: Claim) -> list[str]:
+    refer = references(book, UP)
     text_says = bool(claim.inventory) and any(source.key in book.headings for source in claim.sources)
     opening = "The text says, in our words" if text_says else "The statement"
     return [
-        f"**{opening}:** {prose(claim.states)}",
-        f"**Read as:** {prose(claim.reading)}" if claim.reading else "",
-        f"**Precisely:** {prose(claim.precise)}",
-        _listed("Assumes", [line(x) for x in claim.assumes]),
-        f"**Left unsaid:** {prose(claim.unsaid)}" if claim.unsaid else "",
-        f"**Scope:** {prose(claim.scope)}",
+        f"**{opening}:** {prose(claim.states, refer)}",
+        f"**Read as:** {prose(claim.reading, refer)}" if claim.reading else "",
+        f"**Precisely:** {prose(claim.precise, refer)}",
+        _listed("Assumes", [line(x, refer) for x in claim.assumes]),
+        f"**Left unsaid:** {prose(claim.unsaid, refer)}" if claim.unsaid else "",
+        f"**Scope:** {prose(claim.scope, refer)}",
         _listed("Sources", [to_source(source, book, UP) for source in claim.sources]),
         "**Settles:** " + ", ".join(to_row(row, book, UP) for row in claim.inventory) if claim.inventory else "",
         "**Uses:** " + ", ".join(with_verdict(book, id, UP) for id in claim.uses) if claim.uses else "",
@@ -116,7 +117,7 @@ def _step(book: Book, n: int, step: StepRecord) -> str:
     outcome = "" if step.outcome is Outcome.HELD else f" **{_shown(step.outcome)}**"
     margin = " " * (len(str(n)) + 2)
     formula = "\n".join(margin + x for x in math(step.relation).splitlines())
-    return f"{n}. {line(step.because)}{cited}{outcome}\n\n{formula}\n"
+    return f"{n}. {line(step.because, references(book, UP))}{cited}{outcome}\n\n{formula}\n"
 
 
 def _search(seen: list[Seen]) -> list[str]:
@@ -133,10 +134,14 @@ def _case(row: Evidence) -> str:
     return code(row.counterexample) if row.counterexample else plain(row.detail)
 
 
-def _counterexample(claim: Claim, seen: list[Seen]) -> list[str]:
+def _counterexample(book: Book, claim: Claim, seen: list[Seen]) -> list[str]:
     """What the search found: argued with pencil and paper, and in Python to be pasted where the project is installed."""
     worked = [x for x in _best([x for x in seen if x.row.subject == SEARCH]) if x.row.outcome is Outcome.REFUTED and x.row.counterexample]
-    return [part for x in worked for part in (f"**Counterexample:** {code(x.row.counterexample)}.", prose(x.row.worked), _python(claim, x.row))]
+    return [
+        part
+        for x in worked
+        for part in (f"**Counterexample:** {code(x.row.counterexample)}.", prose(x.row.worked, references(book, UP)), _python(claim, x.row))
+    ]
 
 
 def _python(claim: Claim, row: Evidence) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import posixpath
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -26,6 +28,7 @@ from theorems.disagreements import Disagreement, Version, disagreements
 from theorems.outcome import Outcome
 
 ROOT = Path(__file__).parents[1]
+REPORTS = ROOT / "reports"
 MOST_NOT_CHECKABLE = 45  # rows one of whose entries no test can settle
 FEWEST_PROVED = 90  # rows all of whose entries are proved
 # Rows about expectations, variances or probabilities, of weights, scores, features, masks or initial values.
@@ -126,3 +129,16 @@ def _about(id: str, version: Version) -> bool:
     """Whether a claim cites the heading, or settles a row that stands under it."""
     cited = any((s.key, s.locator) == (version.text, version.heading) for s in CLAIMS[id].sources)
     return cited or any((version.text, version.heading) in inventory.rows()[row].places for row in CLAIMS[id].inventory)
+
+
+def test_every_link_between_the_committed_pages_leads_somewhere() -> None:
+    pages = {path.relative_to(REPORTS).as_posix(): path.read_text(encoding="utf-8") for path in REPORTS.rglob("*.md") if "impl" not in path.parts[-2]}
+    anchors = {name: set(re.findall(r'<a id="([^"]+)">', text)) for name, text in pages.items()}
+    astray = []
+    for name, text in pages.items():
+        for target in set(re.findall(r"\]\(([^()\s]+)\)", text)):
+            file, _, place = target.partition("#")
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), file)) if file else name
+            if "://" not in target and not ((place in anchors[path] or not place) if path in pages else (REPORTS / path).exists() and not place):
+                astray.append(f"{name}: {target}")
+    assert astray == []
