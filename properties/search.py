@@ -142,7 +142,7 @@ def _text(value: object) -> str:
         case list() | tuple():
             return "[" + ", ".join(map(_text, value)) + "]"
         case set() | frozenset():
-            return "{" + ", ".join(sorted(map(_text, value))) + "}"
+            return "{" + ", ".join(map(_text, sorted(value))) + "}"
         case str() if not value.isidentifier():
             return repr(value)
     return str(value)

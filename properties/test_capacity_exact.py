@@ -26,6 +26,7 @@ def more_than_the_width() -> Strategy:
 
 
 sample = number.flatmap(lambda m: st.tuples(*[small] * m))
+tokens = st.lists(st.lists(small, min_size=1, max_size=4).map(tuple), min_size=1, max_size=4).map(tuple)
 samples: dict[str, Strategy] = {"sample": sample, "bound": st.integers(1, 3), "larger": st.integers(1, 6)}
 
 test_labelings_of_equal_tokens = searched(capacity.one_token, points=more_than_the_width(), length=st.integers(1, 3), tries=points(1, 6))
@@ -58,5 +59,13 @@ test_samples_that_suffice_for_a_finite_class = searched(
     off=st.sampled_from([Fraction(1, 3), Fraction(1, 4), Fraction(1, 5)]),
     risk=st.sampled_from([Fraction(1, 2), Fraction(1, 10)]),
 )
-test_the_complexity_belongs_to_a_class = searched(capacity.rademacher, **samples)
-test_the_complexity_on_a_sample = searched(capacity.rademacher_bounded, **samples)
+test_the_complexity_is_a_number = searched(capacity.rademacher, **samples)
+test_the_complexity_on_a_sample = searched(
+    capacity.rademacher_bounded, sequences=tokens, tilts=st.lists(small, min_size=1, max_size=3).map(tuple), bound=st.integers(1, 3)
+)
+test_labelings_in_width_one = searched(
+    capacity.width_one,
+    sequences=tokens,
+    places=st.lists(st.fractions(-3, 3, max_denominator=8), min_size=1, max_size=12, unique=True).map(tuple)
+    | st.just(tuple(Fraction(x, 8) for x in range(-24, 25))),
+)

@@ -26,6 +26,7 @@ levels = st.sampled_from([Fraction(9, 10), Fraction(99, 100)])
 peaks = {"peaks": st.lists(st.integers(0, 4), min_size=1, max_size=4).map(tuple), "length": st.integers(2, 5), "small": small}
 heated = {"scores": row, "temperature": st.integers(2, 10), "level": levels}
 draws = st.lists(st.sampled_from([Fraction(e, 12) for e in range(1, 12)]), min_size=2, max_size=6).map(tuple)  # rows that sum to one among them
+sharp = {"scores": sharpened, "factor": st.integers(2, 5), "level": levels}
 learned = {"attended": visible, "drop": st.integers(0, 3), "level": whole, "alpha": st.sampled_from([Fraction(2), Fraction(3, 2)])}
 crowd = {"lead_by": st.integers(1, 6), "count": st.integers(1, 150), "tolerance": levels.map(lambda e: 1 - e)}
 sizes = st.shared(st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3)), key="gated heads, rows, outputs")
@@ -45,8 +46,8 @@ test_uniform_weights_are_one_over_the_visible_keys = searched(collapse.visible_u
 test_near_in_every_weight_is_near_uniform = searched(collapse.absolute_closeness, parts=parts)
 test_nearness_is_relative = searched(collapse.relative_closeness, parts=parts)
 test_a_vanished_row_returns_the_mean = searched(collapse.near_the_mean, parts=parts, values=values)
-test_sharpening_fixes_uniform_attention = searched(collapse.sharpening, scores=sharpened, factor=st.integers(2, 5))
-test_sharpening_raises_odds_to_a_power = searched(collapse.sharpened_odds, scores=sharpened, factor=st.integers(2, 5))
+test_sharpening_fixes_uniform_attention = searched(collapse.sharpening, **sharp)
+test_sharpening_raises_odds_to_a_power = searched(collapse.sharpened_odds, **sharp)
 test_attention_weights_can_be_initialised = searched(collapse.initial_weights, weights=draws)
 test_small_projections_give_weights_near_uniform = searched(collapse.small_projections, query=feature, keys=keys, small=small)
 test_weights_follow_scores = searched(collapse.weights_follow_scores, weights=draws)

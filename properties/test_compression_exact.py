@@ -132,6 +132,12 @@ test_what_errors_of_scores_do_to_the_output = searched(
 test_the_error_of_int8_attention = searched(compression.int8_error, **layer)
 test_int8_works_on_every_input = searched(compression.int8_works, **layer)
 test_the_row_sum_of_quantised_weights = searched(compression.row_sum, **long_row)
+test_the_error_of_a_projection_in_int8 = searched(
+    compression.int8_parameters,
+    inputs=width.flatmap(lambda d: row(d, wide)),
+    weights=width.flatmap(lambda d: row(d, wide | fine)),
+    spare=st.just(0) | st.integers(0, 3000),
+)
 test_a_fixed_scale_keeps_the_row_sum = searched(compression.fixed_weight_scale, **long_row | {"levels": st.sampled_from([127, 255])})
 test_the_largest_weight_as_the_scale = searched(compression.scale_of_the_row, weights=pattern, copies=copies, levels=levels)
 test_scores_of_signs = searched(compression.binary_scores, **binary(st.integers(-5, 5), width))

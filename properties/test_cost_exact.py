@@ -24,6 +24,7 @@ test_the_breakdown_of_a_layer = searched(cost.breakdown, length=sizes, head_widt
 test_the_total_memory_leaves_the_values_out = searched(cost.memory_of_text, length=sizes, width=widths)
 test_the_memory_of_standard_attention = searched(cost.memory, length=sizes, width=widths)
 test_memory_grows_as_n2d = searched(cost.memory_n2d, length=st.integers(1, 20), width=st.integers(1, 20), share=st.integers(1, 3))
+test_memory_is_below_n2d = searched(cost.memory_n2d_bound, length=sizes, width=widths)
 test_memory_is_of_order_n2_and_nd = searched(cost.memory_order, length=sizes, width=widths, share=heads)
 test_each_row_is_computed_alone = searched(
     cost.rows_are_independent, queries=matrices(queries, features), keys_=matrices(keys, features), values=matrices(keys, st.just(2))

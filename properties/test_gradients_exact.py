@@ -35,6 +35,8 @@ token_layer: dict[str, Shapes] = {
     "cotangent": token_sizes.flatmap(lambda s: matrix(s[0], s[2])),
     "causal": st.booleans(),
 }
+rising = token_sizes.flatmap(lambda s: st.tuples(*[st.tuples(*[st.integers(1, 3)] * s[2])] * s[1]))
+seen_layer: dict[str, Shapes] = token_layer | {"projection": rising}  # values that do not leave out a token's every feature
 length = st.shared(st.integers(1, 5), key="row length")
 row = length.flatmap(lambda count: st.tuples(*[st.integers(-9, 9)] * count))
 
@@ -44,16 +46,18 @@ test_the_gradient_in_the_scores = searched(gradients.scores, **layer)
 test_the_row_sum_can_be_had_from_the_output = searched(gradients.delta_from_output, **layer)
 test_the_gradient_in_the_queries = searched(gradients.queries, **layer)
 test_the_gradient_in_the_keys = searched(gradients.keys, **layer)
-test_the_three_factors_multiply_in_the_shapes_of_their_matrices = searched(gradients.chain_rule, **layer)
+test_the_three_jacobians_chain = searched(gradients.chain_rule, **layer)
 test_the_jacobian_of_softmax_has_norm_at_most_one_half = searched(gradients.jacobian_norm, scores=row, direction=row)
 test_the_jacobian_of_softmax_vanishes_at_one_hot_rows = searched(gradients.jacobian_near_one_hot, scores=row, direction=row)
 test_no_entry_of_the_jacobian_exceeds_a_quarter = searched(gradients.jacobian_entries, scores=row)
 test_how_outputs_depend_on_tokens = searched(gradients.self_attention, **token_layer)
-test_every_position_reaches_every_other = searched(gradients.direct_path, **token_layer)
+test_every_position_reaches_every_other = searched(gradients.direct_path, **seen_layer)
 test_self_attention_is_steeper_than_any_bound = searched(gradients.unbounded_jacobian, bound=st.integers(1, 1000), others=st.integers(1, 5))
 slope_cases: dict[str, Shapes] = {"bound": st.integers(1, 20), "others": st.integers(1, 5), "token": st.integers(-20, 20), "width": st.integers(1, 5)}
 test_the_slope_at_a_zero_token = searched(gradients.zero_token, **slope_cases)
-test_the_scale_bounds_the_slope = searched(gradients.scaling_prevents_explosion, **slope_cases)
+steep: dict[str, Shapes] = {"bound": st.integers(1, 20), "value": st.integers(1, 60)}
+test_the_scale_bounds_the_slope = searched(gradients.scaling_prevents_explosion, **steep)
+test_the_slope_at_unit_variance = searched(gradients.unit_variance_slope, **steep)
 deep: dict[str, Shapes] = {
     "layers": st.integers(1, 4),
     "others": st.integers(0, 3),

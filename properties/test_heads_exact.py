@@ -53,6 +53,7 @@ test_no_single_head_computes_what_two_compute = searched(
     key=widths.flatmap(lambda size: matrices(2, size)),
     through=through,
 )
+test_narrower_heads_keep_every_map = searched(heads.expressivity, query=matrices(2, 2), key=matrices(2, 2), through=matrices(2, 2))
 test_redundant_heads_err_less = searched(heads.redundancy, errors=errors)
 test_heads_err_less_as_far_as_they_differ = searched(heads.mean_of_heads, errors=errors)
 test_heads_with_one_pattern_are_one_head = searched(
@@ -77,9 +78,17 @@ test_heads_stand_in_any_order = searched(
 test_equal_heads_stay_equal = searched(heads.equal_starts_stay_equal, starts=starts, features=row, values=row, target=small, order=orders)
 test_descent_raises_the_scores_of_useful_keys = searched(
     heads.learns_what_is_useful,
-    scores=row,
+    features=row,
+    factor=st.integers(-1, 1),
     values=keys.flatmap(lambda size: matrices(size, 2)),
     cotangent=st.lists(small, min_size=2, max_size=2),
+)
+test_descent_learns_what_is_relevant = searched(
+    heads.learns_relevance,
+    features=st.lists(small, min_size=3, max_size=3),
+    factor=st.just(0),
+    values=matrices(3, 1),
+    cotangent=st.just([-1]),
 )
 test_the_listing_is_a_transformer_layer = searched(heads.module_is_a_layer, **wide_listing)
 test_the_listing_makes_a_layer_on_projected_inputs = searched(heads.module_inside_a_layer, **listing)

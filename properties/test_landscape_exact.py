@@ -75,9 +75,9 @@ pair = st.shared(st.integers(1, 4), key="tokens at the origin").flatmap(lambda n
 
 test_the_loss_sees_the_product = searched(landscape.loss_through_product, **layer)
 test_symmetries_of_the_loss = searched(landscape.scaling_symmetry, **layer, factor=st.sampled_from([Fraction(1, 2), Fraction(3), Fraction(-1)]), shear=small)
-test_rank_deficient_parameters_are_critical = searched(landscape.rank_deficient, **layer, **targets)
+test_rank_deficient_parameters_are_degenerate_critical_points = searched(landscape.rank_deficient, **layer, **targets)
 test_gradients_along_null_vectors = searched(landscape.dead_features, **layer, **targets)
-test_critical_points_are_degenerate = searched(landscape.degenerate, **layer)
+test_critical_points_are_degenerate = searched(landscape.degenerate, **layer, **targets)
 test_the_origin_as_a_critical_point = searched(landscape.nondegenerate_origin, tokens=pair, targets=pair)
 test_gradient_descent_converges = searched(landscape.gradient_descent, **descent(st.just(1), distinct))
 test_gradient_descent_on_means = searched(landscape.descent_from_uniform, **descent(st.integers(1, 3), several))

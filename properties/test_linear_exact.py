@@ -42,8 +42,8 @@ test_positive_kernel_values_give_a_distribution = searched(
     linear.weights_are_a_distribution, query=row(width, st.integers(-1, 5)), keys=rows(tokens, width, st.integers(-1, 5))
 )
 test_positive_definite_kernels_give_a_distribution = searched(linear.positive_definite_is_not_enough, **one_query)
-test_exp_approximates_softmax = searched(linear.exp_approximates_softmax, **one_query, share=st.integers(2, 20))
-test_exp_mixes_softmaxes_over_coordinates = searched(linear.exp_features_mix_softmaxes, **one_query, share=st.just(2))
+test_exp_approximates_softmax = searched(linear.exp_approximates_softmax, **one_query)
+test_exp_mixes_softmaxes_over_coordinates = searched(linear.exp_features_mix_softmaxes, **one_query)
 test_relu_with_a_floor_is_positive = searched(
     linear.relu_plus_epsilon_is_positive, **one_query, floor=st.fractions(min_value=Fraction(1, 100), max_value=2, max_denominator=100)
 )
@@ -106,7 +106,7 @@ test_the_formula_as_written_is_linear = searched(linear.formula_is_linear, **gro
 test_the_orders_of_the_counts = searched(linear.cost, **counts)
 test_the_counts_cross_at_the_width = searched(linear.crossover, length=sizes, width=sizes)
 test_the_counts_cross_between_m_and_2m_keys = searched(linear.more_features_than_keys, **(counts | {"features": st.integers(1, 20)}))
-memory: dict[str, Cases] = {"length": sizes, "features": sizes, "width": sizes, "value_width": sizes}
+memory: dict[str, Cases] = {"length": sizes, "features": sizes, "value_width": sizes}
 test_memory_does_not_grow = searched(linear.constant_memory, **memory)
 test_the_state_does_not_grow = searched(linear.state_memory, **memory)
 

@@ -22,14 +22,7 @@ order = length.flatmap(lambda n: st.permutations(range(n))).map(tuple) | length.
 chain = length.map(lambda n: tuple(max(at - 1, 0) for at in range(n)))  # each hangs from the one named before it
 choices = length.flatmap(lambda n: st.tuples(*[st.integers(0, 11)] * n)) | chain
 trees = {"order": order, "choices": choices}
-sentences = {"rows": rows, **trees, "marked": st.booleans()}
-several_words = st.shared(st.integers(2, 5), key="words of a sentence that has a pair")
-rooted = {
-    "rows": several_words.flatmap(lambda n: st.tuples(*[st.tuples(*[part] * n)] * n)),
-    "order": several_words.flatmap(lambda n: st.permutations(range(n))).map(tuple),
-    "choices": several_words.flatmap(lambda n: st.tuples(*[st.integers(0, 11)] * n)),
-    "marked": st.booleans(),
-}
+sentences = {"rows": rows, **trees}
 positional = {
     "sentences": st.lists(st.tuples(order, choices), min_size=1, max_size=3).map(tuple),
     "absolute": st.booleans(),
@@ -68,7 +61,7 @@ test_mean_positions_are_distances = searched(metrics.code_distance, parts=row, p
 test_mean_positions = searched(metrics.mean_position, parts=row, place=place)
 test_distances_of_standard_heads = searched(metrics.distance_closed_forms, length=st.integers(1, 9), width=st.integers(0, 9))
 test_pattern_scores = searched(metrics.detector_scores, rows=rows, tokens=tokens, width=st.integers(0, 5))
-test_the_code_scores_trees = searched(metrics.syntactic_code, **rooted)
+test_the_code_scores_trees = searched(metrics.syntactic_code, **sentences)
 test_syntactic_scores = searched(metrics.syntactic, **sentences)
 test_high_scores_show_syntax = searched(metrics.shows_syntax, **positional)
 test_position_alone_scores = searched(metrics.syntactic_baseline, **positional)

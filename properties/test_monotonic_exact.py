@@ -59,6 +59,7 @@ test_soft_weights_are_the_nearest_fixed_ones = searched(monotonic.best_constant,
 test_the_error_of_soft_weights = searched(monotonic.worst_error, chances=several)
 test_the_soft_output_is_the_mean_output = searched(monotonic.mean_output, chances=chances, values=values)
 test_later_layers_see_the_mean = searched(monotonic.later_layers, chances=chances, values=values)
+test_soft_is_near_hard = searched(monotonic.approximates_hard, chances=st.lists(inside | st.just(Fraction(1)), min_size=1, max_size=2).map(tuple))
 test_soft_is_hard_when_saturated = searched(monotonic.saturated, chances=chances)
 test_later_positions_change_nothing = searched(monotonic.online, chances=chances, later=st.lists(chance, max_size=3).map(tuple))
 test_scans_look_at_few_positions = searched(monotonic.linear_time, draws=draws)

@@ -45,7 +45,16 @@ test_parameters_do_not_depend_on_the_number_of_heads = searched(multi_head.param
 test_wider_keys_keep_every_score = searched(
     multi_head.wider_keys_score_more, queries=matrices(rows, narrow), keys=matrices(keys, narrow), more=st.integers(0, 5)
 )
-test_queries_and_keys_come_from_one_input = searched(multi_head.one_input, queries=matrices(rows, narrow), keys=matrices(keys, narrow))
+asking, projected = matrices(rows, narrow), {"projection": matrices(narrow, features)}
+shared_rows = st.shared(asking, key="rows that ask")
+asked_rows = asking | matrices(keys, narrow)  # self-attention or cross-attention
+test_queries_and_keys_come_from_one_input = searched(multi_head.one_input, asking=asking, asked=asked_rows, **projected)
+test_one_input_is_self_attention = searched(
+    multi_head.one_input_is_self_attention,
+    asking=st.shared(asking, key="rows that ask"),
+    asked=st.shared(asking, key="rows that ask") | asked_rows,
+    **projected,
+)
 test_equally_long_queries_and_keys_come_from_one_input = searched(
     multi_head.one_input_if_equally_long, queries=matrices(rows, narrow), keys=matrices(keys, narrow)
 )

@@ -28,6 +28,7 @@ def sized(draw: Any) -> st.SearchStrategy[Any]:
 
 
 counts = st.integers(1, 4)
+partners = st.lists(st.integers(0, 9), min_size=1, max_size=4).map(tuple)  # of one target; taken modulo the number of sources
 steps = st.integers(0, 40)
 where = {"position": steps, "offset": st.integers(-12, 12)}
 pair = {"query": sized(vectors), "key": sized(vectors)}
@@ -77,7 +78,7 @@ test_scores_and_outputs_are_matrix_products = searched(positions.scores_and_outp
 test_the_four_steps_are_the_formula = searched(positions.core_formula, **matrices_of)
 test_without_attention_positions_do_not_mix = searched(positions.attention_mixes_alone, **layers)
 test_any_alignment_can_be_followed = searched(
-    positions.alignment, partners=st.lists(st.integers(0, 9), min_size=1, max_size=4).map(tuple), sources=st.integers(1, 5), gain=st.integers(1, 12)
+    positions.alignment, partners=st.lists(partners, min_size=1, max_size=4).map(tuple), sources=st.integers(1, 5), gain=st.integers(1, 12)
 )
 test_one_set_of_weights_serves_every_length = searched(positions.every_length, **self_attention)
 test_a_learned_table_serves_every_length = searched(positions.learned_table, **lengths)

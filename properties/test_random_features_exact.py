@@ -45,11 +45,13 @@ test_cosine_features_in_the_place_of_softmax = searched(random_features.cosine_s
 test_attention_with_cosine_features = searched(random_features.cosine_attention, **attended)
 test_the_variance_of_cosine_features = searched(random_features.cosine_variance, features=many, **pair)
 test_cosine_features_are_positive = searched(random_features.cosine_positive, draws=draws, offsets=offsets, query=grid, key=grid)
+test_cosine_features_are_positive_definite = searched(random_features.cosine_positive_definite, draws=draws, offsets=offsets, query=grid, key=grid)
 test_exponential_features_are_positive = searched(random_features.positive_positive, draws=draws, offsets=offsets, query=grid, key=grid)
 test_performer_attention_is_unbiased = searched(random_features.performer_unbiased, **ratio)
 test_numerator_and_denominator_are_unbiased = searched(random_features.sums_unbiased, **ratio)
 test_the_ratio_is_biased = searched(random_features.ratio_biased, draws=below, query=st.integers(0, 6).map(lambda x: Fraction(x, 2)), key=positive)
 test_performer_attention_converges = searched(random_features.converges, draws=draws, error=errors, **layer)
+test_the_quotient_converges = searched(random_features.quotient_converges, draws=draws, error=errors, **layer)
 
 turned = st.shared(st.integers(2, 3), key="dimensions in which rows are orthogonal").flatmap(lambda d: st.tuples(*[halves] * d))
 columns = st.integers(2, 4).flatmap(lambda d: st.tuples(*[st.integers(-4, 4)] * (d - 1), st.integers(1, 4)))

@@ -23,6 +23,7 @@ def matrices(rows: st.SearchStrategy[int], columns: st.SearchStrategy[int]) -> s
 VECTOR, ROW = WIDTH.flatmap(vectors), LENGTH.flatmap(vectors)  # one number for each feature; for each key
 KEYS = matrices(LENGTH, WIDTH)
 POSITIVE = st.integers(1, 5)
+BELOW = st.lists(st.integers(0, 3), min_size=1, max_size=4).map(tuple)  # how far other keys' scores lie below the highest
 
 test_query_and_key_share_a_space = searched(similarity.shared_space, query=VECTOR, key=KEY_WIDTH.flatmap(vectors), matrix=matrices(WIDTH, KEY_WIDTH))
 test_scores_do_not_determine_distances = searched(
@@ -39,6 +40,8 @@ test_the_exponential_kernel_is_positive_definite = searched(similarity.positive_
 test_the_heaviest_key_is_at_a_peak = searched(similarity.heaviest_at_a_peak, query=VECTOR, keys=KEYS)
 test_the_landscape_has_no_peak = searched(similarity.no_peak, query=VECTOR, key=VECTOR, step=POSITIVE)
 test_the_landscape_on_a_sphere_has_one = searched(similarity.peak_on_a_sphere, query=VECTOR, keys=KEYS)
+test_a_key_at_a_peak_is_heavy = searched(similarity.peaks_are_heavy, below=BELOW)
+test_the_weight_of_a_key_at_a_peak = searched(similarity.weight_at_a_peak, below=BELOW)
 test_one_more_position_scales_all_other_weights = searched(similarity.one_more_position, places=ROW, further=ENTRIES)
 test_location_based_attention_is_linear = searched(similarity.location_is_linear_in_values, places=ROW, values=ROW, others=ROW)
 test_hybrid_weights_are_a_product = searched(similarity.hybrid_is_a_product, content=ROW, places=ROW, content_weight=ENTRIES, place_weight=ENTRIES)

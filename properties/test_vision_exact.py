@@ -1,6 +1,7 @@
 """Searches on small images, sets, clocks and clouds for cases that break what theorems/vision.py says."""
 
 from fractions import Fraction
+from math import ceil
 
 import hypothesis.strategies as st
 
@@ -27,7 +28,7 @@ square = st.integers(1, 4).flatmap(lambda n: matrices(n, n))
 test_spatial_weights_are_one_distribution = searched(vision.spatial_mass, scores=maps)
 test_channel_weights_share_one = searched(vision.channel_mass, scores=channels)
 test_gates_do_not_share = searched(vision.channel_gates, scores=channels)
-test_every_pixel_gets_an_average = searched(vision.softmax_axis, scores=square, axis=st.sampled_from(vision.AXES))
+test_every_pixel_gets_an_average = searched(vision.softmax_axis, scores=square, axis=st.sampled_from(("keys", "queries")))
 test_only_over_keys_every_pixel_gets_an_average = searched(vision.softmax_over_keys, scores=square, axis=st.sampled_from(vision.AXES))
 
 pixels = st.shared(st.integers(1, 5), key="pixels of an image")
@@ -54,7 +55,14 @@ test_patches_are_convolved = searched(
     wide=sizes.map(lambda x: x[3]),
 )
 any_image = image | {"rows": st.none() | st.integers(1, 9)}
-test_any_image_has_an_output = searched(vision.variable_sizes, **larger, rows=st.none() | st.integers(1, 9))
+grids = st.shared(st.tuples(st.integers(2, 3), st.integers(2, 3), st.integers(2, 4)), key="patches that fit: their side, their rows and their columns")
+test_any_image_has_an_output = searched(
+    vision.variable_sizes,
+    height=grids.map(lambda x: x[0] * x[1]),
+    breadth=grids.map(lambda x: x[0] * x[2]),
+    side=grids.map(lambda x: x[0]),
+    rows=st.integers(4, 9) | st.none(),
+)
 test_images_that_fit_have_an_output = searched(vision.sizes_that_fit, **any_image)
 two = st.integers(1, 2)
 test_pairs_grow_with_resolution = searched(vision.resolution_cost, down=two, across=two, factor=st.integers(1, 3), side=two)
@@ -146,7 +154,10 @@ test_a_small_loss_leaves_no_duplicates = searched(
     classes=found.map(lambda scene: tuple(scene[1])),
     weight=st.sampled_from((Fraction(1, 10), Fraction(1, 2), Fraction(1), Fraction(2))),
 )
-test_a_weight_decides_the_matching = searched(vision.matching_depends_on_weights, classes=positive, boxes=positive, weight=fractions)
+by_hand = {"classes": positive, "boxes": positive, "weight": fractions, "other": fractions}
+test_a_weight_decides_the_matching = searched(vision.matching_depends_on_weights, **by_hand)
+of_a_term = st.sampled_from((Fraction(1, 2), Fraction(2), Fraction(1), Fraction(5)))
+test_nothing_set_by_hand_decides_the_matching = searched(vision.no_hand_crafted, **by_hand | {"weight": of_a_term, "other": of_a_term})
 
 test_both_directions_are_normalised_apart = searched(vision.both_ways, scores=maps)
 sentences = st.shared(st.integers(2, 4), key="sentences")
@@ -165,7 +176,21 @@ clocks = {
     "audio_step": fractions,
     "reach": st.none() | fractions,
 }
-test_frames_are_aligned_in_order = searched(vision.temporal_alignment, **clocks)
+
+
+def recordings(video_step: Fraction, audio_step: Fraction, frames: int) -> st.SearchStrategy[tuple[tuple[int, ...], ...]]:
+    """Scores of so many video frames for audio that lasts as long as they do."""
+    return matrices(frames, 1 + ceil((frames - 1) * video_step / audio_step))
+
+
+steps = st.shared(st.tuples(*[st.sampled_from((Fraction(1), Fraction(1, 2), Fraction(2)))] * 2, st.integers(1, 4)), key="two clocks and a number of frames")
+test_frames_are_aligned_in_order = searched(
+    vision.temporal_alignment,
+    scores=steps.flatmap(lambda x: recordings(*x)),
+    video_step=steps.map(lambda x: x[0]),
+    audio_step=steps.map(lambda x: x[1]),
+    reach=st.none() | steps.flatmap(lambda x: st.sampled_from((x[1] / 2, x[1], 2 * x[1]))),  # no window is empty
+)
 test_windows_follow_the_clock = searched(vision.window_clocks, **clocks)
 
 test_pairs_of_a_video = searched(vision.space_time_cost, frames=st.integers(1, 5), places=st.integers(1, 5))

@@ -12,6 +12,15 @@ from reports.markdown import cell, code, link, plain, table
 from reports.render_topic import titled
 from reports.verdict import Verdict
 
+READING = """## How to read an entry
+
+- *The text says*: the statement as the course text makes it, in our words; *The statement*, where no text makes it.
+- *Read as*: the reading that is judged, where the words allow several. *Precisely*: what the argument is about.
+- *Assumes*: what belongs to the statement itself, said by the text or by convention. *Left unsaid*: what the text leaves out, and without which it fails.
+- *Scope*: the sizes, numbers and arithmetic that it covers. *Uses*: entries that the argument leans on. *Corrected by*: the strongest true statement nearby.
+- *Derivation*: each line is decided symbolically, and evaluated again in ball arithmetic at random points; the last line is what it concludes.
+- *Counterexample*: found by a search, never written down beforehand; the same search fails on the correction."""
+
 
 def index_page(book: Book) -> str:
     settled = settled_rows(book)
@@ -22,6 +31,7 @@ def index_page(book: Book) -> str:
             *_contradictions(book),
             table(["verdict", " claims", "means"], [[v.value, str(count), v.meaning] for v, count in book.counted().items()]),
             "Verdicts are computed from the evidence, never set by hand.",
+            READING,
             _places(book),
             "## Evidence",
             *_environments(book),

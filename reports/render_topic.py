@@ -65,7 +65,8 @@ def _reason(book: Book, judgement: Judgement) -> str:
 
 def _statement(book: Book, claim: Claim) -> list[str]:
     refer = references(book, UP)
-    text_says = bool(claim.inventory) and any(source.key in book.headings for source in claim.sources)
+    said = any(source.key in book.headings for source in claim.sources) and not claim.states.startswith("(")  # "(Implied.)", "(Not in the text; …)"
+    text_says = said and bool(claim.inventory)
     opening = "The text says, in our words" if text_says else "The statement"
     return [
         f"**{opening}:** {prose(claim.states, refer)}",

@@ -44,7 +44,8 @@ class Verdict(Enum):
 
 
 MEANINGS = {
-    Verdict.PROVED: "Every step is machine-checked for the whole stated scope, and it held where it was evaluated.",
+    Verdict.PROVED: "Every step is machine-checked for the whole stated scope (a textbook lemma may be cited by name and spot-checked), "
+    "and it held where it was evaluated.",
     Verdict.DERIVED: "Every step is machine-checked, but only at the listed sizes.",
     Verdict.TESTED: "There is no full derivation; every example tried agreed, which is evidence and no proof.",
     Verdict.BOUNDED: "The approximation's measured error stayed under a bound whose derivation is machine-checked.",

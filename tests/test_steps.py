@@ -32,6 +32,7 @@ delta = sp.KroneckerDelta
             total(sp.sin(s[j]) * sp.sin(x) + sp.cos(s[j]) * sp.cos(x), j) - n, "=", total(sp.cos(s[j] - x), j) - total(sp.sin(y) ** 2 + sp.cos(y) ** 2, j), ""
         ),
         Step(sp.Integer(0), "<", softmax(s, i), ""),
+        Step(sp.UnevaluatedExpr(x + 1) - sp.UnevaluatedExpr(x), "=", sp.Integer(1), ""),
         Step(1 + h, "<", sp.exp(h), "", cites=VASWANI),
         Step(sp.Derivative(total(sp.exp(s[j]), j), s[j]), "=", sp.exp(s[j]), ""),
         Step(
@@ -133,7 +134,27 @@ def test_a_bad_ledger_is_refused_with_the_name_of_what_is_wrong(claims: tuple[Cl
 def test_derived_attaches_the_steps() -> None:
     @derived(declared("a.b"))
     def claim():  # type: ignore[no-untyped-def]
-        yield Step(x, "=", x, "")
+        yield Step(sp.sin(x) ** 2 + sp.cos(x) ** 2, "=", sp.Integer(1), "")
 
     assert isinstance(claim, Claim)
     assert [step.check() for step in claim.derive()] == [Outcome.HELD]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("side", [x, sp.Integer(0), total(s[j], j) - total(s[j], j)], ids=str)
+def test_a_relation_whose_sides_are_written_alike_says_nothing(side: sp.Expr) -> None:
+    assert Step(side, "=", side, "").check() is Outcome.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("side", "latex"),
+    [
+        (2 * sp.UnevaluatedExpr(x + y), r"2 \left(x + y\right)"),
+        (-sp.UnevaluatedExpr(x + y), r"- \left(x + y\right)"),
+        (sp.UnevaluatedExpr(sp.exp(-x)) ** 2, r"\left(e^{- x}\right)^{2}"),
+        (sp.UnevaluatedExpr(x - sp.UnevaluatedExpr(-y)), r"x - \left(- y\right)"),
+        (sp.UnevaluatedExpr(sp.Integer(3)) * sp.UnevaluatedExpr(sp.Integer(4)), r"3 \cdot 4"),
+        (sp.UnevaluatedExpr(x + 1), "x + 1"),
+    ],
+)
+def test_what_is_kept_apart_is_printed_with_its_brackets(side: sp.Expr, latex: str) -> None:
+    assert Step(side, "<", sp.Integer(0), "").latex == f"{latex} < 0"

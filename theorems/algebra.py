@@ -52,7 +52,10 @@ def _termwise_zero(flat: sp.Expr) -> bool | None:
     if not bodies or not flat.has(TrigonometricFunction):
         return None
     together = rest + sp.Add(*(sp.Sum(sp.simplify(body), *limits) for limits, body in bodies.items()))
-    return True if sp.simplify(normal(together)) == 0 else None
+    try:
+        return True if sp.simplify(normal(together)) == 0 else None
+    except StopIteration:  # SymPy's sum_combine lets one escape
+        return None
 
 
 def normal(expression: sp.Expr) -> sp.Expr:
@@ -218,7 +221,8 @@ def _merge_deltas(term: sp.Expr) -> sp.Expr:
 
 
 def differentiated(expression: sp.Expr) -> sp.Expr:
-    """`expression` with every derivative that it writes down carried out, and every value put in for a letter after that."""
+    """`expression` with every derivative that it writes down carried out, and every value put in for a letter after that. What is kept apart for
+    the reader (`sp.UnevaluatedExpr`) is put together first."""
 
     def slope(x: sp.Derivative) -> sp.Expr:
         letters = {y for letter in x.variables for y in letter.free_symbols}
@@ -227,7 +231,8 @@ def differentiated(expression: sp.Expr) -> sp.Expr:
     def value(x: sp.Subs) -> sp.Expr:
         return _freshened(x.expr, x.point.free_symbols).subs(dict(zip(x.variables, x.point, strict=True)), simultaneous=True)
 
-    carried_out = sp.sympify(expression).replace(lambda x: isinstance(x, sp.Derivative), slope)
+    written = sp.sympify(expression).replace(lambda x: isinstance(x, sp.UnevaluatedExpr), lambda x: x.args[0])
+    carried_out = written.replace(lambda x: isinstance(x, sp.Derivative), slope)
     return carried_out.replace(lambda x: isinstance(x, sp.Subs), value)
 
 

@@ -29,6 +29,8 @@ Parts = Sequence[Sequence[int]]  # a map before its rows are divided by their su
 Map = list[list[Fraction]]
 D = sp.KroneckerDelta
 HALF = sp.Rational(1, 2)
+apart = sp.UnevaluatedExpr  # keeps a part as a reader would write it
+PARTS = "(The case gives each row of a map as parts, which are divided by their sum; a row of zeros stands for a token that attends to itself alone.)"
 
 ABNAR = Source(key="abnar2020", title="Quantifying Attention Flow in Transformers", url="https://arxiv.org/abs/2005.00928")
 FORD = Source(key="ford1956", title="Maximal Flow Through a Network", url="https://doi.org/10.4153/CJM-1956-045-5")
@@ -114,14 +116,14 @@ def _rollout_stochastic_holds(layers: Sequence[Parts]) -> Outcome:
     )
 )
 def rollout_stochastic() -> Iterator[Step]:
+    yield Step(sp.Integer(0), "<=", total(R[i, k] * E[k, j], k), "products and sums of numbers that are not negative")
+    yield Step(total((stochastic(A, i, j) + D(i, j)) / 2, j), "=", sp.Integer(1), "half of a row of A and half of a row of the identity")
     yield Step(
         total(total(stochastic(B, i, k) * stochastic(A, k, j), k), j),
         "=",
         sp.Integer(1),
-        "the inner sum over j is 1 in every row of A, and what is left is the sum of a row of B",
+        "a product: the inner sum over j is 1 in every row of A, and what is left is the sum of a row of B",
     )
-    yield Step(total((stochastic(A, i, j) + D(i, j)) / 2, j), "=", sp.Integer(1), "half of a row of A and half of a row of the identity")
-    yield Step(sp.Integer(0), "<=", total(R[i, k] * E[k, j], k), "products and sums of numbers that are not negative")
 
 
 def _order_holds(layers: Sequence[Parts], values: Row) -> Outcome:
@@ -134,7 +136,7 @@ def _order_holds(layers: Sequence[Parts], values: Row) -> Outcome:
     Claim(
         id="analysis.rollout-order",
         title="Later layers multiply from the left",
-        states="How the attention matrices of layers are multiplied.",
+        states="(Not in the text, which multiplies attention matrices across layers.) In which order they are multiplied.",
         precise=r"$A_2(A_1V) = (A_2A_1)V$: layers $1,\dots,L$ applied one after the other return $(A_L\cdots A_1)V$, and entry $(i,j)$ of that product is the sum "
         r"over all paths $i\to k_{L-1}\to\dots\to k_1\to j$ of the products of their weights.",
         sources=(S1.at("Attention Rollout"), ABNAR),
@@ -162,16 +164,17 @@ def _any_order_worked(layers: Sequence[Parts], values: Row) -> str:
     maps = [_map(rows) for rows in layers]
     listed = [_dot(row, values) for row in _product(maps[::-1])]
     return (
-        f"The layers' maps are, first to last, {' and '.join(_shown(one) for one in maps)}, and the tokens carry the numbers {list(values)}. One layer after the "
+        f"The layers' maps are, first to last, {' and '.join(_shown(one) for one in maps)}, and the tokens carry the numbers {', '.join(map(str, values))}. "
+        f"One layer after the "
         f"other returns {', '.join(map(str, _run(maps, values, residual=False)))}. The maps multiplied in the order of the layers, first to last, give "
-        f"{', '.join(map(str, listed))}; multiplied last to first they give the former."
+        f"{', '.join(map(str, listed))}; multiplied last to first they give the former. {PARTS}"
     )
 
 
 any_order = Claim(
     id="analysis.rollout-any-order",
     title="Attention matrices are multiplied across layers",
-    states="Multiply attention matrices across layers to see the end-to-end attention flow; no order is named.",
+    states="Multiply attention matrices across layers to see the end-to-end attention flow (in an order that is not named).",
     reading="The matrices are multiplied as they come, first layer first, and the product is applied to the tokens' values.",
     precise=r"Layers $1,\dots,L$ applied one after the other return $(A_1A_2\cdots A_L)V$.",
     sources=(S1.at("Attention Rollout"),),
@@ -200,7 +203,7 @@ def _plain_worked(layers: Sequence[Parts], values: Row) -> str:
     return (
         f"The maps are, first to last, {' and '.join(_shown(one) for one in maps)}, with the product {_shown(rolled)}. Layers x ← x + A x, given an input of 1 at one token and 0 elsewhere, "
         f"bring to token {a + 1} {', '.join(f'{amount} from token {place + 1}' for place, amount in enumerate(arrived))}, {sum(arrived, Fraction(0))} in all. The share of token {b + 1} is "
-        f"{shares[a][b]}; the entry ({a + 1}, {b + 1}) of the product is {rolled[a][b]}."
+        f"{shares[a][b]}; the entry ({a + 1}, {b + 1}) of the product is {rolled[a][b]}. {PARTS}"
     )
 
 
@@ -209,12 +212,13 @@ plain_rollout = Claim(
     title="The product of the attention matrices shows the end-to-end attention flow",
     states="Multiply attention matrices across layers to see end-to-end attention flow.",
     reading="In the Transformer layers that the texts describe, which have residual connections: entry (i, j) of the product is the share of input j in output i.",
-    precise=r"For layers $x \leftarrow x + A_lx$ the share of input $j$ in output $i$, $2^{-L}$ times what arrives of it, is $(A_L\cdots A_1)_{ij}$.",
+    precise=r"For layers $x \leftarrow x + A_lx$ the share of input $j$ in output $i$, $2^{-L}$ times what arrives of it, is $(A_L\cdots A_1)_{ij}$. It is "
+    r"$\prod_l\frac12(A_l+I)$ instead (analysis.rollout-residual).",
     sources=(S1.at("Attention Rollout"),),
     scope="layers of fixed row-stochastic maps with residual connections, no projections",
     inventory=("C270",),
-    unsaid="the layers have no residual connections (and weigh their inputs directly, without value projections)",
-    corrected_by="analysis.rollout-residual",
+    unsaid="the layers have no residual connections (and weigh their inputs directly, without value projections), and later layers stand on the left",
+    corrected_by="analysis.rollout-order",
     derive=rollout_order.derive,
     holds=_plain_holds,
     worked=_plain_worked,
@@ -240,10 +244,10 @@ def _residual_holds(layers: Sequence[Parts], values: Row) -> Outcome:
     Claim(
         id="analysis.rollout-residual",
         title="With residual connections the product of ½(A + I) gives the shares",
-        states="End-to-end attention flow of layers with residual connections.",
+        states="(Not in the text, which multiplies the attention matrices alone.) End-to-end attention flow of layers with residual connections.",
         precise=r"Layers $x\leftarrow x + A_lx$ return $2^L\prod_l\tfrac12(A_l+I)\,x$ (later layers on the left), and the rows of $\prod_l\tfrac12(A_l+I)$ sum to one: its "
         r"entry $(i,j)$ is the share of input $j$ in output $i$. The formula is that of two layers.",
-        sources=(S1.at("Attention Rollout"), S1.at("Gradient Flow"), S4.at("The Transformer Architecture"), ABNAR),
+        sources=(S1.at("Attention Rollout"), ABNAR),
         scope="every length, any number of layers (by induction) of fixed maps with residual connections; no value projections, norms or feed-forward parts",
         inventory=("C270",),
         uses=("analysis.rollout-stochastic", "analysis.rollout-order"),
@@ -269,9 +273,10 @@ def _lower_bounds_hold(layers: Sequence[Parts]) -> Outcome:
     Claim(
         id="analysis.rollout-lower-bounds",
         title="Rollout with residual connections keeps at least 2^−L of everything that one layer does",
-        states="What can be read off a product of ½(A + I) without knowing the other layers.",
+        states="(Not in the text.) What can be read off a product of ½(A + I) without knowing the other layers.",
         precise=r"$R_{ij}\ge 2^{-L}A^{(l)}_{ij}$ for every layer $l$, and $R_{ii}\ge2^{-L}$, where $R=\prod_l\tfrac12(A_l+I)$: each further layer halves what was there at "
-        r"worst, and reads half of it anew. The formulas are one layer after, and one before, any product $R$.",
+        r"worst, and reads half of it anew. In the formulas $E$ is the map of one layer and $F$ the identity, and then $R$ any product, with a layer $E$ "
+        r"above or below it.",
         sources=(S1.at("Attention Rollout"), ABNAR),
         scope="every length, any number of layers (by induction), all non-negative maps",
         inventory=("C270",),
@@ -279,14 +284,14 @@ def _lower_bounds_hold(layers: Sequence[Parts]) -> Outcome:
     )
 )
 def rollout_lower_bounds() -> Iterator[Step]:
+    own = (E[i, j] + F[i, j]) / 2  # F the identity
+    yield Step(E[i, j] / 2, "<=", own, "the layer itself has half of its weights", certificate=F[i, j] / 2)
+    yield Step(F[i, j] / 2, "<=", own, "and half of the identity", certificate=E[i, j] / 2)
     after = total((E[i, k] + D(i, k)) / 2 * R[k, j], k)
     yield Step(after, "=", R[i, j] / 2 + total(E[i, k] * R[k, j], k) / 2, "a layer above keeps half of row i and reads the rest")
     yield Step(R[i, j] / 2, "<=", after, "so no entry falls below half of what it was", certificate=total(E[i, k] * R[k, j], k) / 2)
     before = total(R[i, k] * (E[k, j] + D(k, j)) / 2, k)
-    yield Step(R[i, j] / 2, "<=", before, "nor does it with a layer below", certificate=total(R[i, k] * E[k, j], k) / 2)
-    own = (E[i, j] + F[i, j]) / 2  # F the identity
-    yield Step(E[i, j] / 2, "<=", own, "the layer itself has half of its weights", certificate=F[i, j] / 2)
-    yield Step(F[i, j] / 2, "<=", own, "and half of the identity", certificate=E[i, j] / 2)
+    yield Step(R[i, j] / 2, "<=", before, "nor does it with a layer below: L layers leave at least 2^−L", certificate=total(R[i, k] * E[k, j], k) / 2)
 
 
 def _maps_compose_hold(maps: Sequence[Sequence[int]]) -> Outcome:
@@ -303,7 +308,7 @@ def _maps_compose_hold(maps: Sequence[Sequence[int]]) -> Outcome:
     Claim(
         id="analysis.rollout-of-maps",
         title="One-hot heads roll out to the composition of where they look",
-        states="What a product of hard attention maps is.",
+        states="(Not in the text, which multiplies attention matrices.) What a product of hard attention maps is.",
         precise=r"If row $i$ of $B$ is one-hot at $k=f(i)$, row $i$ of $BA$ is row $k$ of $A$; if that is one-hot at $l=g(k)$, row $i$ of $BA$ is one-hot at $g(f(i))$. So "
         r"layers that look at $f_1,\dots,f_L$ roll out to $i\mapsto f_1(\cdots f_L(i))$.",
         sources=(S1.at("Attention Rollout"), ABNAR),
@@ -389,14 +394,13 @@ def _flow_holds(layers: Sequence[Parts], reader: int, read: int) -> Outcome:
 @derived(
     Claim(
         id="analysis.flow-is-maximal",
-        title="Attention flow is maximal if it equals a cut, and is never below rollout",
-        states="Track information flow through layers: attention weights as capacities of edges between layers.",
+        title="A flow that equals a cut is maximal; attention flow is never below rollout",
+        states="(Not in the text; the meaning that the cited paper gives to attention flow.) Attention weights as capacities of edges between layers.",
         precise=r"Let token $i$ after the last layer send a flow to input $j$ through edges of capacity $A^{(l)}_{ab}$. No flow exceeds the capacity of any cut, so one that "
         r"equals a cut is maximal; sending $\rho_aA_{ab}\tau_b$ along an edge ($\rho_a$ what reaches $a$, $\tau_b$ the rollout from $b$ on) is a flow of value "
         r"$(A_L\cdots A_1)_{ij}$. Hence rollout ≤ attention flow ≤ 1. That a maximal flow always equals some cut is Ford and Fulkerson's theorem.",
-        sources=(S0.at("Attention Flow Analysis"), S1.at("Head Importance"), ABNAR, FORD),
+        sources=(ABNAR, FORD),
         scope="every length, any number of layers, all row-stochastic maps (with ½(A + I) for residual connections); every pair of tokens",
-        inventory=("C268",),
         uses=("analysis.rollout-stochastic",),
         holds=_flow_holds,
     )
@@ -443,37 +447,47 @@ def _flow(maps: Sequence[Map], a: int, b: int) -> Fraction:
     return sum((one[a][b] for one in maps), Fraction(0))
 
 
-def _arrow_holds(heads: Sequence[Parts]) -> Outcome:
-    """Flow i → j is 0 exactly where the value of i does not move the output of j."""
-    maps = [_map(rows) for rows in heads]
+def _silent(maps: Sequence[Map], projections: Row) -> tuple[int, int] | None:
+    """Two tokens a and b where Flow a → b is not 0 and yet nothing of b reaches a, or the other way round."""
     places = range(len(maps[0]))
-    return exact.decided(all((_flow(maps, a, b) == 0) == (_moved(maps, a)[b] == 0) for a in places for b in places))
+    return next(((a, b) for a in places for b in places if a != b and (_flow(maps, a, b) == 0) != (_moved(maps, projections, b)[a] == 0)), None)
 
 
-def _moved(maps: Sequence[Map], changed: int) -> list[Fraction]:
-    """The outputs for a value of 1 at one token and 0 elsewhere, summed over heads."""
+def _arrow_holds(heads: Sequence[Parts], projections: Row) -> Outcome:
+    """Flow i → j, for attention from i to j, is 0 exactly where what token j carries does not move the output at i; each head multiplies values by a number of its own."""
+    return exact.decided(_silent([_map(rows) for rows in heads], projections) is None)
+
+
+def _moved(maps: Sequence[Map], projections: Row, changed: int) -> list[Fraction]:
+    """The outputs for an input of 1 at one token and 0 elsewhere, summed over heads, each with its own factor."""
     unit = [Fraction(at == changed) for at in range(len(maps[0]))]
-    return [sum(outputs, Fraction(0)) for outputs in zip(*([_dot(row, unit) for row in one] for one in maps), strict=True)]
+    parts = ([factor * _dot(row, unit) for row in one] for one, factor in zip(maps, projections, strict=True))
+    return [sum(outputs, Fraction(0)) for outputs in zip(*parts, strict=True)]
 
 
-def _arrow_worked(heads: Sequence[Parts]) -> str:
+def _arrow_worked(heads: Sequence[Parts], projections: Row) -> str:
     maps = [_map(rows) for rows in heads]
-    places = range(len(maps[0]))
-    a, b = next((a, b) for a in places for b in places if (_flow(maps, a, b) == 0) != (_moved(maps, a)[b] == 0))
+    found = _silent(maps, projections)
+    assert found is not None
+    a, b = found
+    parts = [f"{factor} · {one[a][b]}" for one, factor in zip(maps, projections, strict=True)]
     return (
-        f"One layer with the map{'s' * (len(maps) > 1)} {' and '.join(_shown(one) for one in maps)}. By the formula Flow from {a + 1} to {b + 1} is "
-        f"{_flow(maps, a, b)}. A value of 1 at token {a + 1} and 0 elsewhere gives the outputs {', '.join(map(str, _moved(maps, a)))}, of which "
-        f"{_moved(maps, a)[b]} arrives at token {b + 1}. The weights of row {a + 1} say what token {a + 1} receives, not what it sends."
+        f"One layer with the maps {' and '.join(_shown(one) for one in maps)}; the heads multiply what they read by W_V = "
+        f"{' and '.join(map(str, projections))}. By the formula Flow from {a + 1} to {b + 1} is "
+        f"{' + '.join(str(one[a][b]) for one in maps)} = {_flow(maps, a, b)}. An input of 1 at token {b + 1} and 0 elsewhere moves the output at token {a + 1} "
+        f"by {' + '.join(parts)} = "
+        f"{_moved(maps, projections, b)[a]}. What the heads write cancels, and the formula does not look at what they write. {PARTS}"
     )
 
 
-def _received_holds(heads: Sequence[Parts]) -> Outcome:
-    """Σ_g α_ij is by how much value j moves output i, and its rows sum to the number of heads."""
+def _received_holds(heads: Sequence[Parts], projections: Row) -> Outcome:
+    """Σ_g α_ij is by how much value j moves output i where all heads share one projection (the first one's), and its rows sum to the number of heads."""
     maps = [_map(rows) for rows in heads]
-    places = range(len(maps[0]))
-    moved = [_moved(maps, b) for b in places]
+    places, shared = range(len(maps[0])), [projections[0]] * len(maps)
+    moved = [_moved(maps, shared, b) for b in places]
     return exact.decided(
-        all(moved[b][a] == _flow(maps, a, b) for a in places for b in places) and all(sum(_flow(maps, a, b) for b in places) == len(maps) for a in places)
+        all(moved[b][a] == projections[0] * _flow(maps, a, b) for a in places for b in places)
+        and all(sum(_flow(maps, a, b) for b in places) == len(maps) for a in places)
     )
 
 
@@ -481,7 +495,7 @@ def _received_holds(heads: Sequence[Parts]) -> Outcome:
     Claim(
         id="analysis.flow-is-received",
         title="With shared values, the sum over heads of α_ij is what i receives from j, and its rows sum to the number of heads",
-        states="What the sum of attention maps over heads says.",
+        states="(Not in the text; what holds of its formula for the flow.) What the sum of attention maps over heads says.",
         precise=r"$\partial o_i/\partial v_j = \sum_g\alpha^{(g)}_{ij}$ for $o_i=\sum_g\sum_l\alpha^{(g)}_{il}v_l$, and $\sum_j\sum_g\alpha^{(g)}_{ij}=h$. It is one layer's: what "
         "passes through several is in products of maps. With a value and output projection of its own for each head the parts may cancel, and the sum shows "
         "nothing of that.",
@@ -495,30 +509,30 @@ def _received_holds(heads: Sequence[Parts]) -> Outcome:
 def flow_is_received() -> Iterator[Step]:
     weight = sp.IndexedBase("alpha", nonnegative=True)
     output = total(total(weight[g, i, l] * v[l], l), g)
-    yield Step(sp.Derivative(output, v[j]), "=", total(weight[g, i, j], g), "position i's output is read from the values, with these weights")
+    score = sp.IndexedBase("S", real=True)
+    yield Step(total(total(sp.exp(score[g, i, j]) / total(sp.exp(score[g, i, l]), l), j), g), "=", h, "each head's row sums to one, and there are h of them")
     yield Step(
         total(weight[g, i, l] * v[l], l) + total(weight[g, i, l] * -v[l], l),
         "=",
         sp.Integer(0),
-        "a head and another with the same weights and the opposite value projection cancel: the flow counts both",
+        "a head and another with the same weights and the opposite value projection cancel, which the sum of weights does not show",
     )
-    score = sp.IndexedBase("S", real=True)
-    yield Step(total(total(sp.exp(score[g, i, j]) / total(sp.exp(score[g, i, l]), l), j), g), "=", h, "each head's row sums to one, and there are h of them")
+    yield Step(sp.Derivative(output, v[j]), "=", total(weight[g, i, j], g), "with shared values, position i's output is read from them with these weights")
 
 
 flow_arrow = Claim(
     id="analysis.flow-arrow",
-    title="The sum over heads of α_ij, Flow i → j, follows the flow of information",
+    title="The sum over heads of α_ij, Flow i → j, tracks the flow of information",
     states="Flow from i to j in layer l, the sum over heads of α_ij, tracks information flow through layers.",
-    reading="Flow i → j is 0 exactly where nothing passes along the arrow in that layer. An arrow is read as arrows of flow are: from where something comes to where it arrives, here "
-    "from the value at position i to the output at position j.",
-    precise=r"$\sum_g\alpha^{(g)}_{ij} = 0$ if and only if nothing passes between positions $i$ and $j$ in that layer in the direction of the arrow $i\to j$: out of the value at $i$, into "
-    r"the output at $j$.",
+    reading="At the least, Flow i → j is 0 exactly where nothing passes between the two positions in that layer. α_ij is attention from position i to position "
+    "j, so the arrow is read from the position that "
+    "reads to the one that is read. Every head has projections of its own, as in the texts.",
+    precise=r"$\sum_g\alpha^{(g)}_{ij} = 0$ if and only if what token $j$ carries does not move the output at token $i$ in that layer, "
+    r"$o_i=\sum_g\sum_l\alpha^{(g)}_{il}x_lW_V^{(g)}$ for $i\ne j$.",
     sources=(S0.at("Attention Flow Analysis"),),
-    scope="one layer of any number of heads, all row-stochastic maps; heads that share their values",
+    scope="one layer of any number of heads, all row-stochastic maps, one number for each token and for each head's projection",
     inventory=("C268",),
-    unsaid="the arrow is drawn from the position that reads to the one that is read (as in the networks of analysis.flow-is-maximal), and stands for what i receives from j; and the heads share "
-    "their values, since what heads with projections of their own write may cancel",
+    unsaid="the heads share their values (one value and output projection that is not 0): what heads with projections of their own write may cancel",
     corrected_by="analysis.flow-is-received",
     derive=flow_is_received.derive,
     holds=_arrow_holds,
@@ -572,7 +586,7 @@ def _gate_gradient_holds(amounts: Row, factors: Row, target: int) -> Outcome:
     Claim(
         id="analysis.gate-gradient",
         title="Minus the derivative at a gate is the cost of removal if the loss is linear in the gate, and at most that cost for a squared error",
-        states="Gradient-based importance of a connection or a head.",
+        states="(Not in the text, which uses gradients to find what is important.) Gradient-based importance of a connection or a head.",
         reading="A gate z multiplies a weight or a head's output; at 1 nothing is changed, at 0 it is removed. The gradient at the gate is the gradient at what it "
         "multiplies, times that.",
         precise=r"$L(0)-L(1) = -L'(1)$ if $L(z)=c_0+c_1z$. For $L(z)=\sum_{k\ge0}c_kz^k$ the two differ by $\sum_{k}(k-1)c_k$ over $k\ge2$ (which is 0 by accident if, say, $c_2=-2c_3$). For a squared error "
@@ -599,7 +613,7 @@ def gate_gradient() -> Iterator[Step]:
     square = (z * term + other - target) ** 2
     yield Step(gap(square), "=", term**2, "a parabola lies above its tangent by the square of the distance gone")
     halfway = (z * term - term / 2) ** 2
-    yield Step(halfway.subs(z, 0), "=", halfway.subs(z, 1), "where b − y = −t/2 removal costs nothing")
+    yield Step(sp.Subs(halfway, z, 0), "=", sp.Subs(halfway, z, 1), "where b − y = −t/2 removal costs nothing")
     yield Step(sp.Subs(sp.Derivative(halfway, z), z, 1), "=", term**2, "though the derivative there is t²: its magnitude says nothing of the cost")
     yield Step(
         square.subs(z, 1) - sp.Subs(sp.Derivative(square, z), z, 1),
@@ -631,9 +645,14 @@ def _identifies_worked(amounts: Row, factors: Row, target: int) -> str:
     at = next(at for at in range(count) if _without(loss, count, [at]) != _without(loss, count, []))
     output = sum(terms, Fraction(0))
     return (
-        f"Weights {', '.join(map(str, weights))} over the values {list(factors)} give the output {output}, and the loss (output − {target})² is {_without(loss, count, [])}. "
+        f"Weights {', '.join(map(str, weights))} over the values {', '.join(map(str, factors))} give the output {output}, and the loss (output − {target})² is "
+        f"{_without(loss, count, [])}. "
         f"Its derivative with respect to weight {at + 1} is 2 · ({output} − {target}) · {factors[at]} = {2 * (output - target) * factors[at]}. Without that connection "
-        f"the output is {output - terms[at]} and the loss {_without(loss, count, [at])}."
+        f"the output is {output - terms[at]} and the loss {_without(loss, count, [at])}. The loss is at its minimum, where it is flat, and curves away from "
+        f"it. A second case, away from the minimum: with the target "
+        f"{output - terms[at] / 2} the loss is {terms[at] ** 2 / 4} with that connection and {terms[at] ** 2 / 4} without it, so its removal costs nothing, "
+        f"while the derivative is {terms[at] * factors[at]}. "
+        "(The case gives the weights as parts, which are divided by their sum.)"
     )
 
 
@@ -653,11 +672,14 @@ identifies = Claim(
     title="Gradients identify the important attention connections",
     states="Use gradients to identify important attention connections.",
     reading="A connection is important if taking it away changes the loss; gradients identify it if the derivative of the loss with respect to its weight is then not 0.",
-    precise=r"If $L(o - a_jv_j) \ne L(o)$ with $o=\sum_ja_jv_j$, then $\partial L/\partial a_j\ne0$.",
+    precise=r"If $L(o - a_jv_j) \ne L(o)$ with $o=\sum_ja_jv_j$, then $\partial L/\partial a_j\ne0$. It is the curvature of the loss that makes this fail: of "
+    r"the output $o$ itself, which is linear in the weights, it is true. At the "
+    r"minimum of a squared error all gradients are 0; away from it a gradient says nothing of the cost either: with the target $o-\frac12a_jv_j$ the weight "
+    r"times its derivative is $(a_jv_j)^2$, and removal costs nothing.",
     sources=(S1.at("Gradient-Based Attribution"),),
     scope="one row of attention over any keys, scalar values, squared error",
     inventory=("C271",),
-    unsaid="the loss is linear in the weight between its value and 0; where it is not, as at the minimum of the loss, all gradients may be 0",
+    unsaid="the loss is linear in the weight between its value and 0, so that it has no curvature there",
     corrected_by="analysis.gate-gradient",
     derive=_linear_in_the_weight,
     holds=_identifies_holds,
@@ -680,7 +702,8 @@ def _output_gradient_worked(amounts: Row, factors: Row, target: int) -> str:
     costs = [abs(_without(loss, count, [at]) - _without(loss, count, [])) for at in range(count)]
     slopes = [abs(Fraction(target) * factor) for factor in factors]
     return (
-        f"The heads output {list(amounts)}, their output projections are {list(factors)}, and the loss is {target} times the layer's output. The gradients at the heads' outputs have "
+        f"The heads output {', '.join(map(str, amounts))}, their output projections are {', '.join(map(str, factors))}, and the loss is {target} times the "
+        f"layer's output. The gradients at the heads' outputs have "
         f"the magnitudes {', '.join(map(str, slopes))}: they do not depend on what the heads output. Removing a head changes the loss by {', '.join(map(str, costs))}. "
         f"The two orders differ."
     )
@@ -795,7 +818,7 @@ def _ablation_holds(amounts: Row, factors: Row, target: int) -> Outcome:
     Claim(
         id="analysis.ablation",
         title="Ablations add up one after the other; each head alone only if heads do not interact",
-        states="What the drops in performance without single heads add up to.",
+        states="(Not in the text, which removes heads and measures the drop.) What the drops in performance without single heads add up to.",
         precise=r"Removed one after the other, in any order, the costs add up to the cost of removing all. For $L(z)=\sum_gc_gz_g+\sum_{g\ne p}C_{gp}z_gz_p$, the costs of removing "
         r"each head alone add up to that of removing all less $\sum_{g\ne p}C_{gp}$: they agree if there are no interactions. With a squared error, $C_{gp}=t_gt_p$.",
         sources=(S1.at("Head Importance"), MICHEL),
@@ -808,7 +831,7 @@ def _ablation_holds(amounts: Row, factors: Row, target: int) -> Outcome:
 def ablation() -> Iterator[Step]:
     cost = sp.IndexedBase("L", real=True)  # after so many heads of an order are gone
     yield Step(
-        (cost[n] - cost[0]) + (cost[n + 1] - cost[n]),
+        apart(cost[n] - cost[0]) + apart(cost[n + 1] - cost[n]),
         "=",
         cost[n + 1] - cost[0],
         "if the costs of the first n removals add up to the cost of these n, then so do those of n + 1",
@@ -826,12 +849,6 @@ def ablation() -> Iterator[Step]:
     full = loss(lambda _: sp.Integer(1))
     interactions = heads(heads((1 - D(one, other)) * pair[one, other], other), one)
     alone = total(loss(lambda index: 1 - D(index, g)) - full, g)
-    yield Step(
-        alone,
-        "=",
-        -full - interactions,
-        "without head g every pair with g in it is gone: summed over g each pair goes twice, and it is there once",
-    )
     first, second, rest = sp.symbols("t_1 t_2 b", real=True)
 
     def square(a: int, b: int) -> sp.Expr:
@@ -842,6 +859,12 @@ def ablation() -> Iterator[Step]:
         "=",
         2 * first * second,
         "for a squared error two heads interact by twice the product of their terms",
+    )
+    yield Step(
+        alone,
+        "=",
+        -full - interactions,
+        "without head g every pair with g in it is gone: summed over g each pair goes twice, and it is there once",
     )
 
 
@@ -873,8 +896,9 @@ def _rollout_importance_worked(heads: Sequence[Parts], factors: Sequence[int], o
     at = next(at for at, pair in enumerate(zip(factors, others, strict=True)) if 0 in pair and any(pair))
     return (
         f"Two layers have the same maps, {' and '.join(_shown(one) for one in maps)}, which rollout averages to {_shown(_mean_map(maps))} in both. Their heads' output "
-        f"projections are {list(factors)} in one layer and {list(others)} in the other: head {at + 1} adds {factors[at]} times what it reads to the one and {others[at]} times "
-        f"that to the other, so that removing it changes one layer's output and not the other's. No number computed from rollout can tell which."
+        f"projections are {', '.join(map(str, factors))} in one layer and {', '.join(map(str, others))} in the other: head {at + 1} adds {factors[at]} times "
+        f"what it reads to the one and {others[at]} times "
+        f"that to the other, so that removing it changes one layer's output and not the other's. No number computed from rollout can tell which. {PARTS}"
     )
 
 
@@ -904,7 +928,7 @@ def _forgets_holds(heads: Sequence[Parts], factors: Sequence[int], others: Seque
     Claim(
         id="analysis.rollout-forgets-heads",
         title="Rollout does not know which head has which map",
-        states="What rollout, which averages the heads of a layer, can say about single heads.",
+        states="(Not in the text, which names rollout as a measure of heads.) What rollout, which averages the heads of a layer, can say about single heads.",
         precise=r"$\sum_gA^{(\pi(g))}_{ij} = \sum_gA^{(g)}_{ij}$ for every permutation $\pi$ of the heads: giving each head another one's map, and so another one's value and output "
         r"projection to go with it, leaves rollout as it was. Projections do not enter it at all. The formula swaps two heads; every permutation is a product of swaps.",
         sources=(S1.at("Head Importance"), ABNAR),
@@ -944,7 +968,9 @@ def _mix(weights: Sequence[arb], values: Row) -> arb:
         id="analysis.intervention",
         title="Two ways to cut a connection, and what each does to the output",
         states="Modify attention patterns and observe the effects on the model's behaviour.",
-        reading="The effect on the output of the row, for the interventions in use: another row of weights, one weight set to 0, one key hidden before softmax.",
+        reading="Of the model's behaviour, the output of the row whose weights are modified (what later layers make of it is not judged), for the "
+        "interventions in use: another row of weights, one weight set to 0, one key hidden before "
+        "softmax.",
         precise=r"With the row $p'$ for $p$, the output moves by $\sum_j(p'_j-p_j)v_j$. Setting $p_k$ to 0 moves it by $-p_kv_k$; hiding key $k$ moves it by "
         r"$\frac{p_k}{1-p_k}(o-v_k)$. The first leaves $1-p_k$ times what the second leaves, so which of the two was done has to be said: the effect of the first is 0 for a value "
         "of 0, that of the second for a value equal to the output.",
@@ -975,21 +1001,42 @@ def intervention() -> Iterator[Step]:
 # --- weights as explanations (C283) -----------------------------------------------------------------------------------------------------
 
 
-def _focus_holds(parts: Sequence[int], values: Sequence[Row]) -> Outcome:
-    """Of two keys the one with more weight has the longer part p v of the output."""
+def _matter(parts: Sequence[int], values: Sequence[Row]) -> tuple[list[Fraction], list[Fraction], list[Fraction]]:
+    """The weights; the squared lengths of the parts p v; and those of what leaving a token out does to the output, p/(1 − p) (o − v)."""
     weights = _map([parts])[0]
+    output = [_dot(weights, column) for column in zip(*values, strict=True)]
     lengths = [_dot(row, row) * weight**2 for weight, row in zip(weights, values, strict=True)]
-    return exact.decided(all(lengths[a] >= lengths[b] for a, b in permutations(range(len(parts)), 2) if weights[a] > weights[b]))
+    away = [[o - z for o, z in zip(output, row, strict=True)] for row in values]
+    effects = [_dot(gap, gap) * (weight / (1 - weight)) ** 2 for weight, gap in zip(weights, away, strict=True)]
+    return weights, lengths, effects
+
+
+def _matters_less(parts: Sequence[int], values: Sequence[Row]) -> tuple[int, int] | None:
+    """A token with more weight than another that matters less than it by both measures."""
+    weights, lengths, effects = _matter(parts, values)
+    pairs = permutations(range(len(parts)), 2)
+    return next(((a, b) for a, b in pairs if weights[a] > weights[b] and lengths[a] < lengths[b] and effects[a] < effects[b]), None)
+
+
+def _focus_holds(parts: Sequence[int], values: Sequence[Row]) -> Outcome:
+    """Of two keys the one with more weight has the longer part p v of the output, or at least the larger effect when it is left out."""
+    return exact.decided(_matters_less(parts, values) is None)
 
 
 def _focus_worked(parts: Sequence[int], values: Sequence[Row]) -> str:
-    weights = _map([parts])[0]
-    lengths = [_dot(row, row) * weight**2 for weight, row in zip(weights, values, strict=True)]
-    a, b = next((a, b) for a, b in permutations(range(len(parts)), 2) if weights[a] > weights[b] and lengths[a] < lengths[b])
+    found = _matters_less(parts, values)
+    assert found is not None
+    a, b = found
+    weights, _, effects = _matter(parts, values)
+    output = [_dot(weights, column) for column in zip(*values, strict=True)]
     return (
-        f"The weights are {', '.join(map(str, weights))} and the values {_shown(values)}. Token {a + 1} has more weight than token {b + 1}, {weights[a]} against {weights[b]}. Its "
-        f"part in the output, weight times value, is [{', '.join(str(weights[a] * z) for z in values[a])}], shorter than [{', '.join(str(weights[b] * z) for z in values[b])}]: a heat "
-        f"map points to the token that matters less to the output."
+        f"The weights are {', '.join(map(str, weights))} and the values {_shown(values)}; the output is {', '.join(map(str, output))}. Token {a + 1} has more "
+        f"weight than token {b + 1}, {weights[a]} against {weights[b]}. Its "
+        f"part in the output, weight times value, is {', '.join(str(weights[a] * z) for z in values[a])}, shorter than "
+        f"{', '.join(str(weights[b] * z) for z in values[b])}. Left out, with the other weights renormalised, "
+        f"it moves the output by p/(1 − p) times the distance of its value from the output, a squared length of {effects[a]}; token {b + 1} moves it by "
+        f"{effects[b]} (squared). By both measures a heat map points to the token that "
+        "matters less. (The case gives the weights as parts, which are divided by their sum.)"
     )
 
 
@@ -1010,7 +1057,7 @@ def _part_holds(parts: Sequence[int], values: Sequence[Row]) -> Outcome:
     Claim(
         id="analysis.part-of-a-token",
         title="A token's part in the output is its weight times its value",
-        states="Which inputs an output was made of.",
+        states="(Not in the text, which says that weights show what the model focuses on.) Which inputs an output was made of.",
         precise=r"$\sum_jp_jv_j$ less the same with $v_k=0$ is $p_kv_k$, of squared length $p_k^2\|v_k\|^2$; among values of the same length the order of these is the order of the "
         r"weights. A value of 0 has no part, with whatever weight.",
         sources=(S3.at("Interpretability"), KOBAYASHI),
@@ -1020,7 +1067,6 @@ def _part_holds(parts: Sequence[int], values: Sequence[Row]) -> Outcome:
     )
 )
 def part_of_a_token() -> Iterator[Step]:
-    yield Step(total(p[j] * V[j, e], j) - total(p[j] * (1 - D(j, k)) * V[j, e], j), "=", p[k] * V[k, e], "a sum less the same sum without one of its terms")
     yield Step(total((p[k] * V[k, e]) ** 2, e), "=", p[k] ** 2 * total(V[k, e] ** 2, e), "a length scales with the weight")
     less, more, length = sp.Symbol("q", nonnegative=True), sp.Symbol("h", nonnegative=True), sp.Symbol("ell", nonnegative=True)
     yield Step(
@@ -1030,14 +1076,17 @@ def part_of_a_token() -> Iterator[Step]:
         "of two values of one length the heavier has the longer part",
         certificate=more * (2 * less + more) * length**2,
     )
+    yield Step(total(p[j] * V[j, e], j) - total(p[j] * (1 - D(j, k)) * V[j, e], j), "=", p[k] * V[k, e], "a sum less the same sum without one of its terms")
 
 
 weights_show_focus = Claim(
     id="analysis.weights-show-focus",
     title="Attention weights show which inputs the model focuses on when it produces an output",
     states="Attention weights give interpretability by showing what the model focuses on when producing each output.",
-    reading="What a weight shows is the token's part in the output: of two tokens, the one with more weight has the larger part.",
-    precise=r"If $p_j > p_k$, then $\|p_jv_j\|\ge\|p_kv_k\|$.",
+    reading="What a weight shows is the token's part in the output: of two tokens, the one with more weight has the larger part, or moves the output more "
+    "when it is left out.",
+    precise=r"If $p_j > p_k$, then $\|p_jv_j\|\ge\|p_kv_k\|$ or $\frac{p_j}{1-p_j}\|v_j-o\|\ge\frac{p_k}{1-p_k}\|v_k-o\|$, with $o$ the output "
+    r"(vision.effect-of-leaving-out).",
     sources=(S3.at("Interpretability"), S4.at("Benefits"), S1.at("Conceptual Understanding"), S0.at("Conclusion")),
     scope="one row of attention over any keys, all values",
     inventory=("C283",),
@@ -1079,7 +1128,8 @@ def _explain_worked(parts: Sequence[int], others: Sequence[int], values: Sequenc
     output = [_dot(first, column) for column in zip(*values, strict=True)]
     return (
         f"With the values {_shown(values)}, the weights {', '.join(map(str, first))} and the weights {', '.join(map(str, second))} give the same output, "
-        f"[{', '.join(map(str, output))}]: whatever is decided from the output, neither row explains it better than the other."
+        f"{', '.join(map(str, output))}: whatever is decided from the output, neither row explains it better than the other. (The case gives the weights as "
+        f"parts, which are divided by their sum.)"
     )
 
 
@@ -1136,7 +1186,7 @@ def _same_output_holds(parts: Sequence[int], others: Sequence[int], values: Sequ
     Claim(
         id="analysis.same-output-other-weights",
         title="Other weights give the same output along every affine dependence of the values",
-        states="Which rows of weights give one output.",
+        states="(Not in the text, which says that weights give insight into decisions.) Which rows of weights give one output.",
         precise=r"$p+cu$ sums to one and gives the output of $p$ if and only if $\sum_ju_j=0$ and $\sum_ju_jv_j=0$ (for $c\ne0$): such $u\ne0$ exist exactly if the values are affinely "
         r"dependent, as any $n>d_v+1$ values are. For scalar values and three keys, $u=(v_2-v_3,\ v_3-v_1,\ v_1-v_2)$. Positive $p$ stays positive for small $c$.",
         sources=(S0.at("Conclusion"), S3.at("Interpretability"), JAIN),
@@ -1147,15 +1197,20 @@ def _same_output_holds(parts: Sequence[int], others: Sequence[int], values: Sequ
 )
 def same_output_other_weights() -> Iterator[Step]:
     along = sp.IndexedBase("u", real=True)
-    yield Step(total(s[j] + c * along[j], j) - total(s[j], j), "=", c * total(along[j], j), "the sum of the weights s stays if the direction sums to 0")
+    one, two, three = sp.symbols("v_1 v_2 v_3", real=True)
+    direction = (two - three, three - one, one - two)
+    yield Step(total(D(j, k) * v[j], j) - total(D(j, l) * v[j], j), "=", v[k] - v[l], "two keys with equal values may trade all of their weight")
+    yield Step(sp.Add(*map(apart, direction)), "=", sp.Integer(0), "for three scalar values this direction sums to 0")
+    yield Step(direction[0] * one + direction[1] * two + direction[2] * three, "=", sp.Integer(0), "and moves no output")
+    yield Step(
+        total(s[j] + c * along[j], j) - total(s[j], j),
+        "=",
+        c * total(along[j], j),
+        "in general the sum of the weights s stays exactly if the direction sums to 0",
+    )
     yield Step(
         total((s[j] + c * along[j]) * V[j, e], j) - total(s[j] * V[j, e], j),
         "=",
         c * total(along[j] * V[j, e], j),
-        "and the output stays if the direction annihilates the values",
+        "and the output stays exactly if the direction annihilates the values",
     )
-    one, two, three = sp.symbols("v_1 v_2 v_3", real=True)
-    direction = (two - three, three - one, one - two)
-    yield Step(sp.Add(*direction), "=", sp.Integer(0), "three scalar values: the direction sums to 0")
-    yield Step(direction[0] * one + direction[1] * two + direction[2] * three, "=", sp.Integer(0), "and moves no output")
-    yield Step(total(D(j, k) * v[j], j) - total(D(j, l) * v[j], j), "=", v[k] - v[l], "two keys with equal values may trade all of their weight")

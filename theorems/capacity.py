@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from math import comb
 
 import sympy as sp
@@ -16,6 +16,7 @@ from flint import arb, fmpq, fmpq_mat
 
 from theorems import exact
 from theorems.claim import Claim, derived
+from theorems.entropy import Excess, logarithm_below_line
 from theorems.exact import ball
 from theorems.outcome import Outcome
 from theorems.sources import S0, Source
@@ -98,7 +99,7 @@ def _one_token(points: Rows, length: int, tries: Rows) -> Outcome:
     Claim(
         id="capacity.one-token",
         title="Attention over equal tokens is a linear classifier, of VC dimension exactly d",
-        states="The VC dimension of attention at sequence length 1, and a lower bound at every length.",
+        states="(Implied, at n = 1, where the bound of the text is 0.) The VC dimension of attention at sequence length 1, and a lower bound at every length.",
         reading="Labels are the sign of the output (positive or not) with a value projection to one number and without bias; with a bias it is d + 1.",
         precise=r"On constant sequences of tokens $x \in \mathbb R^d$ the output is $w \cdot x$ at every length. The unit vectors are shattered: $w = \sum_k\sigma_ke_k$ gives $w \cdot e_k = \sigma_k$. No $d + 1$ tokens are: "
         r"they have a dependency $\sum_kp_kx_k = \sum_kq_kx'_k$ with $p_k > 0$ for one token at least and $q_k \ge 0$, and the label positive for the $x_k$ and not for the $x'_k$ would give $0 < \sum_kp_k(w \cdot x_k) - \sum_kq_k(w \cdot x'_k) = 0$. So the VC dimension is $d$ at $n = 1$, where "
@@ -153,7 +154,8 @@ def _vocabulary(sequences: Rows, words: int, scores: Row, values: Row, bias: int
     Claim(
         id="capacity.vocabulary",
         title="Over a vocabulary of q words the VC dimension of a head is at most q², at every sequence length",
-        states="The VC dimension of softmax attention with real parameters, for tokens from a finite vocabulary.",
+        states="(Not in the text, which bounds the VC dimension of attention.) The VC dimension of softmax attention with real parameters, for tokens from a "
+        "finite vocabulary.",
         reading="Labels are the sign of the first row's output (positive or not), projected to one number, with or without a bias.",
         precise=r"Where word $u$ asks, the output times the normaliser is $\sum_vc_va_{uv}$ with $c_v$ the number of times that word $v$ occurs and $a_{uv} = e^{s(u, v)}(y_v + b)$: a linear function of $q$ counts. $q + 1$ sequences "
         r"with one asking word have dependent counts, and labels by the signs of the dependency are not given. Among $q^2 + 1$ sequences some $q + 1$ have the same asking word: no $q^2 + 1$ sequences are shattered. With $d$ one-hot words the bound is "
@@ -206,7 +208,7 @@ def _finite_precision(points: Rows, bits: int) -> Outcome:
     Claim(
         id="capacity.finite-precision",
         title="With b-bit parameters the VC dimension is at most b times their number, at every sequence length",
-        states="The VC dimension of attention as it is computed.",
+        states="(Not in the text, which bounds the VC dimension of attention.) The VC dimension of attention as it is computed.",
         precise=r"$N$ shattered inputs take $2^N$ settings of the parameters, and there are at most $2^{bP}$: so $N \le bP$. For one head with $d \times d$ matrices "
         r"$W_Q, W_K, W_V$ it is $3bd^2$ whatever $n$: a multiple of $d^2$, without a logarithm, which for $n \ge 2$ is at most $\frac{3b}{\log 2}\,d^2\log n$. In the formula $N = "
         r"bP + x$ with $x \ge 1$ inputs too many.",
@@ -260,7 +262,7 @@ def _shatters(half: int, bits: int, labels: Sequence[bool], idle: int) -> Outcom
     Claim(
         id="capacity.lower-bound",
         title="The VC dimension of one head with real parameters is at least a multiple of d² log n",
-        states="Whether the VC dimension of attention could be smaller than d² log n.",
+        states="(Not in the text, which gives an upper bound.) Whether the VC dimension of attention could be smaller than d² log n.",
         reading="Labels are the sign of the first row's output (positive or not), with a value projection to one number.",
         precise=r"For $d \ge 3$ and $n \ge 3$ one head shatters $k^2N$ sequences of $n$ tokens in $\mathbb R^d$, with $k = \lfloor\frac{d-1}2\rfloor$ and $N = \lfloor\log_2(n-1)\rfloor$, which is at least $\frac{d^2\log n}{32\log 2}$. For "
         r"$a, b \le k$ and $i < N$ a sequence begins with the token $e_a$, which asks; then come $j\,e_{k+b} + y_{ij}\,e_{2k+1}$ for $j = 0, \dots, 2^N - 1$, and tokens 0 up to the length $n$. $W_V$ reads the last feature, and of $M = W_QW_K^\top$ "
@@ -304,6 +306,74 @@ def lower_bound() -> Iterator[Step]:
     )  # fmt: skip
 
 
+def _signs_along(row: Row, places: Sequence[Fraction]) -> list[int]:
+    """The certain signs of Σ_j x_j e^(M x_1 x_j), the output at W_V = 1 times the normaliser, at these M; 0 where it is 0 or too near to tell."""
+    found = []
+    for place in places:
+        output = sum((ball(x) * (ball(place) * row[0] * x).exp() for x in row), arb(0))
+        found.append(int(bool(output > 0)) - int(bool(output < 0)))
+    return found
+
+
+def _width_one(sequences: Rows, places: Sequence[Fraction]) -> Outcome:
+    """Along the drawn M no output changes its sign more than n − 1 times, and together with ±1 and 0 for W_V they give at most 4Nn labelings."""
+    along = [_signs_along(row, sorted(places)) for row in sequences]
+    longest = max(map(len, sequences))
+    kept = [[one for one in row if one] for row in along]
+    changes = [sum(one != other for one, other in pairwise(row)) for row in kept]
+    labels = {tuple(side * row[at] > 0 for row in along) for at in range(len(places)) for side in (-1, 0, 1)}
+    steady = all(change <= len(row) - 1 for change, row in zip(changes, sequences, strict=True))
+    return exact.decided(steady and len(labels) <= 4 * len(sequences) * longest)
+
+
+@derived(
+    Claim(
+        id="capacity.width-one",
+        title="In width 1 the VC dimension of one head is at most 9 log n, for n ≥ 2",
+        states="(Implied.) The bound O(d² log n) at d = 1.",
+        reading="Labels are the sign of the first row's output (positive or not). Parameters are real, so a head is a number M = W_Q · W_K and a number W_V.",
+        precise=r"The first output has the sign of $W_V\,g(M)$ with $g(M) = \sum_jx_je^{Mx_1x_j}$. A sum of $n$ exponentials that is not 0 throughout has at "
+        r"most $n - 1$ zeros: divided by one of them and differentiated it has a term less, and by Rolle's theorem at most "
+        r"one zero less. So the zeros of $N$ sequences cut the line of $M$ into at most $N(n-1) + 1$ intervals, each with one sign pattern, and the $N(n-1)$ "
+        r"zeros add one each; with $W_V$ of either sign, or 0, there are at most $2(2N(n-1) + 1) + 1 \le 4Nn$ labelings. "
+        r"Shattering needs $2^N \le 4Nn$, and $\log N \le \frac N4 - 1 + \log4$, so $N \le 9\log n$. In the last formula $n = 2 + 2g$ and $N = 9\log n + x$ "
+        r"with $x > 0$, too many.",
+        sources=(VC, VAPNIK),
+        scope="one head of width d = 1 without positions and mask, every n ≥ 2, real parameters and real tokens",
+        inventory=("C319",),
+        holds=_width_one,
+    )
+)
+def width_one() -> Iterator[Step]:
+    rate, part = sp.IndexedBase("lambda", real=True), sp.IndexedBase("x", real=True)
+    along, first, lead = sp.Symbol("M", real=True), sp.Symbol("lambda_0", real=True), sp.Symbol("x_0", real=True)
+    whole = lead * sp.exp(first * along) + total(part[j] * sp.exp(rate[j] * along), j)
+    yield Step(
+        sp.Derivative(whole * sp.exp(-first * along), along), "=", total(part[j] * (rate[j] - first) * sp.exp((rate[j] - first) * along), j),
+        "a sum of exponentials, divided by one of its terms' and differentiated, has a term less; one term alone has no zero",
+    )  # fmt: skip
+    more = sp.Symbol("x", integer=True, nonnegative=True)
+    count = 1 + more
+    yield Step(
+        2 * (2 * count * (n - 1) + 1) + 1, "<=", 4 * count * n,
+        "N = 1 + x sequences: intervals between zeros, and the zeros themselves, twice for the sign of W_V, and once for W_V = 0", certificate=4 * more + 1,
+    )  # fmt: skip
+    yield from logarithm_below_line()
+    number = sp.Symbol("N", positive=True)
+    yield Step(
+        sp.log(4 * number * n), "<=", sp.log(n) + 4 * sp.log(2) - 1 + number / 4,
+        "log z ≤ z − 1 at z = N/4", certificate=Excess(number / 4),
+    )  # fmt: skip
+    beyond = sp.Symbol("x", positive=True)
+    length, log_2 = 2 * (1 + gap[1]), sp.log(2)
+    many = 9 * sp.log(length) + beyond
+    yield Step(
+        sp.log(length) + 4 * log_2 - 1 + many / 4, "<", many * log_2,
+        "so with more than 9 log n sequences log(4Nn) is less than N log 2: there are fewer labelings than shattering takes",
+        certificate=(log_2 - sp.Rational(1, 4)) * beyond + (9 * log_2 - sp.Rational(13, 4)) * sp.log(1 + gap[1]) + log_2 * (9 * log_2 - sp.Rational(29, 4) + 1 / log_2),
+    )  # fmt: skip
+
+
 vc_dimension = Claim(
     id="capacity.vc-dimension",
     title="The VC dimension of attention is O(d² log n)",
@@ -313,8 +383,10 @@ vc_dimension = Claim(
     scope="one head with real parameters and real tokens",
     inventory=("C319",),
     not_checkable="The text does not say which parameters are trained, what the labels are, or how the bound is derived. For real parameters the known general bounds for networks with "
-    "exponentials are polynomials of higher degree (Karpinski and Macintyre 1997), and whether d² log n is enough for softmax at n ≥ 2 could be neither proved nor "
-    "refuted here. What can be checked: no smaller order is possible (capacity.lower-bound: a head shatters a multiple of d² log n inputs); the literal bound fails at n = 1 (capacity.one-token); for tokens from a vocabulary of d words d² suffices "
+    "exponentials are polynomials of higher degree (Karpinski and Macintyre 1997), and whether d² log n is enough for softmax at n ≥ 2 and d ≥ 2 could be "
+    "neither proved nor "
+    "refuted here. What can be checked: no smaller order is possible (capacity.lower-bound: a head shatters a multiple of d² log n inputs); the literal bound "
+    "fails at n = 1 (capacity.one-token); it holds at d = 1 (capacity.width-one); for tokens from a vocabulary of d words d² suffices "
     "(capacity.vocabulary), and with b-bit parameters 3bd² (capacity.finite-precision), both without a logarithm.",
 )
 
@@ -448,7 +520,8 @@ def _enough_samples(chances: Sequence[Fraction], off: Fraction, risk: Fraction) 
     Claim(
         id="capacity.finite-class-samples",
         title="log(2H/δ)/(2ε²) samples suffice for a class of H classifiers",
-        states="The sample size for a finite class, such as attention with b-bit parameters: H ≤ 2^(bP).",
+        states="(Not in the text, which gives a number of samples by the VC dimension.) The sample size for a finite class, such as attention with b-bit "
+        "parameters: H ≤ 2^(bP).",
         precise=r"$m \ge \frac{\log(2H/\delta)}{2\varepsilon^2}$ independent samples make all $H$ error rates on the sample lie within $\varepsilon$ of the true ones with probability at least $1 - \delta$: each is off by more with probability at most "
         r"$2e^{-2m\varepsilon^2}$ (Hoeffding), and all together at most $2He^{-2m\varepsilon^2} \le \delta$. With $P$ parameters of $b$ bits $m \ge \frac{bP\log 2 + \log(2/\delta)}{2\varepsilon^2}$ is enough, at every sequence "
         r"length. In the formulas $m = \frac{\log(2H/\delta) + x}{2\varepsilon^2}$.",
@@ -510,88 +583,134 @@ def _average_size(sample: Row) -> Fraction:
 
 
 def _rademacher(sample: Row, bound: int, larger: int) -> Outcome:
-    """Whether the class (values w x) has one number at this sample however far its parameters go: with |w| ≤ bound and with |w| ≤ larger."""
-    return exact.decided(bound * _average_size(sample) == larger * _average_size(sample))
+    """Constant sequences, values w x with |w| up to a bound, the supremum over a grid that contains the ends: a number of at least 0 and at least bound · Σ x² / Σ |x|
+    (m times the complexity), which grows with the bound unless the sample is 0."""
+    signed = [sum(sign * x for sign, x in zip(signs, sample, strict=True)) for signs in product((-1, 1), repeat=len(sample))]
+    sums, found = [], []
+    for most in (bound, bound + larger):
+        best = Fraction(sum(max(Fraction(most * step, 4) * one for step in range(-4, 5)) for one in signed), len(signed))
+        found += [best == most * _average_size(sample) >= 0, best * sum(map(abs, sample)) >= most * sum(x * x for x in sample)]
+        sums.append(best)
+    return exact.decided(all(found) and (sums[0] < sums[1]) == any(sample))
 
 
-def _rademacher_worked(sample: Row, bound: int, larger: int) -> str:
-    size, average = len(sample), _average_size(sample)
-    first, second = (Fraction(most * average, size) for most in (bound, larger))
-    return (
-        f"Inputs are constant sequences of tokens of width 1, here of the tokens {list(sample)}: attention returns w·x with w for W_V, whatever the scores. Over |w| ≤ B the supremum of (1/m) Σσ_i w x_i is "
-        f"(B/m)·|Σσ_i x_i|, and the mean of |Σσ_i x_i| over all signs is {average}. So parameters up to {bound} give {first}, parameters up to {larger} give {second}: the number grows in proportion to what the "
-        "parameters may be, and over all real w the supremum is infinite: as printed, the formula gives no number."
+@derived(
+    Claim(
+        id="capacity.rademacher",
+        title="R_m = E_σ sup_f (1/m) Σ σ_i f(x_i) is defined for attention: a number in [0, ∞], and infinite where parameters are not bounded",
+        states="Rademacher complexity, the expected complexity over random labelings: R_m(Attention) = E_σ sup_f (1/m) Σ_i σ_i f(x_i).",
+        reading="A definition. The sample x_1 … x_m stands in it and is taken as given: with the expectation over the signs alone it is the empirical "
+        "complexity of that sample, and the $\\mathfrak R_m$ of a class is its "
+        "mean over samples. What is judged is that it defines a number, ∞ allowed.",
+        precise=r"The function $f = 0$ is in the class ($W_V = 0$), so every supremum is in $[0, \infty]$, and so is their mean over the $2^m$ signs. At a "
+        r"sample of constant sequences $x_1, \dots, x_m$ of width 1, not all 0, attention with $|w| \le B$ has "
+        r"$\frac Bm\,\mathbb E\bigl|\sum_i\sigma_ix_i\bigr| \ge \frac Bm\,\frac{\sum_ix_i^2}{\sum_i|x_i|}$, which exceeds every number for $B$ large enough: "
+        r"for real $W_V$ of any size the value is $\infty$. For bounded parameters see "
+        r"capacity.rademacher-bounded. In the formulas $S = |\sum_i\sigma_ix_i|$ and $S + y = \sum_i|x_i|$.",
+        sources=(RADEMACHER, BARTLETT.at("Definition 2"), SHALEV.at("chapter 26")),
+        scope="every class of attention functions that contains 0, every sample, every m; the lower bound for constant sequences of width 1",
+        inventory=("C321",),
+        uses=("universality.constant-sequences",),
+        holds=_rademacher,
     )
-
-
-def _rademacher_steps() -> Iterator[Step]:
-    x, sign = sp.IndexedBase("x", real=True), sp.KroneckerDelta
-    most, size = sp.Symbol("B", positive=True), sp.Symbol("S", nonnegative=True)
+)
+def rademacher() -> Iterator[Step]:
+    most, size = sp.Symbol("B", positive=True), sp.Symbol("S", positive=True)
     less = sp.Symbol("y", nonnegative=True)
+    yield Step(sp.Integer(0), "<=", most * size, "w = 0 is allowed and gives 0: no supremum is below it")
+    yield _independent_signs()
     yield Step(
-        (most - less) * size,
-        "<=",
-        most * size,
-        "w = B − y ≤ B and Σ σ_i x_i = S ≥ 0 (for S < 0, w ≥ −B): the supremum is B|S|, attained at w = ±B",
-        certificate=less * size,
-    )
-    place = sp.Symbol("i_0", integer=True, positive=True)
+        (most - less) * size, "<=", most * size,
+        "over |w| ≤ B the supremum of w S is B|S|, attained at w = ±B: here w = B − y and S > 0", certificate=less * size,
+    )  # fmt: skip
     yield Step(
-        sp.Sum(x[i] * x[j] * sign(i, j), (i, 1, m), (j, 1, m)), "=", sp.Sum(x[place] ** 2, (place, 1, m)),
+        size**2 / (size + less), "<=", size,
+        "S is at most S + y = Σ|x_i|, so the mean of S is at least the mean of S², which is Σ x_i², over Σ|x_i|", certificate=size * less / (size + less),
+    )  # fmt: skip
+    aim, squares, sizes = sp.symbols("C q a", positive=True)
+    yield Step(
+        aim, "<", (aim * m * sizes / squares + most) / m * squares / sizes,
+        "with q = Σ x_i² and a = Σ|x_i| the complexity exceeds any C for bounds above Cma/q: without a bound on the parameters the supremum is infinite",
+        certificate=most * squares / (m * sizes),
+    )  # fmt: skip
+
+
+def _independent_signs() -> Step:
+    x, place = sp.IndexedBase("x", real=True), sp.Symbol("i_0", integer=True, positive=True)
+    return Step(
+        sp.Sum(x[i] * x[j] * sp.KroneckerDelta(i, j), (i, 1, m), (j, 1, m)), "=", sp.Sum(x[place] ** 2, (place, 1, m)),
         "E σ_i σ_j is 1 for i = j and 0 otherwise: E S² = Σ x_i²",
     )  # fmt: skip
+
+
+def _rademacher_bounded(sequences: Rows, tilts: Row, bound: int) -> Outcome:
+    """The supremum over drawn scores (θ times the first token times each) and a grid of |w| ≤ bound, on the mean over all signs: at most bound · Σ_i max_j |x_ij| (m times the
+    complexity). On the constant sequences of the first tokens it is bound · E|Σ σ_i x_i|, at most bound · √(Σ x_i²)."""
+    signs = list(product((-1, 1), repeat=len(sequences)))
+    rows = [[exact.attention([[tilt * row[0]]], [[x] for x in row], [[x] for x in row])[0][0] for row in sequences] for tilt in tilts]
+    tops = []
+    for chosen in signs:
+        sums = [sum((sign * x for sign, x in zip(chosen, row, strict=True)), arb(0)) for row in rows]
+        tops.append(max((bound * abs(one) for one in sums), key=lambda one: float(one.mid())))
+    whole = sum(tops, arb(0)) / len(signs)
+    sample = [row[0] for row in sequences]
+    signed = [sum(sign * x for sign, x in zip(chosen, sample, strict=True)) for chosen in signs]
+    best = Fraction(sum(max(Fraction(bound * step, 4) * one for step in range(-4, 5)) for one in signed), len(signs))
+    return Outcome.worst(
+        [
+            exact.at_most(whole, bound * sum(max(map(abs, row)) for row in sequences)),
+            exact.decided(best == bound * _average_size(sample)),
+            exact.at_most(ball(best), bound * ball(sum(x * x for x in sample)).sqrt()),
+        ]
+    )
+
+
+@derived(
+    Claim(
+        id="capacity.rademacher-bounded",
+        title="With |w| ≤ B the complexity on a sample is at most (B/m) Σ_i max_j |x_ij|, and (B/m) E|Σ σ_i x_i| on constant sequences",
+        states="(Not in the text, whose formula names no class.) What the formula gives for bounded parameters and a given sample.",
+        reading="Width 1, where the bound needs no norm; in any width it is the textbook lemma for linear classes, cited and not used here.",
+        precise=r"For attention to sequences $x_{i1}, \dots, x_{in}$ of tokens of width 1 with any scores and $|w| \le B$, $|f(x_i)| \le B\max_j|x_{ij}|$, so "
+        r"$\hat{\mathfrak R} \le \frac Bm\sum_i\max_j|x_{ij}|$: finite at every sample. On constant sequences "
+        r"$\hat{\mathfrak R} = \frac Bm\,\mathbb E\bigl|\sum_i\sigma_ix_i\bigr| \le \frac Bm\sqrt{\sum_ix_i^2}$. In the formulas $v_j = |S|$ in the $j$-th of "
+        r"$n = 2^m$ outcomes; a token is $X - y_j$ with $X$ the largest size; $|f(x_i)|$ is at most $BX_i$, and "
+        r"lacks $z_i$ to that.",
+        sources=(RADEMACHER, SHALEV.at("Lemma 26.10")),
+        scope="sequences of every length of tokens of width 1, any scores; every m, every sample, every B > 0",
+        inventory=("C321",),
+        uses=("universality.constant-sequences",),
+        holds=_rademacher_bounded,
+    )
+)
+def rademacher_bounded() -> Iterator[Step]:
+    most = sp.Symbol("B", positive=True)
+    size, less = sp.Symbol("S", nonnegative=True), sp.Symbol("y", nonnegative=True)
+    yield Step(
+        (most - less) * size, "<=", most * size,
+        "constant sequences: w = B − y ≤ B and Σ σ_i x_i = S ≥ 0 (for S < 0, w ≥ −B): the supremum is B|S|, attained at w = ±B", certificate=less * size,
+    )  # fmt: skip
+    yield _independent_signs()
     outcome = sp.IndexedBase("v", nonnegative=True)
     mean = total(outcome[j], j) / n
     yield Step(
         mean**2, "<=", total(outcome[j] ** 2, j) / n, "over n equally likely outcomes (E|S|)² ≤ E S²: the difference is a variance",
         certificate=total((outcome[j] - mean) ** 2, j) / n,
     )  # fmt: skip
-
-
-rademacher = derived(
-    Claim(
-        id="capacity.rademacher",
-        title="R_m = E_σ sup_f (1/m) Σ σ_i f(x_i) is a number that measures the complexity of attention",
-        states="Rademacher complexity, the expected complexity over random labelings: R_m(Attention) = E_σ sup_f (1/m) Σ_i σ_i f(x_i).",
-        reading="As printed: a number for the class of all attention functions, W_V a real matrix as everywhere in the text. The sample x_1 … x_m stands in the formula and is taken as given.",
-        precise=r"$\mathbb E_\sigma\sup_f\frac1m\sum_i\sigma_if(x_i)<\infty$ at every sample, the supremum over all attention functions $f$, so that letting parameters be larger changes nothing from some size on. But for real $W_V$ of any size "
-        r"it is infinite at every sample of constant sequences that are not all 0. It is a number for a class whose outputs are bounded on the sample, such as that with $|w| \le B$ "
-        r"(capacity.rademacher-bounded). With the expectation over the signs alone it is the empirical complexity of that sample; the $\mathfrak R_m$ of a class is its mean over samples.",
-        sources=(RADEMACHER, BARTLETT.at("Definition 2"), SHALEV.at("chapter 26")),
-        scope="the class of values w·x with bounded w, on constant sequences; every m",
-        inventory=("C321",),
-        uses=("universality.constant-sequences",),
-        unsaid="the parameters are bounded, or at least the outputs on the sample are; without that the supremum is infinite",
-        corrected_by="capacity.rademacher-bounded",
-        holds=_rademacher,
-        worked=_rademacher_worked,
-    )
-)(_rademacher_steps)
-
-
-def _rademacher_bounded(sample: Row, bound: int, larger: int) -> Outcome:
-    """For each bound by enumeration: the supremum over a grid of w up to the bound is attained at the ends, and the mean is at most B √(Σ x²)."""
-    results = []
-    signed = [sum(sign * x for sign, x in zip(signs, sample, strict=True)) for signs in product((-1, 1), repeat=len(sample))]
-    for most in (bound, larger):
-        grid = [Fraction(most * step, 4) for step in range(-4, 5)]
-        best = Fraction(sum(max(w_ * signed_sum for w_ in grid) for signed_sum in signed), len(signed))
-        results += [exact.decided(best == most * _average_size(sample)), exact.at_most(ball(best), most * ball(sum(x * x for x in sample)).sqrt())]
-    return Outcome.worst(results)
-
-
-rademacher_bounded = derived(
-    Claim(
-        id="capacity.rademacher-bounded",
-        title="On a given sample values with |w| ≤ B have the complexity (B/m) E|Σ σ_i x_i|, at most (B/m) √(Σ x_i²)",
-        states="The correct form: what the formula gives for bounded parameters and a given sample.",
-        reading="Width 1, where the bound needs no norm; in any width it is the textbook lemma for linear classes, cited and not used here.",
-        precise=r"$\hat{\mathfrak R} = \frac Bm\,\mathbb E\bigl|\sum_i\sigma_ix_i\bigr| \le \frac Bm\sqrt{\sum_ix_i^2}$ for attention to constant sequences of tokens of width 1 with $|w| \le B$. It is proportional to $B$: without a bound on $W_V$ it "
-        r"is infinite, unless all $x_i$ are 0. It depends on the sample. In the last formula $v_j = |S|$ in the $j$-th of $n = 2^m$ outcomes.",
-        sources=(RADEMACHER, SHALEV.at("Lemma 26.10")),
-        scope="constant sequences of width 1; every m, every sample, every B > 0",
-        inventory=("C321",),
-        uses=("universality.constant-sequences",),
-        holds=_rademacher_bounded,
-    )
-)(_rademacher_steps)
+    top, lack = sp.Symbol("X", nonnegative=True), sp.IndexedBase("y", nonnegative=True)
+    weight = sp.exp(s[j]) / total(sp.exp(s[l]), l)
+    yield Step(
+        total(weight * (top - lack[j]), j), "<=", top,
+        "any sequence: a weighted mean of tokens is at most the largest of their sizes, and its negative likewise", certificate=total(weight * lack[j], j),
+    )  # fmt: skip
+    value, room, spare = sp.symbols("v x z", nonnegative=True)
+    yield Step(
+        value * size, "<=", (value + room) * (size + spare),
+        "so |w| ≤ B times a mean of size at most X is at most BX", certificate=value * spare + room * size + room * spare,
+    )  # fmt: skip
+    tops, lacks = sp.IndexedBase("X", nonnegative=True), sp.IndexedBase("z", nonnegative=True)
+    yield Step(
+        sp.Sum(most * tops[i] - lacks[i], (i, 1, m)) / m, "<=", most * sp.Sum(tops[i], (i, 1, m)) / m,
+        "whatever the signs and the parameters, no term σ_i f(x_i) exceeds B X_i: neither does the supremum, nor the mean over signs",
+        certificate=sp.Sum(lacks[i], (i, 1, m)) / m,
+    )  # fmt: skip

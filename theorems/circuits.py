@@ -40,6 +40,7 @@ more, less = sp.symbols("x y", nonnegative=True)
 z, w = sp.symbols("z w", integer=True, positive=True)  # a position inside a product; a feature
 X = sp.IndexedBase("X", real=True)  # contents, X[position, feature]
 y = sp.IndexedBase("y", real=True)
+U = sp.UnevaluatedExpr
 
 
 def D(one: sp.Expr, other: sp.Expr) -> sp.Expr:
@@ -105,11 +106,11 @@ def previous_token() -> Iterator[Step]:
     query = sp.Sum(D(i, z) * beta * back[z, k], (z, 1, n))
     yield Step(total(query * D(j, k), k), "=", beta * back[i, j], "position i asks for the position σ before it, and only that one answers (R: the shift)")
     yield Step(total(sp.exp(beta * D(j, k)), j), "=", sp.exp(beta) + n - 1, "one of n visible keys scores β, the others 0")
+    yield Step(sp.exp(beta) / (sp.exp(beta) + N), "<", sp.Integer(1), "the other N = n − 1 keys always share something", certificate=N / (sp.exp(beta) + N))
     yield Step(
-        1 - sp.exp(beta) / (sp.exp(beta) + N), "<=", N * sp.exp(-beta), "so the other N = n − 1 keys share less than N e^(−β)",
+        1 - sp.exp(beta) / (sp.exp(beta) + N), "<=", N * sp.exp(-beta), "but the other N = n − 1 keys share less than N e^(−β)",
         certificate=N**2 * sp.exp(-beta) / (sp.exp(beta) + N),
     )  # fmt: skip
-    yield Step(sp.exp(beta) / (sp.exp(beta) + N), "<", sp.Integer(1), "and they always share something", certificate=N / (sp.exp(beta) + N))
 
 
 def _no_previous_by_content(earlier: Row, current: int, form: int, place: int) -> Outcome:
@@ -125,12 +126,12 @@ def _no_previous_by_content(earlier: Row, current: int, form: int, place: int) -
     Claim(
         id="circuits.previous-token-needs-positions",
         title="Without positions in its scores no first-layer head is a previous-token head",
-        states="Previous-token heads exist: what they cannot do without.",
+        states="(Not in the text; it says that causal decoders have previous-token heads.) What such heads cannot do without.",
         reading="The causal mask alone gives a head no way to tell the previous token from an earlier one.",
         precise=r"Let scores depend on the contents of query and key alone. When the previous token $k$ trades places with an earlier token $l$, their "
         r"weights trade places as well "
         r"(symmetry.content-based-weights), and $p_k+p_l\le 1$. So the previous token cannot have more than half of the weight in both sequences.",
-        sources=(DECODERS, S4.at("The Transformer Architecture")),
+        sources=(DECODERS,),
         scope="a first layer, at least two earlier tokens, any score of the two contents, causal mask; later layers can know more, since causal rows of "
         "different lengths differ",
         inventory=("C207",),
@@ -171,7 +172,7 @@ def _follows_relation(relation: Sequence[Sequence[bool]], symbols: Row, sharpnes
 @derived(
     Claim(
         id="circuits.any-relation",
-        title="A head can follow any relation between a token and another",
+        title="A head that is wide enough can follow any relation between a token and another",
         states="Heads attend along relations: a verb's subject, a pronoun's referent, words of similar meaning, content that is relevant.",
         reading="For every relation that is decided by the two tokens (their symbols, and positions where tokens carry them) there is a head that attends to "
         "related tokens. That "
@@ -215,13 +216,14 @@ def _third_token_is_idle(table: Rows, bias: Row, symbols: Row, changed: int, to:
     Claim(
         id="circuits.third-tokens-are-idle",
         title="In a first layer no third word changes which of two nouns a pronoun prefers",
-        states="Coreference: pronouns attend to their referents.",
-        reading="What a head of the first layer can know of a referent: in “the trophy does not fit into the suitcase because it is too big” and “… too "
+        states="(Not in the text, which says that pronouns attend to their referents.) What a head of the first layer can know of a referent.",
+        reading="In “the trophy does not fit into the suitcase because it is too big” and “… too "
         "small” the "
         "referents of “it” differ, and only a third word says so.",
         precise=r"Let the score of a key be any function of query and key, their contents and positions. Then $p_j/p_k=e^{s_j-s_k}$ whatever the other keys "
         r"are, later ones included: "
-        r"replacing a third token changes both weights by one factor, and never their order. References that hang on a third word need a second layer.",
+        r"replacing a third token changes both weights by one factor, and never their order. So where a reference hangs on a third word, no head of the first "
+        r"layer can show it in its weights.",
         sources=(S1.at("Syntactic Patterns"), CLARK),
         scope="the first layer (tokens not yet mixed), any head, any number of keys, any score of the pair; a third token that is neither the query nor one "
         "of the two keys",
@@ -236,8 +238,13 @@ def third_tokens_are_idle() -> Iterator[Step]:
     def share(of: sp.Expr, key: sp.Expr) -> sp.Expr:
         return of / (one + other + key + rest)
 
-    yield Step(share(one, third) / share(other, third), "=", sp.exp(s[j] - s[k]), "the normaliser, and with it every third key, cancels from the odds")
-    yield Step(share(one, instead) / share(other, instead), "=", share(one, third) / share(other, third), "so another third token leaves them as they were")
+    yield Step(U(share(one, third)) / U(share(other, third)), "=", sp.exp(s[j] - s[k]), "the normaliser, and with it every third key, cancels from the odds")
+    yield Step(
+        U(share(one, instead)) / U(share(other, instead)),
+        "=",
+        U(share(one, third)) / U(share(other, third)),
+        "so another third token, t' for t, leaves them as they were",
+    )
 
 
 # --- copying and induction (C206) ---------------------------------------------------------------------------------------------------------
@@ -387,7 +394,8 @@ def _sum_of_paths(tokens: Rows, first: Sequence[tuple[Rows, Rows]], second: Sequ
     Claim(
         id="circuits.paths",
         title="Two attention layers with residuals are a sum over paths, and composed heads act as heads",
-        states="Circuits run through heads of different layers: an induction head reads what a previous-token head has written.",
+        states="(Not in the text; it names induction heads.) Circuits run through heads of different layers: an induction head reads what a previous-token "
+        "head has written.",
         precise=r"With patterns $P$, $P'$ and matrices $W=W_VW_O$, $W'$: $(X+PXW)+P'(X+PXW)W'=X+PXW+P'XW'+(P'P)\,X\,(WW')$. The last term is a head with the "
         r"pattern $P'P$ and the matrix $WW'$, "
         r"which neither layer has alone; with several heads, there is one for each pair.",
@@ -440,13 +448,13 @@ def _one_layer_completes(weights: Rows, values: Rows, own_weight: int, own_value
     Claim(
         id="circuits.one-layer-cannot-complete",
         title="One layer with one head cannot complete patterns: it fails on at least one of four sequences of five tokens",
-        states="Induction needs two layers: a single attention-only layer does not complete patterns.",
+        states="(Not in the text; it says that causal decoders have induction heads, which complete patterns.) Whether one layer would be enough for them.",
         precise=r"Before a last A let there stand A B D C, D B A C, A C D B or D C A B; the answers are B, C, C, B. In one layer a key has an unnormalised "
         r"weight $\omega_{jx}>0$ and a value $\mu_{jx}$ "
         r"(logit of B less logit of C) that depend on its position $j$ and token $x$ alone, as the query is always the same; the margin times the normaliser "
         r"is $\sum_jf_{jx_j}$ with "
         r"$f=\omega(\mu+r)$, $r$ the direct path. The margins of the first and last sequence, so multiplied, sum to those of the two others. So they cannot "
-        r"be positive and those negative.",
+        r"be positive and those negative. In the last formula $f_{j,x}$ numbers the tokens A, B, C, D as 1, 2, 3, 4, and $f_0$ is the part of the last A.",
         sources=(DECODERS, ELHAGE, SANFORD),
         scope="any embeddings and positions, any score and value functions, any linear readout, longer sequences with a common rest included. One head: for "
         "more heads in one layer see the "
@@ -465,7 +473,7 @@ def one_layer_cannot_complete() -> Iterator[Step]:
     f, rest = sp.IndexedBase("f", real=True), sp.Symbol("f_0", real=True)  # f_0: the last A and any common rest
     margins = [sum((f[place + 1, token + 1] for place, token in enumerate(sequence)), rest) for sequence in FOUR]
     yield Step(
-        margins[0] + margins[3], "=", margins[1] + margins[2],
+        U(margins[0]) + U(margins[3]), "=", U(margins[1]) + U(margins[2]),
         "each token stands at each place as often on the left as on the right; but the answers want the left side positive and the right side negative",
     )  # fmt: skip
 
@@ -541,6 +549,7 @@ linguistic_heads = Claim(
         DECODERS,
         S4.at("Motivation"),
         S4.at("Head Analysis"),
+        S4.at("BERT and GPT"),
         CLARK,
         OLSSON,
     ),

@@ -76,7 +76,8 @@ def _one_position_worked(peaks: Sequence[int], length: int, small: Fraction) -> 
     rows = _peaked(peaks, length, small)
     told = ", ".join("(" + ", ".join(map(str, row)) + ")" for row in rows)
     return (
-        f"Take the rows {told}: each puts {1 - small} of its weight on one key. The keys receive the shares ({', '.join(map(str, _column_shares(rows)))}) "
+        f"The case names the key, counted from 0, at which each row has its peak; the rest of a row is shared evenly. Take the rows {told}: each puts "
+        f"{1 - small} of its weight on one key. The keys receive the shares ({', '.join(map(str, _column_shares(rows)))}) "
         f"of all attention: no position has {1 - small} of it, as the claim would need. The rows look at different positions, as in a copy or an alignment: focused attention, and not collapsed "
         f"onto one position."
     )
@@ -94,9 +95,12 @@ def _same_peak() -> Iterator[Step]:
 
 one_hot_rows = Claim(
     id="collapse.one-hot-rows",
-    title="One-hot attention weights are attention collapsed onto one position",
-    states="Attention collapse: all attention focuses on one position; the symptom is that attention weights become one-hot.",
-    reading="The symptom shows the problem: where every row of a map is near one-hot, one position receives (nearly) all attention.",
+    title="One-hot attention weights show that attention has collapsed onto one position",
+    states="(Implied, where one-hot weights are called the symptom of attention collapse.) Who sees one-hot weights sees a collapse: all attention focuses "
+    "on one position.",
+    reading="The way back, from the symptom to the problem, which a diagnosis takes: where every row of a map is near one-hot, one position receives "
+    "(nearly) all "
+    "attention. (The text itself goes from the problem to the symptom, and that direction holds: see collapse.column-share.)",
     precise=r"If every row has a weight of at least $1-\varepsilon$ at the same key, that key's mean weight is at least $1-\varepsilon$.",
     sources=(S4.at("Attention Collapse"),),
     scope="any number of rows, two or more keys, 0 < ε ≤ 1/4 in the search",
@@ -124,7 +128,8 @@ def _column_share_holds(peaks: Sequence[int], length: int, small: Fraction) -> O
     Claim(
         id="collapse.column-share",
         title="Collapse onto one position is read off the columns of the map, not off its rows",
-        states="How to tell that all attention goes to one position.",
+        states="Attention collapse: the problem is that all attention focuses on one position, and its symptom that attention weights become one-hot.",
+        reading="From the problem to its symptom: where one position receives (nearly) all attention of a map, every row is (nearly) one-hot.",
         precise=r"$\frac1m\sum_r P_{rj} = 1 - \frac1m\sum_r\sum_{k\ne j}P_{rk}$: key $j$ receives $1-\varepsilon$ of all attention exactly if, on the mean "
         r"over the rows, $\varepsilon$ goes elsewhere. Then every row has at least $1 - m\varepsilon$ at key $j$, $m$ the number of rows: where one position receives all attention, every row is one-hot there. "
         "Entropies or largest weights of the rows do not show it: rows that are one-hot at different keys have entropy 0 too.",
@@ -139,6 +144,8 @@ def column_share() -> Iterator[Step]:
     def weight(key: sp.Symbol) -> sp.Expr:
         return sp.exp(S[r, key]) / total(sp.exp(S[r, l]), l)
 
+    elsewhere = total(total((1 - D(j, k)) * weight(k), k), r) / m
+    yield Step(total(weight(j), r) / m, "=", 1 - elsewhere, "each row sums to one, and so does the mean row")
     share = total(1 - x[r], r) / m  # the weights at the key are 1 − x_r
     yield Step(
         1 - m * (1 - share),
@@ -147,8 +154,6 @@ def column_share() -> Iterator[Step]:
         "let the rows have 1 − x_r at the key, so that the mean of x is ε: no single x exceeds the sum of all, which is mε",
         certificate=total((1 - D(r, t)) * x[r], r),
     )
-    elsewhere = total(total((1 - D(j, k)) * weight(k), k), r) / m
-    yield Step(total(weight(j), r) / m, "=", 1 - elsewhere, "each row sums to one, and so does the mean row")
 
 
 def _rows_agree_holds(parts: Sequence[int], others: Sequence[int], values: Row, key: int) -> Outcome:
@@ -162,13 +167,13 @@ def _rows_agree_holds(parts: Sequence[int], others: Sequence[int], values: Row, 
     Claim(
         id="collapse.collapsed-rows-agree",
         title="Rows that collapse onto the same position return nearly the same output",
-        states="What collapse costs: tokens whose attention goes to one position become alike.",
+        states="Tokens whose attention goes to the same position become alike.",
         precise=r"If two rows have at least $1-\varepsilon$ at the same key, $\langle u, o - o'\rangle \le \varepsilon\,\Delta_u$ in every direction $u$, "
         r"$\Delta_u$ the extent of the values along it. In the "
         r"formula the values along $u$ lie within $A$ below and $B$ above that key's, the rows have $1-\varepsilon$ and $1-\varepsilon+h$ there, and the "
         r"means of their other values fall $x$ and $y$ short of the "
         r"far ends.",
-        sources=(S4.at("Attention Collapse"), DONG),
+        sources=(DONG,),
         scope="any two rows, every real value; the row with less weight at the key named first (the other order is its mirror image)",
         uses=("convexity.output-in-the-hull",),
         holds=_rows_agree_holds,
@@ -210,7 +215,7 @@ def _fixes_worked(scores: Row, temperature: int, level: Fraction) -> str:
 
 def _bounded_scores() -> Iterator[Step]:
     short = sp.Symbol("g", nonnegative=True)
-    exponent = sp.log(n * odds) - short
+    exponent = sp.UnevaluatedExpr(sp.log(n * odds)) - short
     yield Step(
         1 / (1 + n * sp.exp(-exponent)),
         "<=",
@@ -224,7 +229,8 @@ temperature_fixes = Claim(
     id="collapse.temperature",
     title="Temperature scaling fixes collapsed attention",
     states="Temperature scaling is a solution where attention weights become one-hot.",
-    reading="With a temperature T > 1 chosen beforehand, a row over two or more keys does not end up near one-hot: no weight exceeds a level such as 9/10.",
+    reading="With a temperature T > 1 chosen beforehand, no row over two or more keys is near one-hot: no weight exceeds a level such as 9/10. "
+    "(collapse.sharpening is judged by the same standard: a factor chosen beforehand, and a level to reach.)",
     precise=r"$\max_j p_j \le \mu$ if $R \le T\log\frac{(n-1)\,\mu}{1-\mu}$, with $R$ the spread of the row's scores: for given scores a large enough $T$ will do, and no one $T$ for all "
     r"scores. In the formula $n$ counts the other keys and $\mu = y/(1+y)$.",
     sources=(S4.at("Attention Collapse"),),
@@ -250,7 +256,9 @@ def _temperature_bound_holds(scores: Row, temperature: int, level: Fraction) -> 
     Claim(
         id="collapse.temperature-bound",
         title="How large the largest weight can get at a given temperature",
-        states="What a temperature guarantees against one-hot rows, and what sharpening can reach.",
+        states="(Not in the text; it names temperature scaling against one-hot rows, and sharpening against uniform ones.) How far the scores of a row lie "
+        "apart "
+        "bounds its largest weight, at any temperature.",
         precise=r"$\max_j p_j \le \dfrac{1}{1 + (n-1)\,e^{-R/T}}$ with $R = \max s - \min s$, and equality if all other scores are equal. So a weight above "
         r"$\tfrac12$ needs $R/T > \log(n-1)$: longer rows need more "
         r"spread, or a lower temperature, for the same focus. In the formula $n$ counts the other keys, which score $R - g_l$ less than the best.",
@@ -283,7 +291,7 @@ def _learned_scale_holds(query: Row, keys: Rows, temperature: int) -> Outcome:
     Claim(
         id="collapse.learned-scale",
         title="A learned projection can undo any fixed temperature",
-        states="A temperature fixed beforehand, in front of projections that are learned.",
+        states="(Not in the text, which names temperature scaling as a solution.) Projections that are learned can make up for a temperature that is fixed.",
         precise=r"$\mathrm{softmax}\big((TQ)K^\top/T\big) = \mathrm{softmax}(QK^\top)$: with query projection $T\,W_Q$ the layer at temperature $T$ "
         r"computes what $W_Q$ computes at temperature 1. A fixed "
         "temperature changes where training starts and how fast it goes, not what can be reached.",
@@ -314,7 +322,8 @@ def _score_penalty_holds(scores: Row) -> Outcome:
     Claim(
         id="collapse.score-penalty",
         title="A penalty on squared scores does bound the largest weight",
-        states="Regularisation against attention collapse.",
+        states="Regularisation is a solution where attention weights become one-hot.",
+        reading="The text does not say what is regularised. Here it is the scores: a penalty on their squares is added to the loss.",
         precise=r"$(s_i - s_j)^2 \le 2\sum_l s_l^2$. If a loss $L \ge 0$ plus $\lambda\sum_l s_l^2$ is minimal, then $\lambda\sum_l s_l^2 \le L(0)$, as "
         r"scores 0 are among the choices: so $R \le \sqrt{2L(0)/\lambda}$, and "
         r"$\max_j p_j \le 1/\big(1 + (n-1)e^{-R}\big)$. In the formula $x$ and $y$ are the two scores, $s_l$ the others, and $L(0) = L + "
@@ -403,11 +412,12 @@ def _visible_uniform_holds(visible: Sequence[bool], score: int) -> Outcome:
     Claim(
         id="collapse.visible-uniform",
         title="A row without focus has one over the number of keys that it sees",
-        states="The weights of a vanished row under a mask.",
+        states="(Not in the text, which compares with one over the sequence length.) Under a mask a row that has lost its focus has one over the number of "
+        "keys that it sees.",
         precise=r"With $n$ visible and $m$ hidden keys, equal scores give each visible key $\dfrac1n > \dfrac1{n+m}$. Compared with one over the sequence "
         r"length, an unfocused row of a decoder looks focused, the more so the "
         "earlier it is.",
-        sources=(S4.at("Vanishing Attention"), S1.at("Causal (Masked) Attention")),
+        sources=(S4.at("Vanishing Attention"),),
         scope="all n, m ≥ 1, every score",
         inventory=("C303",),
         holds=_visible_uniform_holds,
@@ -434,7 +444,8 @@ def _absolute_worked(parts: Sequence[int]) -> str:
     weights = _distribution(parts)
     variation, largest = _variation(weights)
     return (
-        f"The row ({', '.join(map(str, weights))}) differs from 1/{len(weights)} by at most {largest} in each weight, yet {variation} of its mass would "
+        f"The numbers are parts of the whole, here the row ({', '.join(map(str, weights))}). It differs from 1/{len(weights)} by at most {largest} in each "
+        f"weight, yet {variation} of its mass would "
         f"have to move to make it uniform, where the claim needs no more than {largest}. With n keys, a row that is uniform on "
         "half of them and 0 on the other half is within 1/n of 1/n everywhere, and half of its mass is out of place, however long it is."
     )
@@ -447,15 +458,15 @@ def _relatively_near() -> Iterator[Step]:
 absolute_closeness = Claim(
     id="collapse.absolute-closeness",
     title="A row whose weights are all close to 1/n is close to uniform",
-    states="All weights ≈ 1/sequence_length is the symptom of attention that has become uniform.",
-    reading="The symptom is looked for, and shows the problem. How near ≈ means the text does not say; tested as differences are, by an absolute tolerance δ, it would have to show "
-    "that a row is uniform up to δ: if no weight is further than δ from 1/n, no more than δ of the row's mass is out of place.",
+    states="(Not in the text, which does not say how near to 1/n a weight has to be.) If no weight of a row is further than δ from 1/n, no more than δ of "
+    "the row's mass is "
+    "out of place.",
+    reading="Nearness tested by an absolute tolerance δ, as differences often are.",
     precise=r"If $|n p_j - 1| \le \varepsilon$ for every key, then $\tfrac12\sum_j|p_j - \tfrac1n| \le \varepsilon/2$. In the formula $|p_j - \tfrac1n| "
     r"= (\varepsilon - g_j)/n$.",
     sources=(S4.at("Vanishing Attention"),),
     scope="all n ≥ 1, every distribution",
-    inventory=("C303",),
-    unsaid="≈ is meant relative to 1/n: |n p_j − 1| ≤ ε with a small ε",
+    unsaid="nearness is meant relative to 1/n: |n p_j − 1| ≤ ε with a small ε",
     derive=_relatively_near,
     holds=_absolute_holds,
     worked=_absolute_worked,
@@ -473,7 +484,8 @@ def _relative_holds(parts: Sequence[int]) -> Outcome:
     Claim(
         id="collapse.relative-closeness",
         title="Close to 1/n has to be measured relative to 1/n",
-        states="What weights near 1/n say about the row.",
+        states="Vanishing attention: attention becomes uniform; the symptom is that all weights are about one over the sequence length.",
+        reading="The symptom shows the problem, if “about” is meant relative to 1/n: then the row is nearly uniform.",
         precise=r"If $|n p_j - 1| \le \varepsilon$ for every key, then $\tfrac12\sum_j|p_j - \tfrac1n| \le \varepsilon/2$. In the formula $|p_j - \tfrac1n| "
         r"= (\varepsilon - g_j)/n$. A difference alone shows little: of $2n$ keys let $n$ share the weight; no weight is further than $\tfrac1{2n}$ from "
         r"$\tfrac1{2n}$, and half of the mass is out of place.",
@@ -484,7 +496,7 @@ def _relative_holds(parts: Sequence[int]) -> Outcome:
     )
 )
 def relative_closeness() -> Iterator[Step]:
-    apart = 1 / n - 1 / (2 * n)
+    apart = sp.UnevaluatedExpr(1 / n) - 1 / (2 * n)
     yield Step(apart, "=", 1 / (2 * n), "of 2n keys n share the weight: theirs are 1/(2n) too large, and those of the others, which are 0, 1/(2n) too small")
     yield Step(total(apart, j) / 2 + total(1 / (2 * n), k) / 2, "=", sp.Rational(1, 2), "so half of the mass is out of place, however large n is")
     yield from _relatively_near()
@@ -504,7 +516,8 @@ def _from_mean_holds(parts: Sequence[int], values: Row) -> Outcome:
     Claim(
         id="collapse.near-the-mean",
         title="A vanished row returns the mean of the values, whatever the query",
-        states="What vanishing attention costs.",
+        states="(Not in the text, which says that attention without focus is a problem.) A row of nearly equal weights returns nearly the mean of the "
+        "values, whatever is asked.",
         precise=r"$o - \bar v = \frac1n\sum_j (n p_j - 1)(v_j - \bar v)$ with $\bar v$ the mean value: if $|n p_j - 1| \le \varepsilon$ for every key, the "
         r"output is within $\varepsilon$ times the values' mean distance from $\bar v$: it hardly depends on the query. In the formula of the bound "
         r"$|n p_j - 1| = \varepsilon - g_j$ with $g_j \ge 0$, and $x_j = |v_j - \bar v|$.",
@@ -532,48 +545,33 @@ def near_the_mean() -> Iterator[Step]:
     )
 
 
-def _sharpens_holds(scores: Row, factor: int) -> Outcome:
-    """The row's largest weight is larger once its scores are multiplied by the factor."""
+def _sharpens_holds(scores: Row, factor: int, level: Fraction) -> Outcome:
+    """After multiplication by the factor some weight reaches the level."""
     best = list(scores).index(max(scores))
-    before, after = exact.softmax(scores)[best], exact.softmax([factor * e for e in scores])[best]
-    return Outcome.HELD if after > before else exact.decided(False) if len(set(scores)) == 1 or after < before else Outcome.UNDECIDED
+    return exact.at_most(level, exact.softmax([factor * e for e in scores])[best])
 
 
-def _sharpens_worked(scores: Row, factor: int) -> str:
+def _sharpens_worked(scores: Row, factor: int, level: Fraction) -> str:
+    sharp = [factor * e for e in scores]
+    nearly = exact.softmax([Fraction(factor, 1000), 0])[0]
     return (
-        f"The scores {list(scores)} times {factor} are {[factor * e for e in scores]}: still equal, and the softmax is still 1/{len(scores)} everywhere. "
-        f"Raising weights to a power and dividing by the sum does the same: "
-        "equal weights stay equal, where the claim needs a larger one. (Nor does it help much to sharpen scores that differ by little: see collapse.temperature-bound.)"
+        f"The scores {list(scores)} times {factor} are {sharp}, with the softmax ({', '.join(exact.show(e) for e in exact.softmax(sharp))}): no weight "
+        f"reaches {level}, which the claim "
+        f"asks for. Scores that are equal stay equal, whatever the factor; and scores that differ by little still do: 1/1000 and 0 times {factor} give the "
+        f"better key {exact.show(nearly)}."
     )
 
 
-def _leader_gains() -> Iterator[Step]:
-    more = sp.Symbol("x", positive=True)  # β = 1 + x
-    crowd = total(sp.exp(-power * (lead + gap[l])), l)
+def _leader_reaches() -> Iterator[Step]:
+    over = sp.Symbol("x", nonnegative=True)
+    ahead = sp.UnevaluatedExpr(sp.log(n * odds)) + over
+    crowd = total(sp.exp(-over - power * gap[l]), l) / (n * odds)
     yield Step(
-        1 / (1 + n * sp.exp(-power * lead)),
+        odds / (1 + odds),
         "<=",
-        1 / (1 + crowd),
-        "n keys that lie h or more below the best: as β grows the best key's weight comes as near to one as one likes",
-        certificate=total(sp.exp(-power * lead) * (1 - sp.exp(-power * gap[l])), l) / ((1 + n * sp.exp(-power * lead)) * (1 + crowd)),
-    )
-    one, sharper = sp.exp(-lead), sp.exp(-(1 + more) * lead)
-    yield Step(
-        1 / (1 + one),
-        "<",
-        1 / (1 + sharper),
-        "two keys: the gap h grows by the factor β",
-        certificate=sp.exp(-lead) * (1 - sp.exp(-more * lead)) / ((1 + one) * (1 + sharper)),
-    )
-    before = 1 + sp.exp(-lead) + total(sp.exp(-gap[l]), l)
-    after = 1 + sp.exp(-(1 + more) * lead) + total(sp.exp(-(1 + more) * gap[l]), l)
-    lost = sp.exp(-lead) * (1 - sp.exp(-more * lead)) + total(sp.exp(-gap[l]) * (1 - sp.exp(-more * gap[l])), l)
-    yield Step(
-        1 / before,
-        "<",
-        1 / after,
-        "more keys: gaps to the best score grow by the factor β, and one of them is positive: the best key gains",
-        certificate=lost / (before * after),
+        1 / (1 + total(sp.exp(-ahead - power * gap[l]), l)),
+        "with n other keys, each of them h or more below the best, βh = log(ny) + x, x ≥ 0, and the level y/(1 + y): the best key's weight reaches the level",
+        certificate=total(1 - sp.exp(-over - power * gap[l]), l) / (n * (1 + crowd) * (1 + odds)),
     )
 
 
@@ -581,27 +579,33 @@ sharpening = Claim(
     id="collapse.sharpening",
     title="Sharpening fixes uniform attention",
     states="Attention sharpening is a solution where attention has become uniform.",
-    reading="Sharpening: scores times β > 1 (a temperature below one; or weights to the power β, divided by their sum). It raises the largest weight of a "
-    "uniform row over two or more keys, as of any other.",
-    precise=r"$p_{\max}(s) < p_{\max}(\beta s)$ for $\beta > 1$, if some score lies below the best; and if all $n - 1$ others lie $h > 0$ or more below it, "
-    r"$p_{\max}(\beta s) \ge 1/\big(1 + (n-1)e^{-\beta h}\big)$, which tends to 1. In the formula gaps to the best are $h > 0$ and $g_l \ge 0$, and $\beta = 1 + x$.",
+    reading="Sharpening: scores times β > 1 (a temperature below one; or weights to the power β, divided by their sum). With a β chosen beforehand, every "
+    "row over two or more keys "
+    "has a focus: one weight reaches a level such as 9/10. (collapse.temperature is judged by the same standard: a factor chosen beforehand, and a level to "
+    "keep.)",
+    precise=r"$\max_j p_j(\beta s) \ge \mu$ if the best score leads every other by $h \ge \frac1\beta\log\frac{(n-1)\,\mu}{1-\mu}$: for given scores, of "
+    r"which one is the best, a large enough "
+    r"$\beta$ will do, and no one $\beta$ for all scores. In the formula $n$ counts the other keys, which score $h + g_l$ less than the best, and $\mu = "
+    r"y/(1+y)$.",
     sources=(S4.at("Vanishing Attention"),),
-    scope="rows of two or more keys, all finite real scores, all β > 1",
+    scope="rows of two or more keys, all finite real scores, fixed β > 1, levels above 1/n",
     inventory=("C304",),
-    unsaid="the scores are not all equal: the row is not quite uniform yet",
+    unsaid="one score leads all others by log((n − 1) μ/(1 − μ))/β or more: the row is not uniform, and not nearly",
     corrected_by="collapse.sharpened-odds",
-    derive=_leader_gains,
+    derive=_leader_reaches,
     holds=_sharpens_holds,
     worked=_sharpens_worked,
 )
 
 
-def _sharpened_holds(scores: Row, factor: int) -> Outcome:
-    """Odds are raised to the power of the factor; entropy never rises, and stays only if all scores are equal."""
+def _sharpened_holds(scores: Row, factor: int, level: Fraction) -> Outcome:
+    """Odds are raised to the power of the factor, entropy falls unless all scores are equal, and the lead bounds the best weight (the level plays no part)."""
     before, after = exact.softmax(scores), exact.softmax([factor * e for e in scores])
     powers = exact.equal([e * _whole_power(before[0], factor) for e in after], [after[0] * _whole_power(e, factor) for e in before])
     high, low = exact.entropy(before), exact.entropy(after)
-    return Outcome.worst([powers, exact.equal(high, low) if len(set(scores)) == 1 else exact.decided(bool(low < high))])
+    best, *rest = sorted(scores, reverse=True)
+    reached = exact.at_most(1 / (1 + len(rest) * ball(-factor * (best - max(rest))).exp()), after[list(scores).index(best)]) if rest else Outcome.HELD
+    return Outcome.worst([powers, reached, exact.equal(high, low) if len(set(scores)) == 1 else exact.decided(bool(low < high))])
 
 
 def _whole_power(base: arb, exponent: int) -> arb:
@@ -615,9 +619,11 @@ def _whole_power(base: arb, exponent: int) -> arb:
     Claim(
         id="collapse.sharpened-odds",
         title="Sharpening raises the odds of every two keys to a power, so equal weights stay equal",
-        states="What sharpening does to a row.",
-        precise=r"$\dfrac{p_i(\beta s)}{p_j(\beta s)} = \Big(\dfrac{p_i(s)}{p_j(s)}\Big)^{\beta}$. Odds of one stay one: sharpening amplifies differences "
-        r"that are there and makes none.",
+        states="(Not in the text, which names sharpening against uniform attention.) Sharpening enlarges the differences that a row has, and makes none.",
+        precise=r"$\dfrac{p_i(\beta s)}{p_j(\beta s)} = \Big(\dfrac{p_i(s)}{p_j(s)}\Big)^{\beta}$. Odds of one stay one. If $n$ other keys lie $h$ or more "
+        r"below the best, then "
+        r"$p_{\max}(\beta s) \ge 1/\big(1 + n\,e^{-\beta h}\big)$, which tends to 1 as $\beta$ grows if $h > 0$. In the formulas gaps to the best are $h + "
+        r"g_l$ with $g_l \ge 0$.",
         sources=(S4.at("Vanishing Attention"),),
         scope="all n ≥ 1, all finite real scores, all β > 0",
         inventory=("C304",),
@@ -628,6 +634,14 @@ def sharpened_odds() -> Iterator[Step]:
     def sharp(position: sp.Symbol) -> sp.Expr:
         return sp.exp(power * s[position]) / total(sp.exp(power * s[l]), l)
 
+    crowd = total(sp.exp(-power * (lead + gap[l])), l)
+    yield Step(
+        1 / (1 + n * sp.exp(-power * lead)),
+        "<=",
+        1 / (1 + crowd),
+        "n keys that lie h or more below the best: as β grows the best key's weight comes as near to one as one likes",
+        certificate=total(sp.exp(-power * lead) * (1 - sp.exp(-power * gap[l])), l) / ((1 + n * sp.exp(-power * lead)) * (1 + crowd)),
+    )
     same = sp.Symbol("s_0", real=True)
     yield Step(sp.exp(power * same) / total(sp.exp(power * same), l), "=", 1 / n, "a row of equal scores is uniform at every β")
     yield Step(sharp(i) / sharp(j), "=", (softmax(s, i) / softmax(s, j)) ** power, "odds are the exponential of the difference of two scores")
@@ -652,7 +666,7 @@ def _initial_worked(weights: Sequence[Fraction]) -> str:
 
 def _small_parameters() -> Iterator[Step]:
     yield Step(
-        total(epsilon * Q[r, a] * (epsilon * K[j, a]), a),
+        total(sp.UnevaluatedExpr(epsilon * Q[r, a]) * sp.UnevaluatedExpr(epsilon * K[j, a]), a),
         "=",
         epsilon**2 * total(Q[r, a] * K[j, a], a),
         "projections of queries and keys that are ε times as large make scores ε² times as large",
@@ -662,14 +676,14 @@ def _small_parameters() -> Iterator[Step]:
 initial_weights = Claim(
     id="collapse.initial-weights",
     title="Attention weights are initialised to small random values",
-    states="Initialisation: Xavier for linear layers, small random values for attention weights.",
-    reading="The same text calls the output of the softmax “attention weights”; to initialise those would be to give a row of keys numbers that are drawn "
-    "beforehand. The likelier reading is that the parameters of the projections are meant, since only parameters are initialised; so both are judged.",
+    states="(Not in the text, which initialises “attention weights” to small random values and can only mean parameters.) The weights of a row can be set to "
+    "numbers drawn "
+    "beforehand.",
+    reading="What the words would ask for if they meant the output of the softmax, which texts call attention weights too.",
     precise=r"$\sum_a (\varepsilon q_a)(\varepsilon k_a) = \varepsilon^2\sum_a q_a k_a$: the parameters of the projections can be drawn as one likes, and "
     r"drawn $\varepsilon$ times as large they make scores $\varepsilon^2$ times as large.",
     sources=(S4.at("Initialization"),),
     scope="rows of two or more keys, positive draws below one in the search; all ε > 0, all queries and keys for the projections",
-    inventory=("C305",),
     unsaid="'attention weights' means the parameters of the projections, and not the output of softmax",
     corrected_by="collapse.weights-follow-scores",
     derive=_small_parameters,
@@ -691,7 +705,9 @@ def _small_projections_hold(query: Row, keys: Rows, small: Fraction) -> Outcome:
     Claim(
         id="collapse.small-projections",
         title="Small projections of queries and keys give attention weights near one over the number of keys",
-        states="What small initial parameters do to the attention weights.",
+        states="Attention weights are initialised to small random values.",
+        reading="The parameters behind the attention weights are meant, the projections of queries and keys: only parameters are initialised. What small "
+        "ones give is derived.",
         precise=r"If queries and keys are $\varepsilon$ times as large, then $e^{-\varepsilon^2R} \le n\,p_i \le e^{\varepsilon^2R}$ with $R$ the spread of "
         r"the scores before: near $1/n$, which is small only in long rows. In the formulas a score lies $g_l$ below the largest or $x_l$ above the "
         r"smallest, and $R = g_i + h$ or $x_i + h$.",
@@ -734,7 +750,8 @@ def _follow_holds(weights: Sequence[Fraction]) -> Outcome:
     Claim(
         id="collapse.weights-follow-scores",
         title="Attention weights are no parameters: whatever is drawn for them is divided by its sum",
-        states="What can be chosen about a row of attention weights.",
+        states="(Not in the text, which initialises “attention weights” to small random values.) Taken as the output of the softmax, weights cannot be set "
+        "to a scale: their mean is given.",
         precise=r"$\mathrm{softmax}(\log w + c)_j = w_j/\sum_l w_l$ for all positive numbers $w$ and every $c$: any positive row can be reached up to its "
         r"scale, and the scale cannot be chosen; the mean weight is $1/n$.",
         sources=(S4.at("Initialization"),),
@@ -776,13 +793,15 @@ def _stuck_holds(inputs: Row, projection: Rows, keys: Rows) -> Outcome:
     Claim(
         id="collapse.zero-projections",
         title="Query and key projections that both start at zero get no gradient",
-        states="Zero initialisation, next to small random values.",
+        states="(Not in the text, which recommends small random values for attention and zeros for some residual connections only.) Projections of queries "
+        "and keys that both start at zero stay there.",
         precise=r"$\partial s/\partial A_{tb} = x_t\sum_r y_r B_{rb}$ for the score $s = \sum_a\big(\sum_r x_r A_{ra}\big)\big(\sum_r y_r B_{ra}\big)$ of "
         r"inputs $x$ and $y$, $A$ and $B$ the projections of queries and keys: with $B = 0$ it is 0, and with $A = 0$ so is the derivative by $B$. Started at zero "
         r"together, the scores stay 0 and attention stays uniform. (If only one of them is 0, the derivative by it is the input times the other's feature, "
         r"and need not vanish.) In the formula the other projection is $z$ times a matrix, and $z = 0$.",
         sources=(S4.at("Initialization"),),
-        scope="all widths of inputs and features, all inputs, projections without biases",
+        scope="all widths of inputs and features, all inputs, projections without biases; that they stay there supposes that parameters move along the "
+        "gradient alone",
         holds=_stuck_holds,
     )
 )
@@ -860,7 +879,7 @@ def _softmax_leaves_none_holds(scores: Row) -> Outcome:
     Claim(
         id="collapse.softmax-leaves-none-out",
         title="Softmax leaves no position out, however low its score",
-        states="What learning scores cannot do if the weights are softmax's.",
+        states="(Not in the text, which learns “which positions to attend to”.) If the weights are softmax's, no score takes a position out.",
         precise=r"$p_i \ge \frac1n e^{-\Delta}$ for a key that scores $\Delta$ below the best of $n$: a low score makes a weight small, and "
         r"never 0. In the formula $\Delta = g_i$.",
         sources=(VASWANI.at("Eq. 1"), normalisers.PETERS),
@@ -1013,19 +1032,21 @@ def _dilute_holds(lead_by: int, count: int, tolerance: Fraction) -> Outcome:
     """The share of the distractors is m e^(−Δ)/(1 + m e^(−Δ)), positive, and grows with their number."""
     share, more = _distractors(lead_by, count), _distractors(lead_by, count + 1)
     crowd = count * ball(-lead_by).exp()
-    return Outcome.worst([exact.equal(share, crowd / (1 + crowd)), exact.decided(bool(share > 0) and bool(share < more))])
+    left = exact.at_most((1 - share) * count, ball(lead_by).exp())
+    return Outcome.worst([exact.equal(share, crowd / (1 + crowd)), left, exact.decided(bool(share > 0) and bool(share < more))])
 
 
 @derived(
     Claim(
         id="collapse.distractors-dilute",
         title="Many irrelevant keys outweigh a relevant one, whatever its lead",
-        states="How much weight irrelevant keys get.",
-        precise=r"$m$ keys that score $\Delta$ below one other get $\dfrac{m\,e^{-\Delta}}{1 + m\,e^{-\Delta}} > 0$ together: half of the weight at $m = "
-        r"e^{\Delta}$, and all of it in the limit. With a bounded lead the relevant key's weight tends to 0 as the "
-        "context grows.",
+        states="(Not in the text, by which distractors are ignored.) Irrelevant keys share more weight the more there are of them, and in the end nearly all.",
+        precise=r"$m$ keys that all score $\Delta$ below one other get $\dfrac{m\,e^{-\Delta}}{1 + m\,e^{-\Delta}} > 0$ together, which grows with $m$. If "
+        r"they score at most $\Delta$ below, the "
+        r"other key is left with no more than $e^{\Delta}/m$: with a bounded lead its weight tends to 0 as the context grows. In the formula they score "
+        r"$\Delta - g_r$ below, $g_r \ge 0$.",
         sources=(S0.at("Conclusion"), VELICKOVIC),
-        scope="all m ≥ 1, all real Δ",
+        scope="all m ≥ 1, all real Δ (in the search all m scores are equal)",
         inventory=("C284",),
         holds=_dilute_holds,
     )
@@ -1045,6 +1066,14 @@ def distractors_dilute() -> Iterator[Step]:
         crowd / (1 + crowd),
         "m equal exponentials beside the best one's",
     )
+    near = total(sp.exp(gap[r] - behind), r)
+    yield Step(
+        1 / (1 + near),
+        "<=",
+        sp.exp(behind) / m,
+        "m keys that lie at most Δ below add at least m e^(−Δ) to the divisor: the weight that is left falls below every bound as m grows",
+        certificate=(sp.exp(behind) + total(sp.exp(gap[r]) - 1, r)) / (m * (1 + near)),
+    )
 
 
 def _influence_holds(scores: Row, values: Row, key: int, change: int) -> Outcome:
@@ -1063,12 +1092,15 @@ def _influence_holds(scores: Row, values: Row, key: int, change: int) -> Outcome
 @derived(
     Claim(
         id="collapse.distractor-influence",
-        title="Every visible input has some influence, at most e^(−Δ) of its change",
-        states="How much an irrelevant input moves the output.",
+        title="A change of one value, its key held, moves the output by its weight times the change, at most e^(−Δ) times it",
+        states="(Not in the text, by which distractors are ignored.) A visible value always has some influence on the output, and a small one if its key "
+        "scores low.",
+        reading="Only the value changes. An input that changes moves its key, and with it every weight, as well: then this bound need not hold.",
         precise=r"$|o' - o| = p_j\,|v_j' - v_j|$ and $0 < p_j \le e^{-\Delta}$ for a key that scores $\Delta$ below the best. In the formula key $j$ scores $s_j$, one key "
-        r"$s_j + \Delta$, and the others any $s_l$.",
+        r"$s_j + \Delta$, and the exponentials of the others add up to $u$.",
         sources=(S0.at("Conclusion"), S4.at("Introduction")),
-        scope="a key, a better one, and any number n ≥ 1 of others; all finite real scores, Δ ≥ 0",
+        scope="a key, one that scores Δ ≥ 0 more, and any number of others (none: u = 0); for the best key itself Δ = 0, and the bound is one; all finite "
+        "real scores",
         inventory=("C284",),
         uses=("softmax.positive",),
         holds=_influence_holds,
@@ -1077,7 +1109,8 @@ def _influence_holds(scores: Row, values: Row, key: int, change: int) -> Outcome
 def distractor_influence() -> Iterator[Step]:
     behind = sp.Symbol("Delta", nonnegative=True)
     own, old, new = sp.symbols("s_j v_j v_j'", real=True)
-    mass = sp.exp(own) + sp.exp(own + behind) + total(sp.exp(s[l]), l)
+    beside = sp.Symbol("u", nonnegative=True)  # the exponentials of all other keys together
+    mass = sp.exp(own) + sp.exp(own + behind) + beside
     weight = sp.exp(own) / mass
     rest = sp.Symbol("o_0", real=True)  # what the other keys add to the output
     yield Step((weight * new + rest) - (weight * old + rest), "=", weight * (new - old), "the output is linear in the value, with the weight as its factor")
@@ -1087,5 +1120,5 @@ def distractor_influence() -> Iterator[Step]:
         "<=",
         sp.exp(-behind),
         "the better key alone makes the divisor e^Δ times the key's own exponential",
-        certificate=sp.exp(-behind) * (sp.exp(own) + total(sp.exp(s[l]), l)) / mass,
+        certificate=sp.exp(-behind) * (sp.exp(own) + beside) / mass,
     )

@@ -392,8 +392,9 @@ def _int8_error_holds(Q: Whole, K: Whole, V: Whole, tolerance: Fraction) -> Outc
 @derived(
     Claim(
         id="compression.int8-error",
-        title="The error of attention with queries, keys, values and weights in INT8",
-        states="The correct form: the output of INT8 attention is off by a bounded amount, which depends on the inputs.",
+        title="Attention in INT8 is off by at most R tanh(ε/2) + C/254 an entry, where ε bounds the error of the scores",
+        states="(Not in the text; it follows from the rounding of queries, keys, values and weights.) The output of INT8 attention is off by a bounded amount, which depends on the "
+        "inputs.",
         precise=r"With largest sizes $A, B, C$ of $Q, K, V$, scores scaled by $c$, $\varepsilon = c\,d\,A\,B\,\bigl(\frac1{127} + \frac1{254^2}\bigr)$, and "
         r"$R_e$ the extent of the values in coordinate $e$: $|\hat o_e - o_e| \le R_e\tanh(\varepsilon/2) + \frac{C}{254}$. The first part is never more "
         r"than $R_e$, and no bound that is independent of $A$ and $B$ can be far below that: a query that an outlier erases has the mean value for its "
@@ -467,11 +468,13 @@ def _int8_works_worked(Q: Whole, K: Whole, V: Whole, tolerance: Fraction) -> str
         states="Attention can be computed with INT8 activations, to reduce its precision.",
         reading="Working means that queries, keys and values in symmetric INT8 leave the output within a given share τ of the largest value, on every input, "
         "with one scale a tensor or one a row (a query, a key, a value): a counterexample must fail under both. (A scale for each feature does not come out "
-        "of the sum over features.) Scores are scaled by 1/√d, and softmax and its weights keep full precision (their quantisation is judged apart).",
+        "of the sum over features, but it may be moved from Q to K before they are rounded, $q_a/t_a$ and $t_ak_a$, which leaves the products; that repairs some of these "
+        "inputs, the counterexample among them, and is not judged.) Scores are scaled by 1/√d, and softmax and its weights keep full precision (their quantisation is judged apart).",
         precise=r"$2C\tanh(\varepsilon/2) + C/254 \le \tau C$ with $\tau = 2\theta + 1/254$ if $\varepsilon = \sqrt d\,A\,B\,\bigl(\frac1{127} + "
         r"\frac1{254^2}\bigr) \le \log\frac{1 + \theta}{1 - \theta}$, for largest sizes $A, B, C$ of $Q, K, V$. The condition is sufficient and concerns "
-        r"the worst case (rounding errors that all agree). Without any condition no $\tau$ below 1 holds on every input: an outlier in the same tensor, or in "
-        r"the same row, erases the entries that decide the scores, and the output becomes the mean value (as in compression.one-outlier). With weights on the "
+        r"the worst case (rounding errors that all agree). Without any condition no $\tau$ below 2 holds on every input: an outlier in the same tensor, or in "
+        r"the same row, erases the entries that decide the scores, and the output becomes the mean value (as in compression.one-outlier). If one key has nearly all the weight and the value $C$, "
+        r"and $n$ others $-C$, the output moves from near $C$ by nearly $2C\frac{n}{n+1}$. With weights on the "
         r"fixed scale as well $\tau$ grows by $\min(1, \frac{n}{2L})$ (compression.int8-error). In the formula $\theta = x/(x + y)$ and $e^\varepsilon = "
         r"\frac{1 + \theta}{1 - \theta}e^{-w}$.",
         sources=(QUANTISED, DETTMERS.at("Section 1")),
@@ -489,6 +492,9 @@ def int8_works() -> Iterator[Step]:
     slack, value = sp.Symbol("w", nonnegative=True), sp.Symbol("C", positive=True)
     theta = one / (one + two)
     grown = (2 * one + two) / two * sp.exp(-slack)  # e^ε
+    yield Step(
+        value - (value - n * value) / (n + 1), "=", 2 * value * n / (n + 1), "no condition: an erased query has the mean of one value C and n values −C, 2C n/(n + 1) away from C",
+    )  # fmt: skip
     yield Step((1 + theta) / (1 - theta), "=", (2 * one + two) / two, "θ = x/(x + y) is any number between 0 and 1")
     yield Step(
         2 * value * (grown - 1) / (grown + 1) + value / (2 * LEVELS), "<=", (2 * theta + sp.Rational(1, 2 * LEVELS)) * value,
@@ -572,7 +578,7 @@ def _fixed_scale_worked(weights: Sequence[int], copies: int, levels: int, tolera
         for one, two in kinds
     )
     return (
-        f"A row of n = {len(row)} keys, each weight rounded to a multiple of 1/{levels}: {told}. The rounded weights sum to {sum(given)}, off 1 by more "
+        f"The pattern {list(weights)}, {copies} times over and divided by its sum, is a row of n = {len(row)} weights, each rounded to a multiple of 1/{levels}: {told}. The rounded weights sum to {sum(given)}, off 1 by more "
         f"than {tolerance}."
     )
 
@@ -581,8 +587,8 @@ def _fixed_scale_worked(weights: Sequence[int], copies: int, levels: int, tolera
     Claim(
         id="compression.fixed-weight-scale",
         title="Attention weights can be quantised to INT8 on the fixed scale of [0, 1]",
-        states="INT8 attention quantises the attention weights.",
-        reading="Weights lie in [0, 1], so the scale is known beforehand: multiples of 1/127, or of 1/255 without a sign. They are still weights: each row "
+        states="(Implied; the text names no scale.) INT8 attention quantises the attention weights, for which [0, 1] gives a scale.",
+        reading="The weights of attention are meant, not parameters (these in compression.int8-parameters). They lie in [0, 1], so the scale is known beforehand: multiples of 1/127, or of 1/255 without a sign. They are still weights: each row "
         "sums to 1 within a given tolerance, however many keys it has.",
         precise=r"$\bigl|\sum_j\hat p_j - 1\bigr| \le \tau$ for rows of $n \le 2L\tau$ keys "
         rf"({2 * LEVELS // 20} keys at $L = {LEVELS}$ and $\tau = 1/20$); in longer rows it may fail: $n \ge 2L$ equal weights are all rounded to 0. "
@@ -611,6 +617,39 @@ def fixed_weight_scale() -> Iterator[Step]:
     )  # fmt: skip
 
 
+def _parameters_hold(inputs: Sequence[Rational], weights: Sequence[Rational], spare: int) -> Outcome:
+    """|x·ŵ − x·w| ≤ A/254 Σ|x|, where A is the largest size in the column w, plus `spare` for the rest of the matrix."""
+    top = size(weights) + spare
+    given = [nearest(one, top) for one in weights]
+    return exact.decided(abs(dot(inputs, given) - dot(inputs, weights)) <= top / (2 * LEVELS) * sum((abs(Fraction(one)) for one in inputs), Fraction(0)))
+
+
+@derived(
+    Claim(
+        id="compression.int8-parameters",
+        title="A projection with its parameters in INT8 is off by at most 1/254 of the largest parameter times the sum of the input's sizes",
+        states="Quantise weights and activations to INT8.",
+        reading="“Weights and activations” may also mean what it means of any layer, parameters and what passes between them. Then the projections are quantised: "
+        "their matrices in symmetric INT8, with one scale a matrix or one a column.",
+        precise=r"$|x\cdot\hat w - x\cdot w| \le \frac{A}{254}\sum_a|x_a|$ for an input $x$ and a column $w$ of a matrix whose largest entry has the size $A$. In the formula $x_a = f_a - w_a$, $|x_a| "
+        r"= f_a + w_a$, and the entry $W_a$ of the column is rounded to $W_a + \frac{A}{254}(1 - 2e^{-y_a})$.",
+        sources=(QUANTISED, JACOB.at("Section 2.1")),
+        scope="every width, all real inputs and parameters, in size at most A (derived for errors below A/254; an error of that very size by continuity); one side (the other is its mirror image)",
+        inventory=("C156",),
+        uses=("compression.int8-rounding",),
+        holds=_parameters_hold,
+    )
+)
+def int8_parameters() -> Iterator[Step]:
+    column = sp.IndexedBase("W", real=True)
+    unit, shrink = largest / (2 * LEVELS), sp.exp(-y[a])
+    off, entry = unit * (1 - 2 * shrink), f[a] - w[a]
+    yield Step(
+        total((column[a] + off) * entry, a) - total(column[a] * entry, a), "<=", unit * total(f[a] + w[a], a), "each entry's error of at most half a step meets one entry of the input",
+        certificate=2 * unit * total(f[a] * shrink + w[a] * (1 - shrink), a),
+    )  # fmt: skip
+
+
 def _own_scale_holds(weights: Sequence[int], copies: int, levels: int) -> Outcome:
     """With the row's largest weight as the scale: it is kept, the sum is off by at most n max p/(2L), and an equal row is exact."""
     mass = sum(weights) * copies
@@ -624,7 +663,7 @@ def _own_scale_holds(weights: Sequence[int], copies: int, levels: int) -> Outcom
     Claim(
         id="compression.scale-of-the-row",
         title="With the row's largest weight as its scale no row vanishes, and a uniform row is exact",
-        states="The correct form: attention weights can be quantised with a scale that fits their row.",
+        states="(Not in the text, which names no scale.) Attention weights can be quantised with a scale that fits their row.",
         precise=r"With the step $A/L$, $A = \max_j p_j$, the largest weight is kept exactly, and $\bigl|\sum_j\hat p_j - 1\bigr| \le \frac{nA}{2L}$, that is "
         r"at most $1/(2L)$ times the ratio of the largest weight to the mean one. A tail of weights below $A/(2L)$ still vanishes whole, however much it "
         r"adds up to. In the formula $\hat p_j = p_j + A(1 - x_j)/(2L)$.",
@@ -636,8 +675,8 @@ def _own_scale_holds(weights: Sequence[int], copies: int, levels: int) -> Outcom
 )
 def scale_of_the_row() -> Iterator[Step]:
     slack = sp.Symbol("w", nonnegative=True)
-    yield Step(largest / (largest / count), "=", count, "the largest weight is L steps, and L is whole")
-    yield Step((1 / n) / ((1 / n) / count), "=", count, "in a uniform row every weight is")
+    yield Step(count * sp.UnevaluatedExpr(largest / count), "=", largest, "the largest weight is L steps, and L is whole: it is kept")
+    yield Step(count * sp.UnevaluatedExpr(1 / (n * count)), "=", 1 / n, "in a uniform row, A = 1/n, every weight is L steps")
     yield Step(
         (largest / (2 * count) - slack) / (largest / count), "<=", sp.Rational(1, 2), "a weight of at most A/(2L) is within half a step of 0",
         certificate=slack * count / largest,
@@ -726,7 +765,7 @@ def _binary_order_worked(query: Sequence[int], keys: Whole) -> str:
     Claim(
         id="compression.binary-order",
         title="Binary attention still attends more to the keys that score higher",
-        states="Attention can be quantised to the extreme, to binary values.",
+        states="(Implied; the text names no order of keys.) Attention can be quantised to the extreme, to binary values, and is attention still.",
         reading="Queries and keys are replaced by their signs. What should survive even an extreme quantisation is the order: a key that scores lower than "
         "another doesn't get the larger weight (that it may tie is granted).",
         precise=r"$\sum_a(\alpha\sigma_a)(\beta\kappa_a) - \sum_a(\alpha\sigma_a)(\beta\nu_a) = \alpha\beta\bigl(\sum_a\sigma_a\kappa_a - "
@@ -827,14 +866,15 @@ def _bits_hold(costs: Sequence[int], bits: Sequence[int]) -> Outcome:
         title="Of all ways to share out enough bits, the one that makes every head's error bound equal is best",
         states="Adaptive precision: use different precisions for different heads.",
         reading="Head g with b_g bits has 2^(b_g − 1) − 1 levels on either side of 0 and contributes at most c_g 2^(−b_g) to the error bound, with c_g its "
-        "range (largest minus smallest, 2A) times its block's sum of sizes: from b_g = 2 by half a step, below that because it is 0. The sum of the bits is given.",
+        "range (largest minus smallest, 2A) times its block's sum of sizes: from b_g = 2 on by half a step, up to b_g = 1 because it is 0. The sum of the bits is given. (Between 1 "
+        "and 2 bits there is no format; c_g 2^(−b_g) is then no bound of an error, only the share that is minimised.)",
         precise=r"$\sum_gc_g2^{-b_g} \ge h\,\bigl(\prod_gc_g\bigr)^{1/h}2^{-B/h}$ with $B = \sum_gb_g$, attained where all $c_g2^{-b_g}$ are equal, $b_g = "
         r"\log_2c_g + \text{const}$, if none of these is negative: $\log_2c_g \ge \frac1h\sum_l\log_2c_l - \frac Bh$ for every $g$. Otherwise the heads with the "
         r"smallest $c_g$ get 0 bits and the rest share as before (reverse water-filling), and the bound is not attained. With $B > 0$ equal bits are best only if all $c_g$ "
         r"are equal. In the formula a term is $m\,e^{x_g - \bar x}$, with $m$ the geometric mean of the terms; before it, $h$ heads with terms of $m$ and "
         r"further heads of $c_r = m\,e^{-w_r}$, no larger, get $x_r/\log 2$ bits that the former lose.",
         sources=(QUANTISED, COVER.at("Section 10.3.3")),
-        scope="every h ≥ 1, all c_g > 0, real numbers of bits (whole ones may miss the optimum), attained only where no b_g is negative; a bound is "
+        scope="every h ≥ 1, all c_g > 0; a bound of the error for b_g in [0, 1] or b_g ≥ 2; real numbers of bits (whole ones may miss the optimum), attained only where no b_g is negative; a bound is "
         "minimised, not the error itself",
         inventory=("C158",),
         uses=("compression.heads-add",),
@@ -847,6 +887,10 @@ def bits_for_heads() -> Iterator[Step]:
     centre = sp.Sum(place[l], (l, 1, h)) / h
     power = sp.exp(place[g] - centre)
     further = sp.Symbol("x", nonnegative=True)
+    yield Step(
+        largest, "<=", 2 * largest * sp.UnevaluatedExpr((1 + further) / 2), "b ≤ 1, 2^(−b) = (1 + x)/2: there are no levels, the head is 0 and off by A, at most the range 2A times 2^(−b)",
+        certificate=largest * further,
+    )  # fmt: skip
     yield Step(
         largest / (2 + further), "<=", 2 * largest / (4 + further), "half a step A/(2(2^(b − 1) − 1)) is at most the range over 2^b, with 2^b = 4 + x for b ≥ 2",
         certificate=largest * further / ((2 + further) * (4 + further)),
@@ -1011,7 +1055,7 @@ def _pruned_keys_hold(weights: Sequence[int], values: Sequence[int], one: int, t
     Claim(
         id="compression.pruned-keys",
         title="What leaving keys out does: their odds times how far their mean value lies from the output",
-        states="The correct form: what makes a key unimportant is its weight and its value.",
+        states="(Not in the text; it follows from the sum over keys.) What makes a key unimportant is its weight and its value.",
         precise=r"Keys of mass $\varepsilon < 1$ with mean value $\bar x$, left out: $o' - o = -\frac{\varepsilon}{1 - \varepsilon}(\bar x - o)$ if the "
         r"others are divided by their sum, and $\sum_j|p_j' - p_j| = 2\varepsilon$; $o' - o = -\varepsilon\bar x$ if they are not (the row then sums to $1 - "
         r"\varepsilon$). For a single key $\varepsilon = p_j$ and $\bar x = v_j$. A small weight is not enough: $p_j\|v_j - o\|$ can be largest where $p_j$ "
@@ -1114,7 +1158,7 @@ def _smallest_mass_holds(weights: Sequence[int], kept: int) -> Outcome:
 @derived(
     Claim(
         id="compression.smallest-mass",
-        title="If nothing is known of the values but their extent, keeping the largest weights is best",
+        title="If nothing is known of the values but their extent, keeping the largest weights is best in the worst case",
         states="(Ours.) There is something that magnitude-based pruning by attention weights does minimise: the worst case.",
         reading="The worst case is taken over all values of a given extent R. A given number of keys is kept, and their weights are renormalised.",
         precise=r"Leaving out keys of mass $\varepsilon$ moves the output by at most $\varepsilon R$ (convexity.pruned-mass), and by exactly $\varepsilon R$ "
@@ -1171,7 +1215,7 @@ change, error, aim = sp.IndexedBase("c", real=True), sp.IndexedBase("y", real=Tr
     Claim(
         id="compression.gate-removed",
         title="Removing a head adds to a squared loss what its gradient predicts, and half its squared length on top",
-        states="The correct form: what the gradient by a head's gate says about its removal.",
+        states="(Not in the text, which gives no criterion.) What the gradient by a head's gate says about its removal.",
         reading="A gate z multiplies the head's contribution c to the output y; z = 1 is the trained layer, z = 0 the layer without the head.",
         precise=r"For $L(z) = \frac12\|y - (1 - z)c - t\|^2$: $L'(1) = c\cdot(y - t)$ and $L(0) - L(1) = -L'(1) + \frac12\|c\|^2$. The prediction $-L'(1)$ "
         r"is always too small, by $\frac12\|c\|^2$: where the gradient is 0 removal still costs that much, and where $L'(1) = \frac12\|c\|^2$ it costs "
@@ -1319,7 +1363,7 @@ def _map_loss_holds(scores: Sequence[int], changes: Sequence[int], values: Seque
     Claim(
         id="compression.map-loss",
         title="A small divergence of attention maps bounds the outputs' difference, if the values agree",
-        states="The correct form: what matching attention maps transfers.",
+        states="(Not in the text, which gives no loss.) What matching attention maps transfers.",
         reading="The map loss is the divergence of a teacher's row p from its student's row q.",
         precise=r"$\bigl(\sum_j|p_j - q_j|\bigr)^2 \le 2\,\mathrm{KL}(p\|q)$ (Pinsker), so the loss is 0 exactly where the maps agree; and $|o' - o| \le "
         r"R\sqrt{\mathrm{KL}/2} + \max_j|v'_j - v_j|$ in each coordinate, $R$ the extent of the teacher's values. In the formula $D_j = p_j - q_j$, $X_j = 1 "
@@ -1387,16 +1431,16 @@ def _equal_maps_worked(scores: Sequence[int], changes: Sequence[int], values: Se
     Claim(
         id="compression.equal-maps",
         title="A student with its teacher's attention maps does what its teacher's attention does",
-        states="Train smaller models to mimic the attention patterns of larger ones: this transfers what the larger model learned, and gives similar performance.",
-        reading="A student whose attention maps equal its teacher's computes the same attention outputs.",
+        states="Training smaller models to mimic the attention patterns of larger ones gives similar performance.",
+        reading="Of performance only this is judged: a student whose attention maps equal its teacher's computes the same attention outputs.",
         precise=r"$\sum_jq_jv_j = \sum_jp_jv_j$ where the maps agree, as for scores that differ by one constant a row, if the values agree as well. A map "
         r"loss does not see the values: with other values the outputs may differ by any amount, at loss 0. (MiniLM adds a loss of its own for how the values "
         r"relate to one another.)",
         sources=(DISTILLED, MINILM.at("Sections 3.1 and 3.2")),
         scope="every n ≥ 1, all real scores and values",
-        inventory=("C168", "C169"),
+        inventory=("C169",),
         uses=("softmax.shift",),
-        unsaid="the student has its teacher's values too (or they are matched by a loss of their own)",
+        unsaid="the student has its teacher's values too",
         corrected_by="compression.map-loss",
         holds=_equal_maps_holds,
         worked=_equal_maps_worked,
@@ -1541,7 +1585,7 @@ def _student_width_holds(queries: Whole, keys: Whole, width: int) -> Outcome:
     Claim(
         id="compression.student-width",
         title="The narrowest student with its teacher's map is as wide as the rank of the centred scores",
-        states="The correct form: how narrow a student with exactly its teacher's attention patterns can be.",
+        states="(Not in the text, which names no size.) How narrow a student with exactly its teacher's attention patterns can be.",
         reading="Smaller means narrower queries and keys in a head; the student may have any queries and keys of its width, and its map shall equal the teacher's.",
         precise=r"A row of weights determines its scores up to one constant, hence $S_{rj} - \frac1n\sum_lS_{rl} = \log P_{rj} - \frac1n\sum_l\log P_{rl} = "
         r"q_r\cdot(k_j - \bar k)$. So a student of width $d'$ with the same map exists exactly if this matrix is a product through $d'$ features, that is if "
@@ -1645,7 +1689,7 @@ def _smaller_student_worked(queries: Whole, keys: Whole, width: int) -> str:
     Claim(
         id="compression.smaller-student",
         title="A smaller student can have exactly its teacher's attention maps",
-        states="(Implied, at its strictest.) Smaller models are trained to mimic the attention patterns of larger models; so a smaller student can have its teacher's maps.",
+        states="(Not in the text, which asks for likeness; our note on its strictest form.) A smaller student can have exactly its teacher's maps.",
         reading="Smaller means narrower queries and keys in a head, and to mimic is taken at its strictest: a student can be found whose map equals its "
         "teacher's, so that the loss can be brought to 0. How near a narrower one can come is another question (compression.narrow-student).",
         precise=r"$\mathrm{softmax}\bigl(\sum_{c \le d'}A_{rc}B_{cj}\bigr)$ is the teacher's map if the teacher's centred scores are $\sum_{c \le "
@@ -1653,7 +1697,6 @@ def _smaller_student_worked(queries: Whole, keys: Whole, width: int) -> str:
         r"as near as one likes to any pattern in which each query attends to one key, whatever the rank (compression.narrow-student).",
         sources=(DISTILLED,),
         scope="every m, n, d, d', all real queries and keys, no mask; exact equality of maps; for one input: a model's projections must do it for every input at once",
-        inventory=("C168",),
         uses=("compression.student-width", "compression.narrow-student"),
         unsaid="the teacher's scores, less their rows' means, have a rank of at most the student's width",
         corrected_by="compression.student-width",

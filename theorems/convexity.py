@@ -74,7 +74,7 @@ def output_in_the_hull() -> Iterator[Step]:
     Claim(
         id="convexity.output-norm",
         title="The output is no longer than the longest value",
-        states="Averaging cannot make a vector longer than the longest one it averages.",
+        states="(Not in the text; it follows from weights that are positive and sum to one.) Averaging cannot make a vector longer than the longest one it averages.",
         precise=r"$\|o\|^2 \le \sum_j p_j\|v_j\|^2$, an average of the squared lengths and so at most $\max_j\|v_j\|^2$.",
         sources=(S2.at("Attention as Matrix Operations"),),
         scope="every number n ≥ 1 of keys, every width, all real scores and values",
@@ -150,14 +150,16 @@ def _all_positive(scores: Row) -> Outcome:
     Claim(
         id="convexity.every-key-is-attended",
         title="Every position attends to every position, in one step",
-        states="Without a mask each token attends directly to all tokens, itself included, however far away.",
-        reading="One layer gives every key a positive weight, however far its position is from the query's.",
+        states="Each position can attend directly to all positions, itself included; relationships across arbitrary distances are captured.",
+        reading="One layer of softmax attention without a mask gives every key a positive weight, however far its position is from the query's. (What a trained model makes of that weight is not judged.)",
         precise=r"$p_k \ge e^{-R}/n > 0$ for every key $k$, where no score exceeds $s_k$ by more than $R$. The positions do not occur in the bound; only the scores do.",
         sources=(
             S1.at("Bidirectional Self-Attention"),
             S4.at("BERT and GPT"),
             S1.at("Self-Attention (Intra-Attention)"),
+            S4.at("Concept"),
             S4.at("Benefits"),
+            S3.at("Self-Attention"),
             S0.at("Conclusion"),
         ),
         scope="unmasked softmax attention in real arithmetic (floats may round small weights to 0), every number of keys; scores s_j = s_k + R − x_j with x_j ≥ 0",
@@ -190,7 +192,7 @@ def _stochastic_rows(queries: Matrix, keys: Matrix) -> Outcome:
         id="convexity.rows-are-queries",
         title="Rows belong to queries, columns to keys, and each row is normalised over the keys",
         states="S has a row for each query and a column for each key, and softmax normalises across keys; heat maps are drawn in the same way.",
-        precise=r"$Q\in\mathbb R^{m\times d}$ and $K\in\mathbb R^{n\times d}$ give $P\in\mathbb R^{m\times n}$ with $\sum_jP_{rj}=1$ for every query $r$. (The text writes $n$ for the number of queries and "
+        precise=r"$Q\in\mathbb R^{m\times d}$ and $K\in\mathbb R^{n\times d}$ give $P\in\mathbb R^{m\times n}$ with $\sum_jP_{rj}=1$ for every query $r$. (The text that names these sizes writes $n$ for the number of queries and "
         r"$m$ for the number of keys; here it is the other way round.)",
         sources=(
             S2.at("Attention as Matrix Operations"),
@@ -237,7 +239,7 @@ def _worked_letter(query: Row, key: Row) -> str:
 one_letter = Claim(
     id="convexity.one-letter-for-the-scores",
     title="S means the same throughout",
-    states="S stands for the similarity matrix, in the overview, in the components and in the gradient formula.",
+    states="(Implied by using one letter.) S, written S(Q, K) in the overview and S in the components and in the gradient formula, stands for one similarity matrix.",
     reading="The two definitions that the text writes down, S = QKᵀ/√d_k in the overview and S = QKᵀ in the components, are equal.",
     precise=r"$QK^\top/\sqrt{d_k} = QK^\top$ for every width $d_k$.",
     sources=(S2.at("Attention as Matrix Operations"), S2.at("Mathematical Components"), S2.at("Gradient Flow Analysis")),
@@ -253,7 +255,7 @@ one_letter = Claim(
     Claim(
         id="convexity.scaled-once",
         title="Scaling inside S or inside the softmax gives the same weights",
-        states="The correct form: with S scaled, P = softmax(S); with S unscaled, A = softmax(S/√d). The weights agree, though the letter S stands for two matrices.",
+        states="With S scaled, P = softmax(S); with S unscaled, A = softmax(S/√d_k). (Implied by giving both for the weights of one mechanism: these agree.)",
         precise=r"$\mathrm{softmax}\big((Q/\sqrt d)K^\top\big) = \mathrm{softmax}\big(QK^\top/\sqrt d\big)$; the two matrices called $S$ differ by the factor $\sqrt{d_k}$, and so do their derivatives $\partial S/\partial Q$.",
         sources=(S2.at("Attention as Matrix Operations"), S2.at("Mathematical Components")),
         scope="every m, n, d, every real Q and K",

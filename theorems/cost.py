@@ -85,7 +85,9 @@ def _time(length: int, width: int) -> Outcome:
         reading="Operations are counted on given Q, K and V of n rows and d features: a multiplication, addition, comparison, exponential or division is one each. "
         "The projections are not included, as they are no part of the formula.",
         precise=r"Exactly $4n^2 d + 5n^2 - nd - 2n$ operations, hence $n^2 d \le \text{count} \le 9 n^2 d$ (written with $n = 1 + x$, $d = 1 + y$): the order is "
-        r"$n^2 d$, neither more nor less. Projections add $4nd^2$ multiply-adds: linear in $n$, but more than $n^2 d$ once $d$ passes $n$.",
+        r"$n^2 d$, neither more nor less. Projections add $4nd^2$ multiply-adds, linear in $n$: more than the $n^2 d$ of the scores where $d > n/4$, and more "
+        r"than the $2n^2 d$ of scores and values "
+        r"together where $d > n/2$.",
         sources=(S3.at("Computational Complexity"), S4.at("Complexity Analysis"), S0.at("Motivation"), S1.at("Self-Attention (Intra-Attention)")),
         scope="every n and d; as many keys as queries, d_v = d",
         kind=Kind.COST,
@@ -103,6 +105,11 @@ def time() -> Iterator[Step]:
         "scores: d products, d − 1 additions and the scale for each pair; softmax: 5 a pair, less a comparison and an addition a row; "
         "values: d sums of n products a row",
     )  # fmt: skip
+    for times, what in ((1, "the scores alone, more exactly if 4d > n"), (2, "scores and values together, more exactly if 2d > n")):
+        yield Step(
+            4 * n * d**2 - times * n**2 * d, "=", n * d * (4 * d - times * n),
+            f"the projections' multiply-adds against those of {what}",
+        )  # fmt: skip
     x, y = sp.symbols("x y", integer=True, nonnegative=True)
     small = {n: 1 + x, d: 1 + y}
     count = exact.subs(small, simultaneous=True)
@@ -136,11 +143,10 @@ def _breakdown(length: int, head_width: int, heads: int) -> Outcome:
 
 def _breakdown_by_hand(length: int, head_width: int, heads: int) -> str:
     width = heads * head_width
-    scores, exponentials, values, projections = _multiply_adds(length, width, heads)
+    scores, exponentials, values, _ = _multiply_adds(length, width, heads)
     return (
         f"n = {length}, d = {width}, h = {heads}. Counted: {scores} multiply-adds for Q Kᵀ and {values} for the values (n²d = {length**2 * width}, as said), "
-        f"but {exponentials} exponentials, one for each pair in each of the {heads} heads (n² = {length**2}). The breakdown also leaves out the "
-        f"four projections, {projections} multiply-adds (4nd² = {4 * length * width**2})."
+        f"but {exponentials} exponentials, one for each pair in each of the {heads} heads (n² = {length**2})."
     )
 
 
@@ -156,7 +162,7 @@ breakdown_as_made = Claim(
     inventory=("C262",),
     holds=_breakdown_as_made,
     worked=_breakdown_by_hand,
-    unsaid="there is one head, or the counts are those of one head of width d; Q, K and V are given, so that no projection is counted",
+    unsaid="there is one head, or the counts are those of one head of width d",
     corrected_by="cost.breakdown",
 )
 
@@ -165,8 +171,10 @@ breakdown_as_made = Claim(
     Claim(
         id="cost.breakdown",
         title="A layer of h heads: n²d multiply-adds for the scores, as many for the values, h n² exponentials, 4nd² for projections",
-        states="Q Kᵀ and the product with the values take n²d steps each. (The correct form of the whole breakdown has h in it, and the projections.)",
-        reading="A multiply-add is one step (two operations where each is counted), an exponential is one.",
+        states="Q Kᵀ and the product with the values take n²d steps each.",
+        reading="A multiply-add is one step (two operations where each is counted), an exponential is one. The exponentials, in which h stands, and the "
+        "projections, which the text's own code does not have, are "
+        "counted here as well: the whole breakdown of a layer with h heads.",
         precise=r"With $d = h\,d_h$: $\sum_g n^2 d_h = n^2 d$ multiply-adds for the scores, the same for the values, $h n^2$ exponentials, and $4 n d^2$ multiply-adds "
         r"in the projections: $2n^2 d + 4nd^2$ multiply-adds in all.",
         sources=(S2.at("Complexity Analysis"), VASWANI.at("section 3.2.2")),
@@ -247,14 +255,15 @@ memory_of_text = Claim(
 @derived(
     Claim(
         id="cost.memory",
-        title="Standard attention holds n² + 4nd numbers, n² of them the attention matrix",
-        states="The attention matrix takes O(n²) space. (The correct total has the values V in it.)",
-        reading="Q, K, V, the output and one n × n matrix (the weights take the place of the scores) are held at once.",
+        title="Standard attention holds n² + 4nd numbers at its peak, n² of them the attention matrix",
+        states="The attention matrix takes O(n²) space; peak memory is a metric.",
+        reading="Q, K, V, the output and one n × n matrix (the weights take the place of the scores) are held at once: the peak is what this metric would "
+        "show, in numbers. (Time and tokens a second: throughput.*.)",
         precise=r"$n^2 + 4nd$ numbers: $n^2$ for the attention matrix, and $4nd$ for Q, K, V and the output.",
-        sources=(S4.at("Complexity Analysis"), S2.at("Complexity Analysis")),
+        sources=(S4.at("Complexity Analysis"), S1.at("Throughput Analysis")),
         scope="every n and d; as many keys as queries, d_v = d",
         kind=Kind.COST,
-        inventory=("C148",),
+        inventory=("C148", "C286"),
         holds=_memory,
     )
 )
@@ -288,17 +297,17 @@ def _share_by_hand(length: int, width: int, share: int) -> str:
         id="cost.memory-n2d",
         title="Attention memory grows as n²·d",
         states="Memory usage is O(n² × d) for sequence length n and dimension d.",
-        reading="A statement of how memory grows: some fixed share 1/k of n²d is really held, for all n and d, with one n × n matrix of weights as in the formula.",
+        reading="A statement of how memory grows: some fixed share 1/k of n²d is really held, for all n and d, with one n × n matrix of weights as in the "
+        "formula. (As an upper bound and no more: cost.memory-n2d-is-a-bound.)",
         precise=r"There is a $k$ with $n^2 d / k \le n^2 + 4nd$ for all $n$ and $d$. With one $n \times n$ matrix there is none: at $n = d = 5k + 1$ less is held. With "
-        r"$h = d / d_h$ heads of a fixed width $d_h$ and an $n \times n$ matrix for each, $k = d_h$ will do: $n^2 d / d_h \le h n^2 + 4nd \le 5n^2 d$.",
+        r"$h = d / d_h$ heads of a fixed width $d_h$ and an $n \times n$ matrix for each, $k = d_h$ will do: $n^2 d / d_h \le h n^2 + 4nd$.",
         sources=(S1.at("Attention Memory Scaling"),),
         scope="standard attention, every n and d",
         kind=Kind.COST,
         inventory=("C147",),
         holds=_memory_grows_as_n2d,
         worked=_share_by_hand,
-        unsaid="the matrices of all heads are held at once, and the number of heads grows with d (heads of a fixed width); or O is meant as an upper bound only, which is true and, "
-        "for one matrix, never attained",
+        unsaid="the matrices of all heads are held at once, and the number of heads grows with d (heads of a fixed width)",
         corrected_by="cost.memory-order",
     )
 )
@@ -312,37 +321,66 @@ def memory_n2d() -> Iterator[Step]:
     d_h = sp.Symbol("d_h", integer=True, positive=True)
     width = h * d_h
     held = total(per_pair(sp.S.One), g) + 4 * per_row(sp.Sum(sp.S.One, (feature, 1, width)))
-    x, y, z = sp.symbols("x y z", integer=True, nonnegative=True)
-    small = {n: 1 + x, h: 1 + y, d_h: 1 + z}
-    count = (h * n**2 + 4 * n * width).subs(small, simultaneous=True)
-    above = (5 * n**2 * width).subs(small, simultaneous=True)
-    yield Step(
-        count, "<=", above, "as an upper bound it is true with any number of heads: hn² + 4nd ≤ 5n²d, written with n = 1 + x, h = 1 + y, d_h = 1 + z",
-        certificate=sp.expand(above - count),
-    )  # fmt: skip
     yield Step(
         n**2 * width / d_h, "<=", held,
         "with the assumption: d = h d_h, a weight for each pair in each of the h heads, and the tables Q, K, V and output; hn² is n²d/d_h", certificate=4 * n * width,
     )  # fmt: skip
 
 
+def _memory_below_n2d(length: int, width: int) -> Outcome:
+    return decided(_stored(length, width) <= 5 * length**2 * width)
+
+
+@derived(
+    Claim(
+        id="cost.memory-n2d-is-a-bound",
+        title="n²·d is an upper bound of attention's memory",
+        states="Memory usage is O(n² × d) for sequence length n and dimension d.",
+        reading="O as an upper bound and no more: a constant times n²d is never exceeded. (That memory grows like this is another statement: cost.memory-n2d.)",
+        precise=r"With $h$ heads of width $d_h$, $d = h\,d_h$, and a matrix of weights for each: $h n^2 + 4nd \le 5n^2 d$, written with $n = 1 + x$, $h = 1 + "
+        r"y$, $d_h = 1 + z$.",
+        sources=(S1.at("Attention Memory Scaling"),),
+        scope="standard attention, every n, h and d_h; as many keys as queries, d_v = d",
+        inventory=("C147",),
+        uses=("cost.memory",),
+        holds=_memory_below_n2d,
+    )
+)
+def memory_n2d_bound() -> Iterator[Step]:
+    d_h = sp.Symbol("d_h", integer=True, positive=True)
+    matrices = total(per_pair(sp.S.One), g)
+    x, y, z = sp.symbols("x y z", integer=True, nonnegative=True)
+    small = {n: 1 + x, h: 1 + y, d_h: 1 + z}
+    count = (h * n**2 + 4 * n * h * d_h).subs(small, simultaneous=True)
+    above = (5 * n**2 * h * d_h).subs(small, simultaneous=True)
+    yield Step(
+        matrices + 4 * per_row(sp.Sum(sp.S.One, (feature, 1, h * d_h))),
+        "=",
+        h * n**2 + 4 * n * h * d_h,
+        "a weight for each pair in each head, and Q, K, V and the output",
+    )
+    yield Step(count, "<=", above, "every term of the left side stands on the right, once or more often", certificate=sp.expand(above - count))
+
+
 @derived(
     Claim(
         id="cost.memory-order",
-        title="Attention memory is of order n² + nd",
-        states="Memory usage is said to be O(n² × d). (The correct order, for one matrix of weights, has no factor d on n².)",
-        precise=r"$n^2 + nd \le n^2 + 4nd \le 4(n^2 + nd)$.",
+        title="Attention memory is of order hn² + nd, which is n² + nd for one matrix of weights",
+        states="(Not in the text, which says O(n² × d).) Memory is of the order of n² for each matrix of weights that is held, and nd for queries, keys, "
+        "values and output.",
+        precise=r"With $h$ matrices of weights, $h n^2 + nd \le h n^2 + 4nd \le 4(h n^2 + nd)$; one matrix is $h = 1$, and $h$ in proportion to $d$ gives the "
+        r"order $n^2 d$.",
         sources=(S1.at("Attention Memory Scaling"),),
-        scope="standard attention, every n and d; as many keys as queries, d_v = d",
+        scope="standard attention, every n, d and h in the derivation, h = 1 in the search; as many keys as queries, d_v = d",
         uses=("cost.memory",),
         kind=Kind.COST,
         holds=_memory_bounds,
     )
 )
 def memory_order() -> Iterator[Step]:
-    held = per_pair(sp.S.One) + 4 * per_row(sp.Sum(sp.S.One, (feature, 1, d)))
-    yield Step(n**2 + n * d, "<=", held, "at least the matrix and one table", certificate=3 * n * d)
-    yield Step(held, "<=", 4 * (n**2 + n * d), "at most four times that", certificate=3 * n**2)
+    held = 4 * per_row(sp.Sum(sp.S.One, (feature, 1, d))) + total(per_pair(sp.S.One), g)
+    yield Step(h * n**2 + n * d, "<=", held, "at least the matrices and one table", certificate=3 * n * d)
+    yield Step(held, "<=", 4 * (h * n**2 + n * d), "at most four times that", certificate=3 * h * n**2)
 
 
 def _rows_alone(queries: Matrix, keys_: Matrix, values: Matrix) -> Outcome:
@@ -355,10 +393,13 @@ def _rows_alone(queries: Matrix, keys_: Matrix, values: Matrix) -> Outcome:
         id="cost.rows-are-independent",
         title="Every position's output is computed without any other position's output or query",
         states="All positions are computed at once; attention is highly parallelisable.",
-        reading="On given Q, K, V, row r of the output depends on row r of Q alone (and on K and V), so rows may be computed in any order or at once.",
+        reading="Over the rows: on given Q, K, V, row r of the output depends on row r of Q alone (and on K and V), so rows may be computed in any order or "
+        "at once. Over the keys of a row there is a "
+        "reduction, of depth about log₂ n (cost.logarithmic-depth).",
         precise=r"Changing any query but the $r$-th, $Q'_{ta} = Q_{ta} + (1 - \delta_{rt}) x_{ta}$, leaves the scores of row $r$, and so its output, as they are.",
         sources=(S0.at("Computational Advantages"), S1.at("Self-Attention (Intra-Attention)"), S4.at("Complexity Analysis"), S4.at("Benefits")),
-        scope="every number of queries, keys and features; generation, one token after another, is sequential for another reason: its inputs are earlier outputs",
+        scope="every number of queries, keys and features, all queries being given; generation, one token after another, is sequential for another reason: "
+        "its inputs are earlier outputs",
         inventory=("C061",),
         holds=_rows_alone,
     )
@@ -406,7 +447,8 @@ def _depth_by_hand(length: int, depth: int) -> str:
         id="cost.constant-depth",
         title="Attention has parallel depth O(1)",
         states="Attention has depth O(1), since all positions are computed together.",
-        reading="Depth is the longest chain of operations on two numbers, with as many processors as one likes.",
+        reading="Depth is the longest chain of operations on two numbers, with as many processors as one likes: positions at once, and the keys of each "
+        "position by a reduction.",
         precise="One number of rounds is enough for every number of keys.",
         sources=(S4.at("Complexity Analysis"),),
         scope="every number of keys; operations with two arguments",
@@ -414,7 +456,7 @@ def _depth_by_hand(length: int, depth: int) -> str:
         inventory=("C188",),
         holds=_constant_depth,
         worked=_depth_by_hand,
-        unsaid="an operation may take all keys (or features) of a row at once, so that a whole sum or maximum is one step; then the number of steps is indeed constant",
+        unsaid="an operation may take all keys (or features) of a row at once, so that a whole sum or maximum is one step",
         corrected_by="cost.logarithmic-depth",
     )
 )
@@ -434,18 +476,21 @@ def constant_depth() -> Iterator[Step]:
 @derived(
     Claim(
         id="cost.logarithmic-depth",
-        title="A sum over n keys needs ⌈log₂ n⌉ rounds of two-argument operations, and pairwise addition takes no more",
-        states="The depth is said to be O(1). (The correct form: rows are computed in parallel, but the maximum, the sum and the weighted sum over the keys are trees.)",
-        precise=r"$D$ rounds reach at most $2^D$ inputs, and pairwise addition takes $2m$ or $2m - 1$ numbers to $m$ in one round: for "
+        title="A sum over n keys needs ⌈log₂ n⌉ rounds of two-argument operations, and pairwise addition takes no more; one operation on a whole row takes one",
+        states="(Not in the text, which says O(1).) Rows are computed at once, but the maximum, the sum and the weighted sum over the keys of a row are trees "
+        "of depth ⌈log₂ n⌉, or single steps for operations that take the whole row.",
+        precise=r"An operation that takes the whole row has all $n$ inputs in one round. With two arguments "
+        r"$D$ rounds reach at most $2^D$ inputs, and pairwise addition takes $2m$ or $2m - 1$ numbers to $m$ in one round: for "
         r"$2^{D-1} < n \le 2^D$ that makes exactly $D$ rounds, by induction: $(2^D - 2m)/2 = 2^{D-1} - m$, so $2m \le 2^D$ exactly if $m \le 2^{D-1}$.",
         sources=(S4.at("Complexity Analysis"),),
-        scope="every number of keys; operations with two arguments",
+        scope="every number of keys; operations with two arguments (the one-round case: with any number of arguments)",
         kind=Kind.COST,
         holds=_logarithmic_depth,
     )
 )
 def logarithmic_depth() -> Iterator[Step]:
     depth, left, beyond = sp.symbols("D m x", integer=True, positive=True)
+    yield Step(sp.Sum(sp.S.One, (keys, 1, n)), "=", n, "an operation on the whole row takes in every key, in one round")
     yield Step(2 ** (depth - 1), "<", 2 ** (depth - 1) + beyond, "D − 1 rounds reach 2^(D − 1) inputs, too few for any n = 2^(D − 1) + x", certificate=beyond)
     yield Step(2**depth + 2**depth, "=", 2 ** (depth + 1), "since each further round at most doubles what a value depends on")
     yield Step(
@@ -489,23 +534,31 @@ def _standard_run(rows: int, keys: int) -> Meter:
 
 
 def _tiled_run(rows: int, keys: int, block_rows: int, block_keys: int, backward: bool = False) -> Meter:
-    """One tile of scores at a time. Forward: m and l for each row of the block in work, and one log-sum-exp a finished row. Backward: the scores again."""
+    """One tile of scores at a time. Forward: m and l for each row of the block in work, one log-sum-exp for each that is done. Backward: these, a row sum
+    for each row, the scores again, and beside the tile of weights one of their gradients."""
     meter = Meter(held=rows if backward else 0)
+    meter.hold(rows * backward)
     for row_block in cut(rows, block_rows):
         meter.hold(2 * len(row_block) * (not backward))
         for key_block in cut(keys, block_keys):
             for _ in product(row_block, key_block):
                 meter.score()
-            meter.held -= len(row_block) * len(key_block)
+                meter.hold(1 * backward)
+            meter.held -= len(row_block) * len(key_block) * (1 + backward)
         meter.held -= 2 * len(row_block) * (not backward)
         meter.hold(len(row_block) * (not backward))
+    meter.held -= rows * backward
     return meter
 
 
 def _tiled_memory(rows: int, keys: int, block_rows: int, block_keys: int) -> Outcome:
-    tiled, standard = _tiled_run(rows, keys, block_rows, block_keys), _standard_run(rows, keys)
-    bound = (1 + block_rows * block_keys + 2 * block_rows) * rows
-    return decided(standard.peak == rows * keys and tiled.peak <= rows + block_rows * block_keys + 2 * block_rows <= bound)
+    tile = block_rows * block_keys
+    forward, backward = (_tiled_run(rows, keys, block_rows, block_keys, backward=back) for back in (False, True))
+    standard = _standard_run(rows, keys)
+    linear = (
+        forward.peak <= rows + tile + 2 * block_rows <= (1 + tile + 2 * block_rows) * rows and backward.peak <= 2 * rows + 2 * tile <= (2 + 2 * tile) * rows
+    )
+    return decided(standard.peak == rows * keys and linear)
 
 
 B_r, B_c, rows_of_blocks, keys_of_blocks = sp.symbols("B_r B_c R C", integer=True, positive=True)
@@ -521,12 +574,15 @@ def _tiles(body: sp.Expr) -> sp.Expr:
 @derived(
     Claim(
         id="cost.tiled-memory",
-        title="Beside inputs and outputs, standard attention holds n² numbers, tiled attention at most a constant times n",
+        title="Beside inputs and outputs, standard attention holds n² numbers, tiled attention at most a constant times n, forward and backward",
         states="Standard attention needs O(n²) memory for the attention matrix, FlashAttention O(n).",
-        reading="Numbers held at once beside inputs and outputs (which take n·d either way), tile sizes fixed, in the forward pass "
-        "of a training step; the running output is kept in the output's place.",
-        precise=r"Standard: $n_q n_k$ scores. Tiled, with tiles of $B_r \times B_c$: at most $n + B_r B_c + 2 B_r \le (1 + B_r B_c + 2 B_r)\, n$ for $n = n_q$ "
-        r"rows, written $n = 1 + k$, whatever the number of keys.",
+        reading="Numbers held at once beside inputs and outputs (which take n·d either way, gradients included), tile sizes fixed, in the forward pass and in "
+        "the backward pass "
+        "of a training step; the running output is kept in the output's place, and the gradients' sums in the gradients'.",
+        precise=r"Standard: $n_q n_k$ scores. Tiled, with tiles of $B_r \times B_c$, forward: at most $n + B_r B_c + 2 B_r \le (1 + B_r B_c + 2 B_r)\, n$ for "
+        r"$n = n_q$ "
+        r"rows, written $n = 1 + k$, whatever the number of keys. Backward: $n$ log-sum-exps, $n$ row sums of $dO\circ O$, and two tiles, the weights and "
+        r"their gradients: $2n + 2B_r B_c \le (2 + 2B_r B_c)\, n$.",
         sources=(S0.at("Memory Complexity"), S1.at("Flash Attention"), DAO.at("theorem 1")),
         scope="every number of rows and keys, every tile size; the width d enters through inputs, outputs and the tile's own operands only",
         assumes=("tile sizes do not grow with n",),
@@ -539,8 +595,14 @@ def tiled_memory() -> Iterator[Step]:
     k = sp.Symbol("k", integer=True, nonnegative=True)  # rows beyond the first
     yield Step(_tiles(sp.S.One), "=", rows_of_blocks * B_r * keys_of_blocks * B_c, "standard: one number for every pair of a row and a key")
     yield Step(
+        2 * (1 + k) + 2 * B_r * B_c, "<=", (2 + 2 * B_r * B_c) * (1 + k),
+        "tiled, backward: a log-sum-exp and a row sum of dO ∘ O for each of the 1 + k rows, a tile of weights and one of their gradients",
+        certificate=2 * k * B_r * B_c,
+    )  # fmt: skip
+    yield Step(
         (1 + k) + B_r * B_c + 2 * B_r, "<=", (1 + B_r * B_c + 2 * B_r) * (1 + k),
-        "tiled: a log-sum-exp for each of the 1 + k rows, one tile of scores, m and l for the rows of that tile", certificate=k * (B_r * B_c + 2 * B_r),
+        "tiled, forward: a log-sum-exp for each of the 1 + k rows, one tile of scores, m and l for the rows of that tile",
+        certificate=k * (B_r * B_c + 2 * B_r),
     )  # fmt: skip
 
 
@@ -570,7 +632,8 @@ recomputing_on_the_fly = Claim(
     title="FlashAttention reduces memory by recomputing attention",
     states="The algorithm reduces memory complexity by recomputing attention on the fly.",
     reading="The sentence is about the whole algorithm, tiling and online softmax included: wherever it holds fewer numbers than there are scores, it is because scores are computed "
-    "more than once. (Recomputing in the backward pass, the third point of its list, is judged by itself: cost.recomputation-serves-backward.)",
+    "more than once. (The forward pass owes its own saving to tiling and the online softmax. Recomputing in the backward pass, the third point of its list, "
+    "is judged by itself: cost.recomputation-serves-backward.)",
     precise="A pass that holds fewer than $n_q n_k$ numbers at once computes more than $n_q n_k$ scores.",
     sources=(S0.at("Flash Attention Algorithm"),),
     scope="the tiled forward pass, every number of rows and keys, every tile size",
@@ -578,7 +641,7 @@ recomputing_on_the_fly = Claim(
     inventory=("C112",),
     holds=_saves_only_by_recomputing,
     worked=_forward_by_hand,
-    unsaid="what is meant is the memory between the forward and the backward pass; the forward pass owes its own saving to tiling and the online softmax, and computes every score once",
+    unsaid="what is meant is the memory that is kept between the forward and the backward pass",
     corrected_by="cost.recomputation-serves-backward",
 )
 
@@ -615,6 +678,16 @@ def _loads(rows: int, keys: int, width: int, block_rows: int, block_keys: int, h
     return meter.loaded
 
 
+def _loads_keys_outside(rows: int, keys: int, width: int, block_rows: int, block_keys: int) -> int:
+    """Numbers loaded by the other order of the loops: each block of keys once; queries, and outputs that have been begun, in every inner round."""
+    meter = Meter()
+    for turn, key_block in enumerate(cut(keys, block_keys)):
+        meter.loaded += 2 * width * len(key_block)
+        for row_block in cut(rows, block_rows):
+            meter.loaded += len(row_block) * width * (1 + (turn > 0))
+    return meter.loaded
+
+
 def _loads_least(rows: int, keys: int, width: int, block_rows: int, block_keys: int) -> Outcome:
     sizes = rows, keys, width, block_rows, block_keys
     return decided(_loads(*sizes, hoisted=False) <= _loads(*sizes, hoisted=True))
@@ -625,7 +698,8 @@ def _hoisted_loads(rows: int, keys: int, width: int, block_rows: int, block_keys
     hoisted = _loads(*sizes, hoisted=True)
     saved = rows * width * (len(cut(keys, block_keys)) - 1)
     exact = rows * width + 2 * keys * width * len(cut(rows, block_rows))
-    return decided(hoisted == exact and _loads(*sizes, hoisted=False) - hoisted == saved)
+    other = 2 * keys * width + (2 * len(cut(keys, block_keys)) - 1) * rows * width
+    return decided(hoisted == exact and _loads(*sizes, hoisted=False) - hoisted == saved and _loads_keys_outside(*sizes) == other)
 
 
 def _loads_by_hand(rows: int, keys: int, width: int, block_rows: int, block_keys: int) -> str:
@@ -642,9 +716,11 @@ def _loads_by_hand(rows: int, keys: int, width: int, block_rows: int, block_keys
 loop_as_written = Claim(
     id="cost.loop-as-written-loads-least",
     title="The loop as written loads no block more often than its order requires",
-    states="A double loop, rows outside and keys inside, loads Q_i, K_j and V_j in its body and updates O_i.",
-    reading="The loop is offered as the algorithm that saves memory traffic, so each block is loaded as rarely as this order of the loops allows. (What the loop leaves open is its "
-    "update_output: flash.update-from-block-softmax.)",
+    states="(Implied.) A double loop, rows outside and keys inside, loads Q_i, K_j and V_j in its body and updates O_i: offered as the steps of the "
+    "algorithm, it moves no number without need.",
+    reading="Each block is loaded as rarely as this order of the loops allows. Only placements of the loads within this order are compared (the other order "
+    "is counted in cost.loads-with-queries-outside); whether "
+    "the loop is complete is another question: flash.update-from-block-softmax.",
     precise="No placement of the loads within this order of the loops moves fewer numbers from slow memory.",
     sources=(S0.at("Algorithmic Steps"),),
     scope="every number of rows and keys, every width and tile size; a block is lost when the next of the same array is loaded",
@@ -660,9 +736,12 @@ loop_as_written = Claim(
     Claim(
         id="cost.loads-with-queries-outside",
         title="With Q's block loaded before the inner loop, the loop loads n_q d + 2 n_k d · (blocks of rows) numbers",
-        states="The body of the inner loop loads Q_i, K_j and V_j. (The correct form loads Q_i once in the outer loop, which saves n_q d numbers for every block of keys but one.)",
+        states="(Not in the text, which loads Q_i in the inner loop.) Loading Q_i once, in the outer loop, saves n_q d numbers for every block of keys but "
+        "one.",
         precise=r"With $n_q = R B_r$, $n_k = C B_c$: as written the loop loads $R C (B_r d + 2 B_c d)$ numbers, of which $(C - 1) n_q d$ are repeats; "
-        r"hoisting $Q_i$ leaves $\sum_{q=1}^{R} (B_r d + \sum_{u=1}^{C} 2 B_c d) = n_q d + 2 R n_k d$.",
+        r"hoisting $Q_i$ leaves $\sum_{q=1}^{R} (B_r d + \sum_{u=1}^{C} 2 B_c d) = n_q d + 2 R n_k d$. With keys outside, and $K_j$, $V_j$ hoisted, it is $2 "
+        r"n_k d + (2C - 1) n_q d$, since each round "
+        r"but the first loads the rows of the output again (and stores them, with $m$ and $l$, which are not counted).",
         sources=(S0.at("Algorithmic Steps"), DAO.at("section 3.1")),
         scope="every number of rows and keys, every width and tile size (whole tiles in the derivation, ragged ones too in the runs)",
         kind=Kind.COST,
@@ -675,4 +754,11 @@ def loads_with_queries_outside() -> Iterator[Step]:
     written = sp.Sum(B_r * width + 2 * B_c * width, (u, 1, keys_of_blocks), (q, 1, rows_of_blocks))
     hoisted = sp.Sum(B_r * width + sp.Sum(2 * B_c * width, (u, 1, keys_of_blocks)), (q, 1, rows_of_blocks))
     yield Step(written - hoisted, "=", (keys_of_blocks - 1) * rows * width, "as written, Q's block is loaded again in every inner round but the first")
+    outside = sp.Sum(2 * B_c * width + sp.Sum(2 * B_r * width, (q, 1, rows_of_blocks)), (u, 1, keys_of_blocks)) - rows * width
+    yield Step(
+        outside,
+        "=",
+        2 * keys * width + (2 * keys_of_blocks - 1) * rows * width,
+        "keys outside: queries and outputs in every round, the outputs not in the first",
+    )
     yield Step(hoisted, "=", rows * width + 2 * rows_of_blocks * keys * width, "hoisted: every row of Q once, all keys and values once for each block of rows")

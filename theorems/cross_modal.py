@@ -57,7 +57,7 @@ def _types(queries: Matrix, keys: Matrix, values: Matrix) -> Outcome:
         precise=r"For queries of $m$ tokens and keys and values of $n$ regions the output has $m$ rows of the values' width; row $t$ is $\sum_jp_{tj}V_j$ with $p_{tj}>0$ and $\sum_jp_{tj}=1$. "
         "Exchanging the roles gives $n$ rows. Each direction has its own normaliser. Neither needs $m=n$ or equal widths of the values; only a query and "
         "the keys that it meets must have the same width.",
-        sources=(S0.at("Cross-Modal Attention"), S1.at("Multimodal Attention")),
+        sources=(S0.at("Vision-Language Attention"), S1.at("Vision-Language Models")),
         scope="every m, n ≥ 1, every key and value width, every real input; one head",
         inventory=("C104",),
         uses=("convexity.output-in-the-hull",),
@@ -101,7 +101,7 @@ def _direction(queries: Matrix, keys: Matrix, values: Matrix, region: int, shift
         "region reaches every token. If all regions have the same value $v$, then $C_t=v$ whatever the text "
         "asks: the text chooses, and adds nothing of its own. Along any direction $C_t$ lies between the least and the largest visual value. The other "
         "direction is the same with the roles exchanged.",
-        sources=(S0.at("Cross-Modal Attention"),),
+        sources=(S0.at("Multi-Modal Fusion"),),
         scope="every m, n ≥ 1, every width, every real input",
         inventory=("C105",),
         uses=("cross-modal.types", "convexity.output-in-the-hull"),
@@ -110,13 +110,13 @@ def _direction(queries: Matrix, keys: Matrix, values: Matrix, region: int, shift
 )
 def direction() -> Iterator[Step]:
     output = total(_weight(t, j) * V[j, e], j)
-    yield Step(sp.Derivative(output, V[k, e]), "=", _weight(t, k), "the output is linear in the visual values")
-    yield Step(sp.Integer(0), "<", _weight(t, k), "and no region has weight 0")
     constant = sp.Symbol("v", real=True)
     yield Step(total(_weight(t, j) * constant, j), "=", constant, "the text enters through the weights alone, which sum to one")
     yield Step(
         low, "<=", total(_weight(t, j) * (low + x[j]), j), "so the summary lies in the hull of the visual values", certificate=total(_weight(t, j) * x[j], j)
     )
+    yield Step(sp.Integer(0), "<", _weight(t, k), "no region has weight 0")
+    yield Step(sp.Derivative(output, V[k, e]), "=", _weight(t, k), "the output is linear in the visual values")
 
 
 # --- co-attention ----------------------------------------------------------------------------------------------------------------------------
@@ -206,20 +206,26 @@ def _as_printed_by_hand(visual: Matrix, text: Matrix, bilinear: Matrix) -> str:
     here, there = (", ".join(exact.show(y) for y in _with_rows(visual, order)[0]) for order in (text, reverse))
     kept, one, other = (", ".join(str(sum(place * y for place, y in enumerate(row, start=1))) for row in of) for of in (visual, text, reverse))
     affinity = "; ".join(", ".join(exact.show(exact.ball(sum(x) * sum(y)).tanh()) for y in text) for x in visual)
+    counted = [", ".join(str(place + 1) for place in range(size)) for size in (regions, words)]
+    ones = "; ".join(", ".join(["1"] * words) for _ in range(regions))
     rows = (
-        f" Second reading: positions are rows. Then C is {width} × {width} and the products exist, but W_v and W_t need an entry for each region and each "
-        "token, and W_b one for each pair: such maps serve one number of each, and "
-        f"mix positions. With W_v = (1, 2, …), W_t = (1, 2, …) and a W_b of ones, W_v V_v is ({kept}), C is ({affinity}), and W_t V_t is ({one}), or "
+        f" Second reading: positions are rows. Then C is {width} × {width} and the products exist, but W_v needs an entry for each region, W_t one for each "
+        f"token, and "
+        "W_b one for each pair of both: such maps serve these numbers of regions and tokens only, and "
+        f"mix positions. With W_v = ({counted[0]}), W_t = ({counted[1]}) and W_b = ({ones}) in place of the map above, W_v V_v is ({kept}), C is ({affinity}), "
+        f"and W_t V_t is ({one}), or "
         f"({other}) with the tokens in reverse. So H_v = tanh(W_v V_v + (W_t V_t) C) is "
         f"({here}), and in reverse ({there}): it depends on the order of the tokens. Any other reading lays out some of the four features by columns and some "
         "by rows: then the sums do not exist for 2 regions, 3 tokens and the width 5."
     )
     if regions != words:
         return (
-            f"Take V_v = Q_v = {[list(row) for row in visual]} and V_t = Q_t = {[list(row) for row in text]}: {regions} region{'s' if regions > 1 else ''} "
-            f"and {words} token{'s' if words > 1 else ''} of width {width}. First reading: positions are columns. C = tanh(Q_vᵀ W_b Q_t) is "
+            f"Take V_v = Q_v = {[list(row) for row in visual]} and V_t = Q_t = {[list(row) for row in text]}, with a column for each position: {regions} "
+            f"region{'s' if regions > 1 else ''} "
+            f"and {words} token{'s' if words > 1 else ''} of width {width}; W_b = {[list(row) for row in bilinear]}. First reading: positions are columns. C = "
+            f"tanh(Q_vᵀ W_b Q_t) is "
             f"{regions} × {words}, W_v V_v is h × {regions} and W_t V_t is h × {words}. (W_t V_t) C would be a product of h × {words} and {regions} × "
-            f"{words}, which does not exist." + rows
+            f"{words}, which does not exist, whatever the maps are." + rows
         )
     return (
         f"Take V_v = Q_v = {[list(row) for row in visual]}, V_t = Q_t = {[list(row) for row in text]}, W_b = {[list(row) for row in bilinear]}, and 1 for the "
@@ -283,7 +289,8 @@ def _exchanged(base: sp.IndexedBase) -> sp.Expr:
     Claim(
         id="cross-modal.co-attention",
         title="Co-attention's features: each side adds the other's, with C transposed for the visual side",
-        states="What the co-attention formulas should be.",
+        states="(Implied.) Co-attention's formulas with shapes that fit: an affinity matrix of visual and text features, and features of each side to which "
+        "the other side's are added.",
         precise=r"With $C=\tanh(Q_v^TW_bQ_t)$, which has a row for each region and a column for each token: $H_v=\tanh(W_vV_v+(W_tV_t)C^T)$ and "
         r"$H_t=\tanh(W_tV_t+(W_vV_v)C)$. Each sum runs over the other side's positions, "
         "so all numbers of regions and tokens fit. Reordering tokens leaves $H_v$ as it is and reorders $H_t$. Exchanging the modalities, with $W_b^T$ for "
@@ -389,7 +396,7 @@ simultaneous = Claim(
     Claim(
         id="cross-modal.two-summaries",
         title="With a softmax on each side, co-attention gives two averages from one matrix of affinities",
-        states="What parallel co-attention returns.",
+        states="(Not in the text; the last step of the paper's co-attention.) What parallel co-attention returns.",
         precise=r"$a^v=\mathrm{softmax}(w_v^TH_v)$ over regions and $a^t=\mathrm{softmax}(w_t^TH_t)$ over tokens each sum to one, and $\hat v$, $\hat t$ lie in the hulls of their own side's features. "
         r"Exchanging the sides exchanges the two. The entries of $C$ lie strictly between −1 and 1: they weigh, but they are no distribution.",
         sources=(LU.at("section 3.3, parallel co-attention"),),
@@ -400,8 +407,8 @@ simultaneous = Claim(
     )
 )
 def two_summaries() -> Iterator[Step]:
-    yield from _last_step()
     z = sp.Symbol("z", real=True)
     tanh = (sp.exp(z) - sp.exp(-z)) / (sp.exp(z) + sp.exp(-z))
     yield Step(tanh, "<", sp.Integer(1), "an affinity stays below 1", certificate=2 * sp.exp(-z) / (sp.exp(z) + sp.exp(-z)))
     yield Step(sp.Integer(-1), "<", tanh, "and above −1", certificate=2 * sp.exp(z) / (sp.exp(z) + sp.exp(-z)))
+    yield from _last_step()

@@ -24,9 +24,15 @@ CLIP_VALUE = Source(
 )
 PASCANU = Source(key="pascanu2013", title="On the difficulty of training recurrent neural networks", url="https://arxiv.org/abs/1211.5063")
 HE = Source(key="he2016", title="Identity Mappings in Deep Residual Networks", url="https://arxiv.org/abs/1603.05027")
+INVARIANCE = "Invariance under weights and data transformations"  # a heading of the paper on layer normalization
 BA = Source(key="ba2016", title="Layer Normalization", url="https://arxiv.org/abs/1607.06450")
 BACHLECHNER = Source(key="bachlechner2021", title="ReZero is All You Need: Fast Convergence at Large Depth", url="https://arxiv.org/abs/2003.04887")
 KINGMA = Source(key="kingma2015", title="Adam: A Method for Stochastic Optimization", url="https://arxiv.org/abs/1412.6980")
+KROGH = Source(
+    key="krogh1991",
+    title="A Simple Weight Decay Can Improve Generalization",
+    url="https://papers.nips.cc/paper/1991/hash/8eefcfdf5990e441f0fb6f3fad709e21-Abstract.html",
+)
 LOSHCHILOV = Source(key="loshchilov2019", title="Decoupled Weight Decay Regularization", url="https://arxiv.org/abs/1711.05101")
 
 Row = Sequence[int]
@@ -79,7 +85,6 @@ def _cauchy_schwarz() -> Step:
 
 
 def _contracts() -> Iterator[Step]:
-    yield _cauchy_schwarz()
     delta = sp.Symbol("delta", positive=True)
     yield Step(
         1 + (L + 1) * delta,
@@ -90,24 +95,67 @@ def _contracts() -> Iterator[Step]:
     )
 
 
+def _shrinks() -> Iterator[Step]:
+    yield _cauchy_schwarz()
+    yield from _contracts()
+
+
 vanishing = Claim(
     id="depth.gradients-vanish",
     title="Gradients vanish in very deep networks",
-    states="A challenge of gradient flow: vanishing gradients in very deep networks.",
-    reading="Depth is named as the cause: whatever the layers are, the gradient shrinks towards 0 geometrically as there are more of them. (That this can "
-    "happen is true: layers that all multiply by one ρ < 1 attain the bound below.)",
+    states="(Not in the text, which lists vanishing gradients among the challenges: depth.gradients-can-vanish.) In very deep networks gradients vanish, "
+    "whatever the layers are.",
+    reading="Depth alone is taken for the cause: whatever the layers are, the gradient shrinks towards 0 geometrically as there are more of them.",
     precise=r"$\lVert J_1\cdots J_L\,g\rVert\le\rho^L\lVert g\rVert$ for the Jacobians $J_l$ of $L$ layers, the gradient $g$ at the last one and one "
     r"$\rho<1$; and so at most $\lVert g\rVert/(1+L\delta)$ with $\rho=1/(1+\delta)$. "
     r"It holds where every Jacobian's norm is at most $\rho$.",
-    sources=(S1.at("Gradient Flow"), PASCANU.at("section 2.1")),
+    sources=(PASCANU.at("section 2.1"),),
     scope="every depth L ≥ 1 and width; the search looks at 100 layers and more of width 1, and asks for ρ = 99/100",
-    inventory=("C248",),
-    unsaid="every layer's Jacobian has a norm of at most some ρ < 1 (a rotation, or a residual branch that adds nothing, has not)",
-    corrected_by="depth.product-bounds",
-    derive=_contracts,
+    unsaid="every layer's Jacobian has a norm of at most that ρ < 1 (a rotation, or a residual branch that adds nothing, has not)",
+    corrected_by="depth.gradients-can-vanish",
+    derive=_shrinks,
     holds=_vanishes,
     worked=_vanishes_by_hand,
 )
+
+
+def _can_vanish(slopes: Slopes, rounds: int) -> Outcome:
+    """At most r^(layers) is left, r the largest slope; layers that all multiply by r leave just that, and with r < 1 it is at most 1/(1 + layers · δ)."""
+    r, depth = max(map(abs, slopes)), rounds * len(slopes)
+    left, alike = _through(slopes, rounds), _through([r], depth)
+    small = not 0 < r < 1 or alike <= 1 / (1 + depth * (1 / r - 1))
+    return exact.decided(left <= r**depth == alike and small)
+
+
+@derived(
+    Claim(
+        id="depth.gradients-can-vanish",
+        title="Gradients can vanish with depth: layers that shrink them leave less than any given share, if there are enough of them",
+        states="A challenge of gradient flow: vanishing gradients in very deep networks.",
+        reading="A list of challenges says what can happen. There are layers of which enough leave a smaller share of the gradient than any that is named.",
+        precise=r"If each of $L$ layers multiplies the length of a gradient by at most $\rho=1/(1+\delta)<1$, at most $\rho^L\le1/(1+L\delta)$ of it is left, "
+        r"and layers that all multiply by $\rho$ leave just $\rho^L$. For any share $c>0$ that is less than $c$ from some depth on, at the latest from "
+        r"$L>1/(c\delta)$.",
+        sources=(S1.at("Gradient Flow"), PASCANU.at("section 2.1")),
+        scope="every ρ < 1 and every depth L ≥ 1; a statement of existence about layers (depth.product-bounds has what other layers do)",
+        inventory=("C248",),
+        uses=("depth.product-bounds",),
+        holds=_can_vanish,
+    )
+)
+def can_vanish() -> Iterator[Step]:
+    yield Step(rho * rho**L, "=", rho ** (L + 1), "layers that all multiply by ρ: one more multiplies what L of them leave by ρ")
+    yield from _contracts()
+    delta, share = sp.symbols("delta c", positive=True)
+    deeper = sp.Symbol("x", positive=True)
+    depth = 1 / (share * delta) + deeper
+    yield Step(
+        1 / (1 + delta * sp.UnevaluatedExpr(depth)),
+        "<",
+        share,
+        "so with L = 1/(cδ) + x layers less than the share c is left",
+        certificate=share**2 * (1 + delta * deeper) / (1 + share * (1 + delta * deeper)),
+    )
 
 
 def _bounded(slopes: Slopes, rounds: int) -> Outcome:
@@ -126,7 +174,7 @@ def _bounded(slopes: Slopes, rounds: int) -> Outcome:
     Claim(
         id="depth.product-bounds",
         title="What is left of a gradient lies between the products of the layers' least and largest stretch",
-        states="When gradients vanish, stay or explode with depth.",
+        states="(Implied.) Whether gradients vanish, stay or explode with depth: what the layers must be like, of which the text names only the number.",
         precise=r"If the Jacobian $J_l$ of each layer stretches every vector by a factor between $\sigma_l$ and $\rho_l$, then $\prod\sigma_l\lVert "
         r"g\rVert\le\lVert J_1\cdots J_Lg\rVert\le\prod\rho_l\lVert g\rVert$. "
         r"$\rho_l$ may be the Frobenius norm; for an orthogonal Jacobian $\sigma_l=\rho_l=1$. Depth alone decides nothing.",
@@ -137,21 +185,27 @@ def _bounded(slopes: Slopes, rounds: int) -> Outcome:
     )
 )
 def product_bounds() -> Iterator[Step]:
-    yield _cauchy_schwarz()
-    least, passed, above, below = sp.symbols("sigma u y_0 z_0", nonnegative=True)
-    yield Step(
-        (least + below) * passed,
-        "<=",
-        (least + below + above) * passed,
-        "what has arrived is u long, and one more layer stretches it by some τ with σ ≤ τ ≤ ρ: to at most ρu",
-        certificate=above * passed,
-    )
-    yield Step(least * passed, "<=", (least + below) * passed, "and to at least σu; by induction the products bound L layers", certificate=below * passed)
     yield Step(
         total(total(D(j, k) * g[j] * g[k], j), k),
         "=",
         total(g[j] ** 2, j),
         "‖Jg‖² = gᵀJᵀJg, and with JᵀJ = I it is ‖g‖²: an orthogonal Jacobian keeps the length",
+    )
+    yield _cauchy_schwarz()
+    least, passed, above, below = sp.symbols("sigma u y_0 z_0", nonnegative=True)
+    yield Step(
+        least * passed,
+        "<=",
+        (least + below) * passed,
+        "what has arrived is u long, and one more layer stretches it by some τ = σ + z₀ with σ ≤ τ ≤ ρ: to at least σu",
+        certificate=below * passed,
+    )
+    yield Step(
+        (least + below) * passed,
+        "<=",
+        (least + below + above) * passed,
+        "and to at most ρu, ρ = τ + y₀; by induction the products bound what L layers leave",
+        certificate=above * passed,
     )
 
 
@@ -182,8 +236,8 @@ def _paths(slopes: Slopes) -> Outcome:
 def residual_highway() -> Iterator[Step]:
     block, stack = D(i, k) + J[i, k], D(k, j) + R[k, j]
     later = R[i, j] + J[i, j] + total(J[i, k] * R[k, j], k)
-    yield Step(total(block * stack, k), "=", D(i, j) + later, "a further block (I + J) before I + R leaves the identity as it is and adds to R")
     yield Step(total(block * D(k, j), k), "=", D(i, j) + J[i, j], "one block alone: R = J")
+    yield Step(total(block * stack, k), "=", D(i, j) + later, "a further block (I + J) before I + R leaves the identity as it is and adds to R")
 
 
 def _survives(slopes: Slopes) -> Outcome:
@@ -209,15 +263,26 @@ def _share_left(slopes: Slopes) -> Outcome:
 
 
 def _not_taken_away() -> Iterator[Step]:
-    trunk, slack, short = sp.symbols("u tau delta", nonnegative=True)
-    branch = rho * trunk - short  # ‖Jg‖ ≤ ρ‖g‖
     yield Step(
-        trunk * (1 - rho),
+        total(g[i] * y[i], i) ** 2,
         "<=",
-        trunk - branch + slack,
-        "‖g + Jg‖ ≥ ‖g‖ − ‖Jg‖ by the triangle inequality: at least (1 − ρ)‖g‖ is left",
-        certificate=short + slack,
+        total(g[i] ** 2, i) * total(y[i] ** 2, i),
+        "with y = Jg: |g · y| is at most ‖g‖ ‖y‖ (squared)",
+        certificate=total(total((g[i] * y[k] - g[k] * y[i]) ** 2, i), k) / 2,
     )
+    yield Step(
+        total((g[i] + y[i]) ** 2, i), "=", total(g[i] ** 2, i) + 2 * total(g[i] * y[i], i) + total(y[i] ** 2, i), "what leaves the block is g + y (squared)"
+    )
+    trunk, length, slack, short = sp.symbols("u w tau delta", nonnegative=True)
+    yield Step(
+        (trunk - length) ** 2,
+        "<=",
+        trunk**2 + 2 * (slack - trunk * length) + length**2,
+        "‖g‖ = u, ‖y‖ = w and g · y = −uw + τ: what leaves is at least |u − w| long (squared)",
+        certificate=2 * slack,
+    )
+    branch = rho * trunk - short  # ‖Jg‖ ≤ ρ‖g‖
+    yield Step(trunk * (1 - rho), "<=", trunk - branch, "w = ρu − δ, since the branch's norm is at most ρ: at least (1 − ρ)‖g‖ is left", certificate=short)
     taken, more = sp.symbols("s z", nonnegative=True)
     norm = 1 / (1 + sp.Symbol("v", positive=True))  # ρ < 1
     yield Step(
@@ -253,10 +318,11 @@ residual_survives = Claim(
     Claim(
         id="depth.residual-share-left",
         title="Residual blocks leave at least 1 − Σρ of a gradient, where ρ bounds the norms of the branches' Jacobians",
-        states="How much residual connections keep of a gradient.",
+        states="(Implied.) How much residual connections keep of a gradient: the text has no measure of it.",
+        reading="The norm of a Jacobian J is the least ρ with ‖Jg‖ ≤ ρ‖g‖ for every g; the Frobenius norm is no smaller.",
         precise=r"$\lVert\prod_{l\le L}(I+J_l)\,g\rVert\ge\left(1-\sum_{l\le L}\rho_l\right)\lVert g\rVert$ where $\lVert J_l\rVert\le\rho_l$: branches of norm $s/L$ leave $1-s$ at every depth $L$. "
         "Where the sum is 1 or more it says nothing.",
-        sources=(HE.at("equation 5"), S1.at("Gradient Flow")),
+        sources=(HE.at("equation 5"), S1.at("Gradient Flow"), S4.at("The Transformer Architecture")),
         scope="every depth and width, every Jacobian; the search looks at blocks of width 1",
         inventory=("C249",),
         holds=_share_left,
@@ -322,12 +388,12 @@ def _normed_gradient(activations: Row, gradient: Row) -> tuple[list[arb], arb]:
     return [exact.ball(y - arrives - (z - mean) * along) / divisor for z, y in zip(activations, gradient, strict=True)], divisor
 
 
-def _differentiated(activations: Row, gradient: Row) -> list[arb]:
+def _differentiated(activations: Sequence[int | Fraction], gradient: Row, epsilon: Fraction = EPSILON) -> list[arb]:
     """The same from the definition: ∂⟨g, x̂⟩/∂x_k by the rules of product and quotient, x̂ = (x − mean)/s, whatever the closed form says."""
     width = len(activations)
-    mean = Fraction(sum(activations), width)
-    deviations = [z - mean for z in activations]
-    square = sum((z * z for z in deviations), Fraction(0)) / width + EPSILON
+    mean = sum(map(Fraction, activations), Fraction(0)) / width
+    deviations = [Fraction(z) - mean for z in activations]
+    square = sum((z * z for z in deviations), Fraction(0)) / width + epsilon
     passed = []
     for place in range(width):
         moved = [Fraction(int(at == place)) - Fraction(1, width) for at in range(width)]  # ∂(x_i − mean)/∂x_k
@@ -426,16 +492,16 @@ layer_norm_stabilises = Claim(
     id="depth.layer-norm-stabilises",
     title="Layer normalisation stabilises the gradient flow",
     states="Layer normalisation stabilises gradient flow, and training.",
-    reading="In the backward pass, the gradient that leaves a layer norm is no longer than the one that enters it. (In the sense of the cited paper the "
-    "statement is true: "
-    "activations of another scale give the same output. The gradient is then divided by that scale: both are derived in depth.layer-norm-gradient.)",
+    reading="In the backward pass, the gradient that leaves a layer norm is no longer than the one that enters it. One side only, since no assumption gives "
+    "the other: a gradient whose entries are all equal is taken out whole, however large the activations are. (In the sense of the "
+    "cited paper, that the scale of the activations plays no part, the statement is true: depth.layer-norm-scale.)",
     precise=r"$\lVert\partial\langle g,\hat x\rangle/\partial x\rVert\le\lVert g\rVert$ for the normalised activations $\hat x=(x-\mathrm{mean}(x))/s$ and "
     r"any gradient $g$ that enters. It holds if $s=\sqrt{\mathrm{var}(x)+\varepsilon}\ge1$ (with a gain $\gamma$: if $\max|\gamma|\le s$).",
     sources=(
         S1.at("Gradient Flow"),
         S4.at("The Transformer Architecture"),
         S4.at("Regularization"),
-        BA.at("Invariance under weights and data transformations"),
+        BA.at(INVARIANCE),
     ),
     scope="every width, every real activation and gradient, every gain γ ≠ 0; the search has gain 1, ε = 10⁻⁵ and activations that are not all equal",
     inventory=("C250",),
@@ -445,6 +511,58 @@ layer_norm_stabilises = Claim(
     holds=_stabilises,
     worked=_stabilises_by_hand,
 )
+
+
+def _at_scale(activations: Row, gradient: Row, scale: Fraction) -> tuple[list[arb], list[arb]]:
+    """Layer norm without ε of `scale` times the activations: its output, and the gradient that leaves."""
+    scaled = [scale * z for z in activations]
+    mean = sum(scaled, Fraction(0)) / len(scaled)
+    root = exact.ball(sum(((z - mean) * (z - mean) for z in scaled), Fraction(0)) / len(scaled)).sqrt()
+    return [exact.ball(z - mean) / root for z in scaled], _differentiated(scaled, gradient, Fraction(0))
+
+
+def _scale_plays_no_part(activations: Row, gradient: Row, scale: Fraction) -> Outcome:
+    (output, passed), (same, less) = _at_scale(activations, gradient, Fraction(1)), _at_scale(activations, gradient, scale)
+    return exact.equal([*same, *(exact.ball(scale) * z for z in less)], [*output, *passed])
+
+
+@derived(
+    Claim(
+        id="depth.layer-norm-scale",
+        title="Layer norm gives the same output for activations of any scale, and divides the gradient by that scale",
+        states="Layer normalisation stabilises gradient flow, and training.",
+        reading="In the sense of the cited paper: if the weights before a layer norm, and with them the activations, become c times as large, nothing after it "
+        "changes, and those weights get 1/c of the gradient, so that large ones move less.",
+        precise=r"With $s(x)=\sqrt{\mathrm{var}(x)}>0$ and $\hat x(x)=(x-\mathrm{mean}(x))/s(x)$: $\hat x(cx)=\hat x(x)$ for every $c>0$, and the gradient "
+        r"$\frac1s(g-\mathrm{mean}(g)-\hat x\,\mathrm{mean}(g\hat x))$ that leaves is $1/c$ of what it is at $x$.",
+        sources=(S1.at("Gradient Flow"), S4.at("The Transformer Architecture"), S4.at("Regularization"), BA.at(INVARIANCE)),
+        scope="every width, every c > 0, every real gradient, activations that are not all equal; ε = 0 (with ε > 0 it holds as closely as ε is small against "
+        "the variance), gain 1",
+        inventory=("C250",),
+        uses=("depth.layer-norm-gradient",),
+        holds=_scale_plays_no_part,
+    )
+)
+def layer_norm_scale() -> Iterator[Step]:
+    spread = total((x[j] - total(x[l], l) / n) ** 2, j) / n
+    times, variance = sp.symbols("c v", positive=True)  # v = s²
+    yield Step(
+        total((times * x[j] - total(times * x[l], l) / n) ** 2, j) / n,
+        "=",
+        times**2 * spread,
+        "activations c times as large: their variance v is c² times as large",
+    )
+    deviation, part = x[k] - mean_x, total(g[i] * (x[i] - mean_x), i) / n
+    yield Step(total(g[i] * (times * x[i] - total(times * x[l], l) / n), i) / n, "=", times * part, "and the mean of g_i(x_i − mean(x)) is c times as large")
+    larger = times * x[k] - total(times * x[l], l) / n
+    yield Step(larger / (times * sp.sqrt(variance)), "=", deviation / sp.sqrt(variance), "so the output stays as it is")
+    root = sp.UnevaluatedExpr(times * sp.sqrt(variance))  # the divisor at c x
+    yield Step(
+        (g[k] - mean_g - larger * sp.UnevaluatedExpr(times * part) / root**2) / root,
+        "=",
+        (g[k] - mean_g - deviation * part / variance) / sp.sqrt(variance) / times,
+        "and 1/c of the gradient is left",
+    )
 
 
 def _norm_gradient_holds(activations: Row, gradient: Row) -> Outcome:
@@ -469,18 +587,23 @@ def _norm_gradient_holds(activations: Row, gradient: Row) -> Outcome:
     Claim(
         id="depth.layer-norm-gradient",
         title="Layer norm divides a gradient by the activations' standard deviation, and takes out its mean and, but for ε, its part along the activations",
-        states="What layer norm does to a gradient.",
+        states="(Implied.) What layer normalisation does to a gradient, which the text says it stabilises.",
         precise=r"With $s=\sqrt{\mathrm{var}(x)+\varepsilon}$ and $\hat x=(x-\mathrm{mean}(x))/s$ the gradient that leaves is "
         r"$\frac1s(g-\mathrm{mean}(g)-\hat x\,q)$, $q=\mathrm{mean}(g\hat x)$, of length at most $\lVert g\rVert/s$, and so at most $\lVert "
         r"g\rVert/\sqrt\varepsilon$. Its entries sum to 0; its product with the "
-        r"activations is $\frac\varepsilon{s^3}\sum_ig_i(x_i-\mathrm{mean}(x))$. With $\varepsilon=0$ it is orthogonal to them, and activations $c$ times as large give the same output and $1/c$ of the gradient.",
-        sources=(BA.at("Invariance under weights and data transformations"), S1.at("Gradient Flow")),
+        r"activations is $\frac\varepsilon{s^3}\sum_ig_i(x_i-\mathrm{mean}(x))$: with $\varepsilon=0$ it is orthogonal to them.",
+        sources=(BA.at(INVARIANCE), S1.at("Gradient Flow"), S4.at("The Transformer Architecture"), S4.at("Regularization")),
         scope="every width, every real activation and gradient, gain 1, ε ≥ 0 with s > 0 (for ε = 0: activations that are not all equal); the bound by √ε for ε > 0",
         inventory=("C250",),
         holds=_norm_gradient_holds,
     )
 )
 def layer_norm_gradient() -> Iterator[Step]:
+    arrives, own, small = sp.Symbol("G", nonnegative=True), sp.Symbol("v", nonnegative=True), sp.Symbol("epsilon", positive=True)
+    yield Step(
+        arrives / (own + small), "<=", arrives / small, "‖g‖²/s² is at most ‖g‖²/ε, as the variance v and ε are at least ε",
+        certificate=arrives * own / (small * (own + small)),
+    )  # fmt: skip
     yield from _norm_steps()
     deviation, spread = x[k] - mean_x, total((x[j] - total(x[l], l) / n) ** 2, j) / n
     part = total(g[i] * (x[i] - mean_x), i) / n
@@ -493,19 +616,6 @@ def layer_norm_gradient() -> Iterator[Step]:
         "along the activations ε alone leaves something: nothing for ε = 0",
         nonzero=(spread + epsilon,),
     )
-    times, variance = sp.symbols("c v", positive=True)  # v = s² for ε = 0
-    yield Step(
-        total((times * x[j] - total(times * x[l], l) / n) ** 2, j) / n, "=", times**2 * spread, "ε = 0, activations c times as large: s is c times as large"
-    )
-    yield Step(times * deviation / (times * sp.sqrt(variance)), "=", deviation / sp.sqrt(variance), "the output stays as it is")
-    yield Step(
-        (g[k] - mean_g - times * deviation * (times * part) / (times**2 * variance)) / (times * sp.sqrt(variance)),
-        "=",
-        (g[k] - mean_g - deviation * part / variance) / sp.sqrt(variance) / times,
-        "and 1/c of the gradient is left",
-    )
-    arrives, own, small = sp.Symbol("G", nonnegative=True), sp.Symbol("v", nonnegative=True), sp.Symbol("epsilon", positive=True)
-    yield Step(arrives / (own + small), "<=", arrives / small, "the variance v and ε are at least ε", certificate=arrives * own / (small * (own + small)))
 
 
 # --- clipping --------------------------------------------------------------------------------------------------------------------------------
@@ -535,10 +645,12 @@ limit = sp.Symbol("c", positive=True)
         id="depth.clip-by-norm",
         title="Clipping by norm bounds a gradient and keeps its direction",
         states="Gradient clipping limits gradient magnitudes and prevents exploding gradients.",
-        reading="Clipping by the norm of the whole gradient, as is usual: g · min(1, c/‖g‖).",
+        reading="Clipping by the norm of the whole gradient, as is usual: g · min(1, c/‖g‖). What is limited is the gradient that the optimiser gets.",
         precise=r"$\lVert g\min(1,c/\lVert g\rVert)\rVert=\min(\lVert g\rVert,c)$, and the factor is positive: the direction of $g\ne0$ is kept.",
         sources=(S1.at("Gradient Flow"), S4.at("Optimization"), PASCANU.at("section 3.2")),
-        scope="every gradient of every length, every limit c > 0; the zero gradient stays zero. (Code that divides by ‖g‖ + 10⁻⁶ stays a little below c)",
+        scope="every gradient of every length, every limit c > 0; the zero gradient stays zero. (Code that divides by ‖g‖ + 10⁻⁶ stays a little below c.) Real "
+        "arithmetic, "
+        "after backpropagation: what overflows within it is not mended, and in floats (∞, 1) is clipped to (NaN, 0)",
         inventory=("C251",),
         holds=_clip_holds,
     )
@@ -546,15 +658,15 @@ limit = sp.Symbol("c", positive=True)
 def clip_by_norm() -> Iterator[Step]:
     square, length = total(g[i] ** 2, i), sp.Symbol("r", positive=True)
     above = sp.Symbol("z", nonnegative=True)
+    yield Step(sp.Integer(0), "<", limit / length, "a gradient longer than c, of length r, is multiplied by a positive factor")
+    yield Step(limit / (limit + above), "<=", sp.Integer(1), "which is 1 or less where ‖g‖ = c + z", certificate=above / (limit + above))
     yield Step(
         total((limit * g[i]) ** 2, i) / square,
         "=",
         limit**2,
-        "a gradient longer than c, divided by its length and multiplied by c, is c long (squared)",
+        "and divided by its length and multiplied by c it is c long (squared)",
         nonzero=(square,),
     )
-    yield Step(sp.Integer(0), "<", limit / length, "by a positive factor")
-    yield Step(limit / (limit + above), "<=", sp.Integer(1), "which is 1 or less where ‖g‖ = c + z", certificate=above / (limit + above))
 
 
 def _by_value(gradient: Row, limit: int) -> Outcome:
@@ -648,13 +760,129 @@ def adam_first_step() -> Iterator[Step]:
     )
 
 
+# --- weight decay ----------------------------------------------------------------------------------------------------------------------------
+
+
+def fitted(points: Row, targets: Row, decay: int) -> Fraction:
+    """The weight w that minimises Σ(y_j − w x_j)² + λ w²; 0 where all points are 0."""
+    square = sum(z * z for z in points)
+    return Fraction(sum(z * y for z, y in zip(points, targets, strict=True)), square + decay) if square + decay else Fraction(0)
+
+
+def _distances(points: Row, targets: Row, decay: int) -> tuple[Fraction, Fraction]:
+    """How far the fit is from its targets, and from the truth, 0: sums of squares."""
+    weight = fitted(points, targets, decay)
+    return sum(((y - weight * z) ** 2 for z, y in zip(points, targets, strict=True)), Fraction(0)), sum(((weight * z) ** 2 for z in points), Fraction(0))
+
+
+def _no_overfitting(points: Row, targets: Row, decay: int) -> Outcome:
+    noise, truth = _distances(points, targets, decay)
+    return exact.decided(truth <= noise)
+
+
+def _overfitted_by_hand(points: Row, targets: Row, decay: int) -> str:
+    square, along = sum(z * z for z in points), sum(z * y for z, y in zip(points, targets, strict=True))
+    noise, truth = _distances(points, targets, decay)
+    points_are = f"{'point' if len(points) == 1 else 'points'} x = {', '.join(map(str, points))}"
+    return (
+        f"Take the {points_are} with the {'target' if len(points) == 1 else 'targets'} y = {', '.join(map(str, targets))}, which "
+        f"{'is' if len(points) == 1 else 'are'} "
+        f"noise, since the truth is 0 at every point, and λ = {decay}. The weight that minimises Σ(y − wx)² + λw² is w = Σxy/(Σx² + λ) = "
+        f"{along}/({square} + {decay}) = {fitted(points, targets, decay)}. The squared distance of the fit from its noisy targets is {noise} = "
+        f"{exact.show(exact.ball(noise))}, and that from the truth {truth} = {exact.show(exact.ball(truth))}. The claim needs the second to be no larger than "
+        f"the first. "
+        f"Against Σx² = {square} the decay is too weak."
+    )
+
+
+def _decays() -> Iterator[Step]:
+    weight, decay = sp.Symbol("w", real=True), sp.Symbol("lambda", positive=True)
+    square, along = total(x[j] ** 2, j), total(x[j] * y[j], j)
+    loss = total((y[j] - weight * x[j]) ** 2, j) + decay * weight**2
+    best = along / (square + decay)
+    yield Step(sp.Derivative(loss, weight), "=", 2 * ((square + decay) * weight - along), "the slope of the loss, which grows with w and is 0 at one w only")
+    yield Step((square + decay) * sp.UnevaluatedExpr(best), "=", along, "at w = Σxy/(Σx² + λ)", nonzero=(square + decay,))
+    yield Step(
+        best, "=", sp.UnevaluatedExpr(along / square) * square / (square + decay), "that is the weight without decay, times Σx²/(Σx² + λ), for points that are not all 0",
+        nonzero=(square, square + decay),
+    )  # fmt: skip
+    yield Step(
+        total((y[j] - best * x[j]) ** 2, j) - total((best * x[j]) ** 2, j), "=", total(y[j] ** 2, j) - 2 * along**2 / (square + decay),
+        "the distance from the targets less that from the truth, 0 (both squared)", nonzero=(square + decay,),
+    )  # fmt: skip
+    yield Step(
+        along**2, "<=", square * total(y[j] ** 2, j), "Σxy is at most the product of the two lengths (squared)",
+        certificate=total(total((x[j] * y[k] - x[k] * y[j]) ** 2, j), k) / 2,
+    )  # fmt: skip
+    points, (targets, stronger, short) = sp.Symbol("X", positive=True), sp.symbols("Y z delta", nonnegative=True)
+    yield Step(
+        2 * (points * targets - short) / (points + sp.UnevaluatedExpr(points + stronger)), "<=", targets,
+        "with Σx² = X, Σy² = Y, (Σxy)² = XY − δ and λ = X + z: the fit is no further from the truth than from the targets",
+        certificate=(targets * stronger + 2 * short) / (2 * points + stronger),
+    )  # fmt: skip
+
+
+weight_decay = Claim(
+    id="depth.weight-decay",
+    title="Weight decay prevents overfitting",
+    states="Regularisation: weight decay prevents overfitting.",
+    reading="In the smallest case that has both: one weight w is fitted to targets that are pure noise, the truth being 0, by minimising Σ(y_j − w x_j)² + "
+    "λw². "
+    "To overfit is to end nearer to the noise than to the truth. (It is the least that can be asked: whether a large trained model "
+    "overfits depends on the model and the data.)",
+    precise=r"$\sum_j(wx_j)^2\le\sum_j(y_j-wx_j)^2$ for the $w$ that minimises $\sum_j(y_j-wx_j)^2+\lambda w^2$, $\lambda>0$.",
+    sources=(S4.at("Regularization"), KROGH),
+    scope="every number of points, every real x and y, every λ > 0; one weight, and a truth of 0",
+    inventory=("C308",),
+    unsaid="the decay is strong against the data: λ is at least Σx²",
+    corrected_by="depth.weight-decay-shrinks",
+    derive=_decays,
+    holds=_no_overfitting,
+    worked=_overfitted_by_hand,
+)
+
+
+def _shrunk(points: Row, targets: Row, decay: int) -> Outcome:
+    """Σx²/(Σx² + λ) of the weight without decay, which minimises the loss; and with λ ≥ Σx² no further from the truth than from the targets."""
+    weight, square = fitted(points, targets, decay), sum(z * z for z in points)
+
+    def loss(at: Fraction) -> Fraction:
+        return sum(((y - at * z) ** 2 for z, y in zip(points, targets, strict=True)), Fraction(0)) + decay * at**2
+
+    noise, truth = _distances(points, targets, decay)
+    least = all(loss(weight) <= loss(weight + step) for step in (Fraction(-1), Fraction(-1, 9), Fraction(1, 9), Fraction(1)))
+    return exact.decided(least and weight * (square + decay) == fitted(points, targets, 0) * square and (decay < square or truth <= noise))
+
+
+@derived(
+    Claim(
+        id="depth.weight-decay-shrinks",
+        title="Weight decay multiplies a fitted weight by Σx²/(Σx² + λ), which keeps the fit as near to the truth as to the noise where λ is at least Σx²",
+        states="(Implied.) How much weight decay does against overfitting: the text names no strength.",
+        reading="One weight, fitted to noise with the truth 0, as in depth.weight-decay.",
+        precise=r"$\sum_j(y_j-wx_j)^2+\lambda w^2$ is least at $w=\frac{\sum x_jy_j}{\sum x_j^2+\lambda}$, the weight without decay times $\frac{\sum "
+        r"x_j^2}{\sum "
+        r"x_j^2+\lambda}$. The squared distances of the fit from the targets and from the truth, 0, differ by $\sum y_j^2-2\frac{(\sum x_jy_j)^2}{\sum "
+        r"x_j^2+\lambda}$, which is not negative for $\lambda\ge\sum x_j^2$.",
+        sources=(S4.at("Regularization"), KROGH),
+        scope="every number of points, every real x and y, every λ > 0; one weight, and a truth of 0",
+        inventory=("C308",),
+        holds=_shrunk,
+    )
+)
+def weight_decay_shrinks() -> Iterator[Step]:
+    yield from _decays()
+
+
 training_advice = Claim(
     id="depth.training-advice",
-    title="Adam works well, the rate is warmed up and decayed, weight decay prevents overfitting, curricula help",
-    states="Advice on training: the Adam optimiser works well with attention; warm up, then decay; weight decay prevents overfitting; curriculum learning against vanishing attention.",
+    title="Adam works well, the rate is warmed up and decayed, curricula help",
+    states="Advice on training: the Adam optimiser works well with attention; warm up, then decay; curriculum learning against vanishing attention.",
     precise="Whether an optimiser or a schedule works well depends on the model, the data and what it is compared with; none of them is named.",
-    sources=(S4.at("Optimization"), S4.at("Regularization"), S4.at("Vanishing Attention")),
+    sources=(S4.at("Optimization"), S4.at("Vanishing Attention")),
     scope="trained models",
     inventory=("C308",),
-    not_checkable="Advice about training, without a task, a measure or an alternative to compare with. What the algorithm itself guarantees about a first step is checked under depth.adam-first-step.",
+    not_checkable="Advice about training, without a task, a measure or an alternative to compare with. What the algorithm itself guarantees about a first step "
+    "is checked under depth.adam-first-step, "
+    "and what weight decay does under depth.weight-decay.",
 )

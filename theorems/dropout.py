@@ -78,15 +78,17 @@ def _unbiased_holds(parts: Sequence[int], values: Row, kept: Fraction) -> Outcom
     Claim(
         id="dropout.unbiased",
         title="Inverted dropout leaves the mean of every weight, and of the output, as it was",
-        states="Dropout is applied to attention weights; divided by the keep probability, it is unbiased.",
-        reading="The mean over the random mask, for given scores and values. The dropout of the texts' code is PyTorch's, which divides by κ.",
+        states="Dropout is applied to attention weights.",
+        reading="(Implied.) Dropout leaves weights and outputs as they are on average: the mean over the random mask, for given scores and values. The "
+        "dropout of the texts' code is PyTorch's, which divides by κ.",
         precise=r"$E[\tilde w_j] = \kappa\cdot\frac{w_j}{\kappa} + (1-\kappa)\cdot 0 = w_j$ and $E\big[\sum_j \tilde w_j v_j\big] = \sum_j w_j v_j$. Any "
         r"random factors of mean one do: in "
         r"the formula outcome $t$ has probability $z_t/\sum z$, and multiplies weight $j$ by $f_{tj} = 1 + X_{tj} - E[X_j]$. For dropout $f$ is $1/\kappa$ "
         r"or 0. "
         "Independence is not needed.",
         sources=(S3.at("Dropout"), S2.at("Advanced Implementation"), S4.at("Regularization"), TORCH_DROPOUT, SRIVASTAVA),
-        scope="all n ≥ 1, every finite law of the mask with factors of mean one, all real values; weights of a softmax",
+        scope="all n ≥ 1, every finite law of the mask with factors of mean one, all real values; weights of a softmax. That dropout prevents overfitting "
+        "is not judged here",
         inventory=("C258",),
         holds=_unbiased_holds,
     )
@@ -124,7 +126,7 @@ def _row_sum_holds(parts: Sequence[int], bits: Bits, kept: Fraction) -> Outcome:
     Claim(
         id="dropout.row-sum",
         title="After dropout a row sums to the kept mass over κ",
-        states="What dropout does to the sum of a row.",
+        states="(Not in the text, which calls a row after dropout attention weights.) After dropout a row sums to what was kept, divided by κ.",
         precise=r"$\frac1\kappa\sum_j M_j w_j - 1 = \big((1 - \kappa) - \sum_j (1 - M_j)\,w_j\big)/\kappa$: the sum is one only if exactly the share $1 - "
         r"\kappa$ of the mass is dropped. Its "
         r"mean is one, it can be 0 and as large as $1/\kappa$, and a kept weight above $\kappa$ exceeds one.",
@@ -150,7 +152,8 @@ def _distribution_worked(parts: Sequence[int], bits: Bits, kept: Fraction) -> st
     weights = distribution(parts)
     row = dropped(weights, bits, kept)
     return (
-        f"Take the weights ({', '.join(map(str, weights))}), keep probability κ = {kept} and the mask {[int(on) for on in bits]}. After dropout the row is "
+        f"The first numbers are parts of the whole: they stand for the weights ({', '.join(map(str, weights))}). Take them with the keep probability κ = "
+        f"{kept} and the mask {[int(on) for on in bits]}. After dropout the row is "
         f"({', '.join(map(str, row))}), which sums to {sum(row)}, where a distribution sums to 1. This mask has probability {dict(masks(len(weights), kept))[tuple(bits)]}."
     )
 
@@ -162,13 +165,13 @@ def _evaluation() -> Iterator[Step]:
 distribution_after = Claim(
     id="dropout.distribution",
     title="The weights after dropout are an attention distribution",
-    states="attention_weights = dropout(softmax(scores)); the layer returns these weights beside its output.",
+    states="attention_weights = dropout(softmax(scores)): what dropout makes of the softmax are the attention weights.",
     reading="What the code calls attention weights, and returns as such, is a distribution over the keys: it sums to one. The code calls a dropout module, "
     "which is active in "
     "training.",
     precise=r"$\sum_j \tilde w_j = 1$ for $\tilde w = \mathrm{dropout}(\mathrm{softmax}(s))$.",
     sources=(S3.at("Dropout"), S2.at("Advanced Implementation")),
-    scope="all n ≥ 1, every mask, every keep probability 0 < κ < 1",
+    scope="all n ≥ 1, every mask, every keep probability 0 < κ < 1. That dropout prevents overfitting is not judged here",
     inventory=("C259",),
     unsaid="the module is in evaluation mode, where dropout does nothing",
     corrected_by="dropout.row-sum",
@@ -204,11 +207,11 @@ def _moments() -> Iterator[Step]:
     Claim(
         id="dropout.variance",
         title="The variance that dropout adds to the output",
-        states="How noisy dropout makes the output.",
+        states="Dropout on the weights adds noise to the output, of a variance that weights and values determine.",
         precise=r"$\mathrm{Var}\big[\sum_j \tilde w_j v_j\big] = \dfrac{1-\kappa}{\kappa}\sum_j w_j^2 v_j^2$, for each coordinate of the values: at most "
         r"$\frac{1-\kappa}\kappa\max_j v_j^2$, which a row with all weight on the key with the largest $|v|$ reaches; over equal values a uniform row has "
         r"$\frac1n$ of it. In the formula of the bound $v_j^2 = M^2 - g_j$ with $g_j \ge 0$, and the weights are written as $w_j/\sum_l w_l$.",
-        sources=(S3.at("Dropout"), SRIVASTAVA),
+        sources=(SRIVASTAVA,),
         scope="all n ≥ 1, all 0 < κ ≤ 1, weights dropped independently, all real values",
         holds=_variance_holds,
     )
@@ -247,7 +250,7 @@ def _all_dropped_holds(length: int, kept: Fraction) -> Outcome:
         precise=r"$(1-\kappa)^{n}$, by induction on the visible keys: one key is dropped with probability $1 - \kappa$, and one more multiplies by "
         r"$1-\kappa$. The output is then 0. The first row of a "
         r"causal map sees one key: it loses its output with probability $1 - \kappa$, and else has it multiplied by $1/\kappa$.",
-        sources=(S3.at("Dropout"), TORCH_DROPOUT),
+        sources=(TORCH_DROPOUT,),
         scope="all n ≥ 1 visible keys, all 0 < κ < 1, weights dropped independently",
         holds=_all_dropped_holds,
     )
@@ -255,7 +258,8 @@ def _all_dropped_holds(length: int, kept: Fraction) -> Outcome:
 def all_dropped() -> Iterator[Step]:
     lost = 1 - keep
     inside = {keep: (0.0625, 0.9375)}
-    yield Step((lost**n).subs(n, 1), "=", lost, "one key: nothing is left exactly if it is dropped", domain=inside)
+    single = sp.Pow(lost, sp.UnevaluatedExpr(sp.Integer(1)))
+    yield Step(single, "=", lost, "one key, n = 1: nothing is left exactly if it is dropped", domain=inside)
     more = sp.Mul(lost**n, lost, evaluate=False)
     yield Step(more, "=", lost ** (n + 1), "one key more: it has to be dropped as well, independently of the n before", domain=inside)
 
@@ -272,7 +276,7 @@ def _support_holds(parts: Sequence[int], bits: Bits, kept: Fraction) -> Outcome:
     Claim(
         id="dropout.ratios-stay",
         title="Dropout moves no weight from one key to another",
-        states="Attention dropout against attention that has collapsed onto one position.",
+        states="(Not in the text, which names attention dropout against one-hot weights.) Dropout does not move weight from one position to another.",
         precise=r"$\tilde w_i/\tilde w_j = w_i/w_j$ for kept keys, whatever the mask, and a weight of 0 stays 0. A one-hot row becomes $1/\kappa$ times "
         r"itself, or 0: still on one position, "
         "or on none.",
@@ -359,9 +363,11 @@ def _before_softmax_holds(gap: int, kept: Fraction) -> Outcome:
         title="Dropout on the scores, before the softmax, is biased",
         states="Dropout on scores is not dropout on weights.",
         precise=r"For two keys with scores $g > 0$ and 0, $\kappa\,\sigma(g/\kappa) + (1-\kappa)\tfrac12 < \sigma(g)$ with $\sigma(x) = 1/(1 + e^{-x})$: the mean score "
-        r"is unchanged, and the mean weight of the better key falls. A score of 0 is not a hidden key, and the softmax is not linear. The formulas: the two sides "
-        r"are equal at $g = 0$, and the left one rises more slowly, where $1/\kappa = 1 + \lambda$; last $\kappa = \tfrac12$, where the difference is a quotient of "
-        "positive terms.",
+        r"is unchanged, and the mean weight of the better key falls. A score of 0 is not a hidden key, and the softmax is not linear. The formulas: first "
+        r"$\kappa = \tfrac12$, "
+        r"where the difference is a quotient of positive terms; then every $\kappa$: the two sides are equal at $g = 0$, and the left one rises more "
+        r"slowly, where "
+        r"$1/\kappa = 1 + \lambda$.",
         sources=(S3.at("Dropout"), S4.at("Regularization")),
         scope="two keys, every g > 0, all 0 < κ < 1",
         holds=_before_softmax_holds,
@@ -374,6 +380,14 @@ def before_softmax() -> Iterator[Step]:
     def sigma(score: sp.Expr) -> sp.Expr:
         return 1 / (1 + sp.exp(-score))
 
+    weight, twice = sp.exp(g) / (1 + sp.exp(g)), sp.exp(2 * g) / (1 + sp.exp(2 * g))
+    yield Step(
+        twice / 2 + sp.Rational(1, 4),
+        "<",
+        weight,
+        "for κ = 1/2 at once: over the common denominator the difference is (e^g − 1)³",
+        certificate=(sp.exp(g) - 1) ** 3 / (4 * (1 + sp.exp(g)) * (1 + sp.exp(2 * g))),
+    )
     average = kept * sigma(at * (1 + odds)) + (1 - kept) / 2
     yield Step(sp.Subs(average, at, 0), "=", sp.Subs(sigma(at), at, 0), "at equal scores nothing is lost on average")
     lost, slope = sp.exp(-g * (1 + odds)), sp.exp(-g) / (1 + sp.exp(-g)) ** 2
@@ -385,14 +399,6 @@ def before_softmax() -> Iterator[Step]:
         slope,
         "which is steeper, being nearer to 0: so from g = 0 on the mean weight stays behind",
         certificate=sp.exp(-g) * (1 - sp.exp(-g * odds)) * (1 - sp.exp(-2 * g) * sp.exp(-g * odds)) / ((1 + lost) ** 2 * (1 + sp.exp(-g)) ** 2),
-    )
-    weight, twice = sp.exp(g) / (1 + sp.exp(g)), sp.exp(2 * g) / (1 + sp.exp(2 * g))
-    yield Step(
-        twice / 2 + sp.Rational(1, 4),
-        "<",
-        weight,
-        "for κ = 1/2 at once: over the common denominator the difference is (e^g − 1)³",
-        certificate=(sp.exp(g) - 1) ** 3 / (4 * (1 + sp.exp(g)) * (1 + sp.exp(2 * g))),
     )
 
 
@@ -413,13 +419,13 @@ def _relu_holds(parts: Sequence[int], values: Row, kept: Fraction) -> Outcome:
     Claim(
         id="dropout.nonlinear-layers",
         title="A non-linear layer after dropout can be biased",
-        states="What the layers after a dropped attention see on average.",
+        states="Layers after a dropped attention do not see on average what they see without dropout, though the attention's output has the same mean.",
         precise=r"$\kappa\,\big[\tfrac x\kappa - b\big]_+ + (1-\kappa)\,[-b]_+ - [x - b]_+ = (1-\kappa)\,x > 0$ for one key whose weighted value is $x > "
         r"0$, and a ReLU with threshold $b = x$: it gives 0 in "
         r"evaluation, and a positive mean in training. In general a convex function of the output has a mean no smaller than its value at the mean "
         r"(Jensen). In the formula "
         r"$\lambda = (1-\kappa)/\kappa$, so that $1/\kappa = 1 + \lambda$.",
-        sources=(SRIVASTAVA, S4.at("Regularization")),
+        sources=(SRIVASTAVA,),
         scope="one key, every x > 0, all 0 < κ < 1 (examples: any row, any threshold)",
         uses=("dropout.unbiased",),
         holds=_relu_holds,
@@ -428,10 +434,10 @@ def _relu_holds(parts: Sequence[int], values: Row, kept: Fraction) -> Outcome:
 def nonlinear_layers() -> Iterator[Step]:
     value = sp.Symbol("x", positive=True)
     kept = 1 / (1 + odds)
-    when_kept = sp.Max(sp.expand((1 + odds) * value - value), 0)
-    training = kept * when_kept + (1 - kept) * sp.Max(-value, 0)
+    when_kept = sp.Max(sp.UnevaluatedExpr(sp.expand((1 + odds) * value - value)), 0)
+    training = kept * when_kept + (1 - kept) * sp.Max(sp.UnevaluatedExpr(-value), 0)
     yield Step(
-        training - sp.Max(value - value, 0),
+        training - sp.Max(sp.UnevaluatedExpr(value) - value, 0),
         "=",
         (1 - kept) * value,
         "kept, the output passes the threshold by λx; dropped, it does not; undisturbed, it just meets it",
@@ -460,7 +466,8 @@ def _penalty_holds(values: Row, aim: int, kept: Fraction) -> Outcome:
     Claim(
         id="dropout.penalty",
         title="For a squared loss dropout adds a penalty on squared weights times squared values",
-        states="What dropout on the weights does to a squared loss, on average.",
+        states="(Not in the text, which names attention dropout and regularisation against one-hot weights.) On average, dropout on the weights adds a "
+        "penalty to a squared loss.",
         precise=r"$E\big[(\tilde o - y)^2\big] = (o - y)^2 + \dfrac{1-\kappa}{\kappa}\sum_j w_j^2 v_j^2$: a row is pushed away from keys with large values, "
         r"not towards uniform attention; a key with the "
         "value 0 costs nothing, however large its weight.",

@@ -26,7 +26,6 @@ Matrix = Sequence[Row]
 BAHDANAU = Source(key="bahdanau2015", title="Neural Machine Translation by Jointly Learning to Align and Translate", url="https://arxiv.org/abs/1409.0473")
 LUONG = Source(key="luong2015", title="Effective Approaches to Attention-based Neural Machine Translation", url="https://arxiv.org/abs/1508.04025")
 DOZAT = Source(key="dozat2017", title="Deep Biaffine Attention for Neural Dependency Parsing", url="https://arxiv.org/abs/1611.01734")
-DLMF = Source(key="dlmf", title="NIST Digital Library of Mathematical Functions", url="https://dlmf.nist.gov/1.4")
 HORNIK = Source(key="hornik1989", title="Multilayer feedforward networks are universal approximators", url="https://doi.org/10.1016/0893-6080(89)90020-8")
 
 d_q, d_k, d_a, d_h = sp.symbols("d_q d_k d_a d_h", integer=True, positive=True)
@@ -193,7 +192,7 @@ def bias_is_immaterial() -> Iterator[Step]:
 
     yield Step(score(-1, j), "=", -score(1, j), "without b every unit's argument changes its sign with q and k, and tanh is odd")
     yield Step(
-        weight(1) * weight(-1),
+        sp.UnevaluatedExpr(weight(1)) * sp.UnevaluatedExpr(weight(-1)),
         "=",
         1 / (total(sp.exp(s[l]), l) * total(sp.exp(-s[l]), l)),
         "so the scores s_j become −s_j, and the product of the two weights is the same number for every key j",
@@ -204,7 +203,7 @@ def bias_is_immaterial() -> Iterator[Step]:
     Claim(
         id="energies.bias-is-a-constant-feature",
         title="A bias inside the tanh is the weight of a constant feature",
-        states="The correct form: a formula without b on one more feature, which is constant, is the formula with b.",
+        states="(Not in the text; it follows from the two formulas.) A formula without b on one more feature, which is constant, is the formula with b.",
         precise=r"$v_a^\top\tanh\big(W_q q + (W_k + b\,w^\top)k\big) = v_a^\top\tanh\big(W_q q + W_k k + b\,\langle w,k\rangle\big)$: where some $w$ has $\langle w,k_j\rangle = 1$ "
         r"for all keys, as with a coordinate that is always 1, the right side is the formula with $b$ and the left side one without. The three formulas without $b$ are one.",
         sources=(S0.at("Mathematical Formulation"), BAHDANAU.at("Appendix A.1.2")),
@@ -234,8 +233,8 @@ def _multiplicative_by_hand(query: Row, key: Row, query_map: Matrix, key_map: Ma
     before, after = ([left + right for left, right in zip(mapped(query_map, vector), mapped(key_map, key), strict=True)] for vector in (query, doubled))
     return (
         f"q = {list(query)}, k = {list(key)}, W_a = {[[*left, *right] for left, right in zip(query_map, key_map, strict=True)]}, v_a = {list(output)}: W_a[q; k] = {before}, and the "
-        f"concat score v_aᵀ tanh{before} is {exact.show(once)}. With the query doubled W_a[2q; k] = {after}, and the score is {exact.show(twice)}. A product qᵀWk would be doubled, "
-        f"to {exact.show(2 * once)}. The score adds W_q q and W_k k, and multiplies nothing of the query with anything of the key."
+        f"concat score v_aᵀ tanh{before} is {exact.show(once)}. With the query doubled W_a[2q; k] = {after}, and the score is {exact.show(twice)}. If the score were some product qᵀWk, that "
+        f"of 2q would be twice that of q. But twice {exact.show(once)} is {exact.show(2 * once)}. The score adds W_q q and W_k k, and multiplies nothing of the query with anything of the key."
     )
 
 
@@ -275,7 +274,7 @@ def product(query: sp.Expr, key: sp.Expr) -> sp.Expr:
     Claim(
         id="energies.general-is-bilinear",
         title="The general score is bilinear",
-        states="qᵀWk scores a query against a key through a learned matrix.",
+        states="The general energy, qᵀWk, scores a query against a key through a learned matrix.",
         precise=r"$e(q,\lambda k+\mu k')=\lambda e(q,k)+\mu e(q,k')$, and the same in $q$, for $e(q,k)=q^\top Wk$.",
         sources=(S0.at("Energy Function"), S0.at("General Multiplicative Attention"), LUONG.at("Section 3.1")),
         scope="every d_q, d_k ≥ 1, all real W, queries, keys, λ, μ",
@@ -325,7 +324,7 @@ def _low_rank(query_projection: Matrix, key_projection: Matrix) -> Outcome:
     Claim(
         id="energies.low-rank",
         title="Projecting query and key to d_h features makes a general score of rank at most d_h",
-        states="A head's score is qᵀ W_Q W_Kᵀ k: a general score whose matrix is factored.",
+        states="(Not in the text; it follows from the general score.) A head's score is qᵀ W_Q W_Kᵀ k: a general score whose matrix is factored.",
         precise=r"$W_Q W_K^\top k = \sum_{t=1}^{d_h} (W_K^\top k)_t\, W_{Q,\cdot t}$ for every $k$: the image of $W = W_Q W_K^\top$ is spanned by the $d_h$ columns of $W_Q$, so, as "
         r"the rank is the dimension of the image, $\mathrm{rank}\,W\le d_h$. A general score of higher rank, such as $q\cdot k$ in more than $d_h$ dimensions, is out of that head's reach.",
         sources=(S0.at("General Multiplicative Attention"),),
@@ -385,7 +384,7 @@ bilinear_with_bias = Claim(
     Claim(
         id="energies.biaffine",
         title="qᵀWk + bᵀ[q; k] is affine in the query and in the key",
-        states="The correct name of the energy with a bias is biaffine; with a constant feature on both sides it becomes bilinear.",
+        states="(Not in the text; it follows from the formula.) The energy with a bias is biaffine, and with a constant feature on both sides it becomes bilinear.",
         precise=r"$e(\lambda q + (1-\lambda)q', k) = \lambda e(q,k) + (1-\lambda)e(q',k)$ for $e(q,k) = q^\top Wk + b_q\cdot q + b_k\cdot k$, and by the same computation in the key. "
         r"Between $[q;1]$ and $[k;1]$ it is the general score of the matrix with blocks $W$, $b_q$, $b_k^\top$ and $0$.",
         sources=(S0.at("Energy Function"), DOZAT),
@@ -423,9 +422,15 @@ def _scalar_by_hand(query: Row, key: Row, query_map: Matrix, key_map: Matrix, ou
 
 def _entries_of_the_row() -> Iterator[Step]:
     one, more = sp.Integer(1), sp.Symbol("w", integer=True, positive=True)
+    row, column = sp.symbols("s t'", integer=True, positive=True)
     yield Step(units(one), "=", d_a, "v_aᵀ has an entry for each hidden unit")
     yield Step(one, "<", sp.Sum(one, (u, 1, 1)) + sp.Sum(one, (u, 2, 1 + more)), "with d_a = 1 + w units more than one number", certificate=more)
-    yield Step(sp.Sum(one, (u, 1, 1)), "=", one, "with d_a = 1 exactly one")
+    yield Step(
+        sp.Sum(one, (row, 1, 1), (column, 1, 1)),
+        "=",
+        one,
+        "its product with the activations, a column, has an entry for its one row and their one column: a scalar",
+    )
 
 
 scalar_output = derived(
@@ -434,11 +439,12 @@ scalar_output = derived(
         title="The scalar output of additive attention is v_aᵀ ∈ ℝ^{1×d_a}",
         states="The architecture lists its stages, most with the space in which they lie; the scalar output is v_aᵀ ∈ ℝ^{1×d_a}.",
         reading="The line names the result of its stage, as the lines above it do (W_q q ∈ ℝ^{d_a}).",
-        precise=r"$v_a^\top\in\mathbb R^{1\times d_a}$ is one number. It has $\sum_{u\le d_a}1=d_a$ entries: one for $d_a=1$, more for $d_a=1+w$.",
+        precise=r"$v_a^\top\in\mathbb R^{1\times d_a}$ is one number. It has $\sum_{u\le d_a}1=d_a$ entries, more than one for $d_a=1+w$. Its product with the $d_a$ activations has "
+        r"$\sum_{s\le1}\sum_{t'\le1}1=1$ entry.",
         sources=(S0.at("Architecture"),),
         scope="every d_a ≥ 1",
         inventory=("C050",),
-        unsaid="d_a = 1 (or else the line names only the row that the hidden layer is to be multiplied by, and leaves the product out)",
+        unsaid="the line names the row v_aᵀ, whose product with the activations is the scalar",
         corrected_by="energies.last-stage-is-a-scalar",
         holds=_scalar_listed,
         worked=_scalar_by_hand,
@@ -458,7 +464,7 @@ def _scalar_stage(query: Row, key: Row, query_map: Matrix, key_map: Matrix, outp
     Claim(
         id="energies.last-stage-is-a-scalar",
         title="The last stage of additive attention, v_aᵀ tanh(W_q q + W_k k), is one number",
-        states="The correct form: the row v_aᵀ has d_a numbers, its product with the hidden layer is the scalar.",
+        states="(Not in the text, which leaves the product out; it follows from the formula of the score.) The row v_aᵀ has d_a numbers, its product with the hidden layer is the scalar.",
         precise=r"$v_a^\top\in\mathbb R^{1\times d_a}$ times $\tanh(W_qq+W_kk)\in\mathbb R^{d_a\times1}$ is a matrix of one row and one column, $\sum_{s\le1}\sum_{t\le1}1=1$ entry, "
         "linear in the hidden layer.",
         sources=(S0.at("Architecture"), BAHDANAU.at("Appendix A.1.2")),
@@ -497,10 +503,10 @@ def _combined(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output: 
 @derived(
     Claim(
         id="energies.nonlinear-combination",
-        title="v_aᵀ tanh(W_q q + W_k k) is one number, and not linear in the projections",
+        title="v_aᵀ tanh(W_q q + W_k k) is one number, and in general not linear in the projections",
         states="The projections of query and key, d_a numbers each, are combined non-linearly; v_aᵀ takes the result to a scalar.",
         precise=r"$\sum_u v_u\tanh(2z_u) < 2\sum_u v_u\tanh(z_u)$ where the entries of $z = W_q q + W_k k$ and of $v_a$ are positive: doubling query and key does not double the score, "
-        r"which is one number. In the formula $e^{2z_u} = 1+g_u$.",
+        r"which is one number. In the formula $e^{2z_u} = 1+g_u$. (With $z = 0$ the score is 0, and so is its double.)",
         sources=(S0.at("Architecture"), BAHDANAU.at("Section 3.1")),
         scope="every d_a ≥ 1, all v_u > 0 and z_u > 0",
         inventory=("C050", "C053"),
@@ -526,12 +532,6 @@ def nonlinear_combination() -> Iterator[Step]:
     )
 
 
-def _log_odds_within(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
-    """Whether the dot product's log-odds between any two of these keys are within reach of the additive score with output weights v_a."""
-    dots = [dot(query, key) for key in keys]
-    return decided(max(dots) - min(dots) <= 2 * sum(abs(weight) for weight in output))
-
-
 def _weights_bounded(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row) -> Outcome:
     """Every additive weight between 1/(1 + (n − 1)e^{±2‖v_a‖₁})."""
     reach, others = ball(2 * sum(abs(weight) for weight in output)), len(keys) - 1
@@ -544,7 +544,7 @@ def _weights_bounded(query: Row, keys: Matrix, query_map: Matrix, key_map: Matri
     Claim(
         id="energies.additive-weights-are-bounded",
         title="Additive attention can neither ignore a key nor single one out beyond a fixed ratio",
-        states="Nothing is said of it, but the formula implies it: tanh is bounded, so the scores are, and so are the weights.",
+        states="(Not in the text; it follows from the formula.) tanh is bounded, so the scores are, and so are the weights.",
         precise=r"$\dfrac{1}{1+(n-1)e^{2\|v_a\|_1}} \le \alpha_i \le \dfrac{1}{1+(n-1)e^{-2\|v_a\|_1}}$, whatever the inputs, the maps and the bias. In the formulas $m = n - 1$ "
         r"other keys, $V = \|v_a\|_1$, and the other scores are $s_i + 2V - g_r$, then $s_i - 2V + g_r$, with $g_r\ge0$.",
         sources=(S0.at("Additive Attention (Bahdanau et al.)"),),
@@ -584,7 +584,7 @@ def additive_weights_are_bounded() -> Iterator[Step]:
     )
 
 
-centre, small = sp.symbols("beta epsilon", real=True)
+centre, small = sp.symbols("beta epsilon", positive=True)
 
 
 def _four_units(one: sp.Expr, other: sp.Expr) -> sp.Expr:
@@ -595,59 +595,151 @@ def _four_units(one: sp.Expr, other: sp.Expr) -> sp.Expr:
     )
 
 
+def _pair(argument: sp.Expr) -> sp.Expr:
+    """tanh(β + t) + tanh(β − t) − 2 tanh β: two units, less what both have at t = 0."""
+    return sp.tanh(centre + argument) + sp.tanh(centre - argument) - 2 * sp.tanh(centre)
+
+
 def _products_approximated() -> Iterator[Step]:
-    score = total(_four_units(q[a], k[a]), a)
-    place = sp.Symbol("beta", positive=True)
-    grown = sp.exp(2 * place)
     yield Step(
-        sp.Derivative(quotient(place), place, 2),
-        "<",
-        sp.Integer(0),
-        "tanh″ is negative to the right of 0, so (tanh being odd) positive to the left: not 0 for β ≠ 0",
-        certificate=8 * grown * (grown - 1) / (grown + 1) ** 3,
-    )
-    yield Step(sp.Subs(score, small, 0), "=", sp.Integer(0), "at ε = 0 the four units cancel")
-    yield Step(sp.Subs(sp.Derivative(score, small), small, 0), "=", sp.Integer(0), "and so do their slopes, which come with both signs of ε")
-    yield Step(
-        sp.Subs(sp.Derivative(score, small, 2), small, 0),
+        total(_four_units(q[a], k[a]), a),
         "=",
-        8 * sp.Derivative(sp.tanh(centre), centre, 2) * total(q[a] * k[a], a),
-        "the second derivatives are tanh″(β) (q ± k)², twice each: so the score divided by 4ε² tanh″(β) tends to q·k, uniformly on bounded sets "
-        "(Taylor's theorem, cited; its remainder is checked in the search)",
+        total(sp.Add(_pair(small * (q[a] + k[a])), sp.Mul(-1, _pair(small * (q[a] - k[a])), evaluate=False), evaluate=False), a),
+        "four units for each feature: a pair at t = ε(q + k), less a pair at t = ε(q − k); 2 tanh β cancels",
+    )
+    place, t = sp.Symbol("beta", positive=True), sp.Symbol("t", nonnegative=True)
+    grown = sp.exp(2 * place)
+    bend = sp.Derivative(quotient(place), place, 2)
+    yield Step(bend, "<", sp.Integer(0), "tanh″ is negative to the right of 0, so not 0 at β > 0", certificate=8 * grown * (grown - 1) / (grown + 1) ** 3)
+    sinh, cosh = (sp.exp(t) - sp.exp(-t)) / 2, (sp.exp(place) + sp.exp(-place)) / 2
+    yield Step(
+        quotient(place + t) + quotient(place - t) - 2 * quotient(place),
+        "=",
+        bend * sinh**2 / (1 + sinh**2 / cosh**2),
+        "a pair, exactly: with A = sinh² t and 1 + z = cosh² β it is tanh″(β) A/(1 + A/(1 + z)); it is even in t, so t ≥ 0 will do",
+    )
+    yield Step(
+        sp.Integer(0),
+        "<=",
+        sp.Derivative(sinh - t, t),
+        "sinh t − t is 0 at t = 0 and never falls, so t² ≤ A",
+        certificate=(sp.exp(t / 2) - sp.exp(-t / 2)) ** 2 / 2,
+    )
+    yield Step(
+        sp.Integer(0),
+        "<=",
+        sp.Derivative(t * (sp.exp(t) + sp.exp(-t)) / 2 - sinh, t),
+        "t cosh t − sinh t is 0 at t = 0 and never falls, so A ≤ t² cosh² t = t² (1 + A)",
+        certificate=t * sp.exp(-t) * (sp.exp(2 * t) - 1) / 2,
+    )
+    area, slack, wide = sp.symbols("A y z", nonnegative=True)
+    value = area / (1 + area / (1 + wide))
+    yield Step(
+        value - (area / (1 + area) + slack),
+        "<=",
+        area**2,
+        "so a pair over tanh″(β) exceeds t² = A/(1 + A) + y by A² at most",
+        certificate=area**3 / (1 + area) + area**2 / (1 + wide + area) + slack,
+    )
+    yield Step(
+        (area - slack) - value,
+        "<=",
+        area**2,
+        "and falls short of t² = A − y by A² at most",
+        certificate=area**2 * (area + wide) / (1 + wide + area) + slack,
+    )
+    over, under = sp.IndexedBase("A", nonnegative=True), sp.IndexedBase("A'", nonnegative=True)
+    more, less = sp.IndexedBase("y", nonnegative=True), sp.IndexedBase("y'", nonnegative=True)
+    near = small**2 * (q[a] + k[a]) ** 2 + over[a] ** 2 - more[a]
+    far = small**2 * (q[a] - k[a]) ** 2 - under[a] ** 2 + less[a]
+    yield Step(
+        total(near - far, a) / (4 * small**2),
+        "<=",
+        total(q[a] * k[a], a) + total(over[a] ** 2 + under[a] ** 2, a) / (4 * small**2),
+        "all 4d units over 4ε² tanh″(β): A and A' are sinh² ε(q ± k), each pair is off by A² − y with y ≥ 0 upwards, and likewise downwards. As sinh t ≤ t cosh t, the error is at most "
+        "ε²/4 times a sum of fourth powers of (q ± k) cosh ε(q ± k): on bounded sets it tends to 0 with ε, uniformly",
+        certificate=total(more[a] + less[a], a) / (4 * small**2),
     )
 
 
-def _near_product(query: Row, key: Row, fineness: int) -> Outcome:
-    """4d units with tanh β = 1/2, tanh″(β) = −3/4, ε = 1/fineness, against q·k; |tanh⁗| ≤ 16, so Taylor's remainder is at most (4/9) ε² Σ((q + k)⁴ + (q − k)⁴)."""
-    step, middle = 1 / ball(fineness), ball(3).log() / 2
-    units_of = [(side * sign, sign, side) for sign in (1, -1) for side in (1, -1)]
-    output = [sign / (4 * step * step * (-ball(3) / 4)) for _ in query for _, sign, _ in units_of]
-    hidden = [(middle + side * step * (one + sign * other)).tanh() for one, other in zip(query, key, strict=True) for _, sign, side in units_of]
+def _four_units_at(query: Row, key: Row, size: int) -> tuple[arb, arb]:
+    """The score of 4d units with tanh β = 1/2, tanh″(β) = −3/4 and ε² = 4d/(3·size), so that ‖v_a‖₁ = size; and the bound on its distance from q·k."""
+    squared = ball(4 * len(query)) / (3 * size)
+    step, middle = squared.sqrt(), ball(3).log() / 2
+    units_of = [(sign, side) for sign in (1, -1) for side in (1, -1)]
+    output = [sign / (4 * squared * (-ball(3) / 4)) for _ in query for sign, _ in units_of]
+    hidden = [(middle + side * step * (one + sign * other)).tanh() for one, other in zip(query, key, strict=True) for sign, side in units_of]
     score = sum((weight * unit for weight, unit in zip(output, hidden, strict=True)), arb(0))
-    remainder = sum((one + other) ** 4 + (one - other) ** 4 for one, other in zip(query, key, strict=True))
-    return exact.at_most([abs(score - dot(query, key))], [4 * step * step * remainder / 9])
+    fourth = [(step * x).sinh() ** 4 for one, other in zip(query, key, strict=True) for x in (one + other, one - other)]
+    return score, sum(fourth, arb(0)) / (4 * squared)
+
+
+def _near_product(query: Row, keys: Matrix, size: int) -> Outcome:
+    """Every score within its bound, and every weight within a factor e^{±2η} of the dot product's, with η the largest of the bounds."""
+    scores, bounds = zip(*(_four_units_at(query, key, size) for key in keys), strict=True)
+    dots = [dot(query, key) for key in keys]
+    close = exact.at_most([abs(score - wanted) for score, wanted in zip(scores, dots, strict=True)], bounds)
+    factor = sum(bounds, arb(0)).exp() ** 2  # the sum is no less than the largest
+    ours, theirs = exact.softmax(list(scores)), exact.softmax(dots)
+    within = [
+        *(exact.at_most([w], [p * factor]) for w, p in zip(ours, theirs, strict=True)),
+        *(exact.at_most([p], [w * factor]) for w, p in zip(ours, theirs, strict=True)),
+    ]
+    return Outcome.worst([close, *within])
+
+
+def _close_weights() -> Step:
+    apart = sp.Symbol("eta", nonnegative=True)
+    own, excess, lack = sp.Symbol("s_i", real=True), sp.Symbol("x", nonnegative=True), sp.IndexedBase("y", nonnegative=True)
+    exact_mass, near_mass = total(sp.exp(s[l]), l), total(sp.exp(s[l] + apart - lack[l]), l)
+    return Step(
+        sp.exp(own) / exact_mass * sp.exp(-2 * apart),
+        "<=",
+        sp.exp(own - apart + excess) / near_mass,
+        "scores that are off by η at most, s_i − η + x and s_l + η − y_l, give no weight less than e^{−2η} times what it should be, and with the two rows exchanged none more than e^{2η} "
+        "times: where η tends to 0 the weights agree",
+        certificate=sp.exp(own - apart)
+        * (
+            (sp.exp(excess) - 1) / near_mass
+            + sp.exp(-apart) * total(sp.exp(s[l]) * (1 - sp.exp(-lack[l])), l) / (exact_mass * total(sp.exp(s[l] - lack[l]), l))
+        ),
+    )
+
+
+def _approximated() -> Iterator[Step]:
+    yield from _products_approximated()
+    yield _close_weights()
 
 
 additive_approximates_dot = derived(
     Claim(
         id="energies.additive-approximates-dot",
-        title="On bounded inputs, 4d units with a bias come as near to the dot product as one likes",
-        states="Additive attention is said to be more expressive than dot-product attention, and so to do at least what that does.",
+        title="On bounded inputs, 4d units with a bias come as near to dot-product attention as one likes",
+        states="(Implied by “more expressive than dot-product attention”.) Additive attention can do at least what dot-product attention does.",
+        reading="On bounded inputs, up to any error, and with as many units and as large v_a as it takes.",
         precise=r"Let $F(\varepsilon)=\sum_a\sum_{\sigma=\pm1}\big(\tanh(\beta+\sigma\varepsilon(q_a+k_a)) - \tanh(\beta+\sigma\varepsilon(q_a-k_a))\big)$, an additive score with $4d$ units, bias "
-        r"$\beta\ne0$ and weights $\pm1$. Then $F(0)=F'(0)=0$ and $F''(0) = 8\tanh''(\beta)\,q\cdot k$. So $F(\varepsilon)/(4\varepsilon^2\tanh''(\beta)) \to q\cdot k$ as $\varepsilon\to0$, uniformly on bounded "
-        r"sets (Taylor's theorem, cited; its remainder is checked in the search). (The score is a network with one hidden layer, which approximates every continuous score in this sense.)",
-        sources=(S0.at("Advantages"), HORNIK, DLMF.at("section 1.4(vi)")),
-        scope="every width d ≥ 1 of query and key, all real q, k and β; the limit needs β ≠ 0, where tanh″(β) ≠ 0",
+        r"$\beta>0$ and weights $\pm1$. Then $\left|\frac{F(\varepsilon)}{4\varepsilon^2\tanh''(\beta)} - q\cdot k\right| \le "
+        r"\frac1{4\varepsilon^2}\sum_a\big(\sinh^4\varepsilon(q_a+k_a)+\sinh^4\varepsilon(q_a-k_a)\big)$, which is of the order of $\varepsilon^2$: on bounded sets the scores tend to $q\cdot k$ uniformly as "
+        r"$\varepsilon\to0$. Scores within $\eta$ of $q\cdot k_j$ give weights within factors $e^{\pm2\eta}$ of those of dot-product attention. (Remark: one hidden layer approximates every continuous "
+        "score in this sense, as Hornik et al. show.)",
+        sources=(S0.at("Advantages"), HORNIK),
+        scope="every width d ≥ 1 of query and key, all real q and k, every β > 0 and ε > 0, any number of keys",
         inventory=("C051",),
         holds=_near_product,
     )
-)(_products_approximated)
+)(_approximated)
 
 
-def _more_expressive_by_hand(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, output: Row) -> str:
-    dots, size = [dot(query, key) for key in keys], sum(abs(weight) for weight in output)
+def _log_odds_within(query: Row, keys: Matrix, size: int) -> Outcome:
+    """Whether the dot product's log-odds between any two of these keys are within reach of an additive score with ‖v_a‖₁ = size."""
+    dots = [dot(query, key) for key in keys]
+    return decided(max(dots) - min(dots) <= 2 * size)
+
+
+def _more_expressive_by_hand(query: Row, keys: Matrix, size: int) -> str:
+    dots = [dot(query, key) for key in keys]
     return (
-        f"Take any additive score with output weights v_a = {list(output)}, ‖v_a‖₁ = {size}, and any maps and bias: each score lies in [−{size}, {size}], so no two weights have "
+        f"Take any additive score whose output weights have ‖v_a‖₁ = {size}, with any maps and bias: each score lies in [−{size}, {size}], so no two weights have "
         f"log-odds above {2 * size}. Dot-product attention of q = {list(query)} on the keys {[list(key) for key in keys]} has the scores {dots}, log-odds "
         f"{max(dots) - min(dots)}. Larger v_a, and longer q and k do the same again: no fixed parameters serve all inputs."
     )
@@ -662,7 +754,7 @@ def _out_of_reach_then_near() -> Iterator[Step]:
         "whatever V = ‖v_a‖₁ is: a query 1 + V on the keys 1 + V and 0 (and 0 in all other features) has log-odds above the additive score's 2V",
         certificate=1 + size**2,
     )
-    yield from _products_approximated()
+    yield from _approximated()
 
 
 more_expressive = derived(
@@ -672,13 +764,14 @@ more_expressive = derived(
         states="The first advantage of additive attention: it is more expressive than dot-product attention.",
         reading="Whatever weights dot-product attention gives, as a function of query and keys, additive attention with some parameters gives too (and more).",
         precise=r"For some $W_q$, $W_k$, $v_a$, $b$ the additive weights are those of $q\cdot k_j$ for all inputs. This fails for every choice, since their log-odds never exceed "
-        r"$2\|v_a\|_1$. On bounded inputs it holds up to any error, with $4d$ units, by the formulas below; and additive attention does give weights that no $q^\top Wk$ gives.",
-        sources=(S0.at("Advantages"), DLMF.at("section 1.4(vi)")),
+        r"$2\|v_a\|_1$ (energies.additive-weights-are-bounded). On bounded inputs it holds up to any error, with $4d$ units, by the formulas below; and additive attention does give weights that no "
+        r"$q^\top Wk$ gives (energies.beyond-bilinear).",
+        sources=(S0.at("Advantages"),),
         scope="every width; real inputs without bound",
         inventory=("C051",),
         uses=("energies.additive-weights-are-bounded", "energies.beyond-bilinear"),
         unsaid="queries and keys are bounded, an arbitrarily small error is allowed, and there are enough units",
-        corrected_by="energies.additive-weights-are-bounded",
+        corrected_by="energies.additive-approximates-dot",
         holds=_log_odds_within,
         worked=_more_expressive_by_hand,
     )
@@ -717,7 +810,7 @@ def beyond_bilinear() -> Iterator[Step]:
     yield Step(
         product(q[x], k[y]) + product(q[x], -k[y]),
         "=",
-        2 * product(q[x], sp.Integer(0) * k[y]),
+        2 * product(q[x], sp.UnevaluatedExpr(sp.Mul(0, k[y], evaluate=False))),
         "opposite keys have opposite scores, and the key 0 has the score 0",
     )
     query, key, more = sp.symbols("q k h", positive=True)
@@ -754,7 +847,7 @@ def _without_tanh(query: Row, keys: Matrix, query_map: Matrix, key_map: Matrix, 
     Claim(
         id="energies.linear-additive-ignores-the-query",
         title="Without the tanh, additive attention would not see the query",
-        states="The non-linear combination is what lets the score capture an interaction of query and key.",
+        states="(Implied by the stage “non-linear combination” and the advantage “non-linear interactions”.) The tanh is what lets the score capture an interaction of query and key.",
         precise=r"$\mathrm{softmax}_j\big(v_a^\top(W_q q + W_k k_j)\big) = \mathrm{softmax}_j\big(v_a^\top W_k k_j\big)$ for every query.",
         sources=(S0.at("Advantages"), S0.at("Architecture")),
         scope="every n and all widths ≥ 1, all real parameters and inputs",
@@ -790,7 +883,7 @@ def _any_widths(query: Row, key: Row, query_map: Matrix, key_map: Matrix, output
     Claim(
         id="energies.any-widths",
         title="The additive score is defined for every width of query and of key",
-        states="Additive attention is defined when the dimensions of query and key differ.",
+        states="(Implied by “works well when query and key dimensions differ”.) Additive attention is defined when the dimensions of query and key differ.",
         reading="It is so with no change to its formula, as the dot product is not. (That it works well then is another statement: energies.works-well-with-any-widths.)",
         precise=r"With $[q;0]$ and $[0;k]$ in $\mathbb R^{d_q+d_k}$ and one map $W_a = [W_q|W_k]$ for both, $v_a^\top\tanh(W_a[q;0] + W_a[0;k]) = v_a^\top\tanh(W_q q + W_k k)$ for all "
         r"$d_q$, $d_k$, equal or not. The general score $q^\top Wk$ does not need $d_q = d_k$ either.",
@@ -818,6 +911,7 @@ works_well_with_any_widths = Claim(
     precise="A statement about trained models; no task and no measure of success is stated.",
     sources=(S0.at("Advantages"),),
     scope="trained models",
+    inventory=("C054",),
     not_checkable="How well a trained model works depends on its task, its data and its training, and what would count as working well is not said. What can be checked is that the score "
     "is defined for every pair of widths (energies.any-widths); qᵀWk is too, so that the advantage is over the plain dot product only.",
 )

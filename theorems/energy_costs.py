@@ -40,7 +40,7 @@ def _parameter_count(query_width: int, key_width: int, hidden: int) -> Outcome:
 @derived(
     Claim(
         id="energy_costs.additive-parameters",
-        title="Additive attention has d_q d_a + d_k d_a + d_a parameters",
+        title="Without b, additive attention has d_q d_a + d_k d_a + d_a parameters",
         states="Parameters: O(d_q·d_a + d_k·d_a + d_a).",
         reading="Counted are the entries of W_q, W_k and v_a; the first formula in the text has the bias b besides.",
         precise=r"Exactly $d_qd_a+d_kd_a+d_a$ without the bias, and $d_a$ more with it, which is at most twice as many.",
@@ -54,8 +54,8 @@ def _parameter_count(query_width: int, key_width: int, hidden: int) -> Outcome:
 def additive_parameters() -> Iterator[Step]:
     one = sp.Integer(1)
     order = d_q * d_a + d_k * d_a + d_a
-    yield Step(units(queried(one)) + units(keyed(one)) + units(one), "=", order, "two matrices with a row for each unit, and one weight for each unit")
     yield Step(units(queried(one)) + units(keyed(one)) + 2 * units(one), "<=", 2 * order, "with the bias: d_a more", certificate=d_q * d_a + d_k * d_a)
+    yield Step(units(queried(one)) + units(keyed(one)) + units(one), "=", order, "two matrices with a row for each unit, and one weight for each unit")
 
 
 def _additive_operations(keys: int, query_width: int, key_width: int, hidden: int) -> tuple[int, int]:
@@ -137,7 +137,7 @@ additive_time_as_made = derived(
     Claim(
         id="energy_costs.additive-time",
         title="The additive scores of one query take between d_a(d_q + n d_k) and five times as many operations",
-        states="The correct order has the widths of query and key in it.",
+        states="(Not in the text; counted from its formula.) The order of the operations has the widths of query and key in it.",
         precise=r"$d_a(2d_q-1) + n\,d_a(2d_k-1)$ operations project the query and the keys, $n(4d_a-1)$ score them: between $d_a(d_q+n\,d_k)$ and $5\,d_a(d_q+n\,d_k)$. "
         r"This is without $b$; with it $d_a$ more, added once to $W_qq$: still at most five times.",
         sources=(S0.at("Computational Complexity"),),
@@ -179,7 +179,7 @@ def _materialised(queries: Matrix, keys: Matrix, query_map: Matrix, key_map: Mat
     Claim(
         id="energy_costs.additive-activations",
         title="Vectorised additive attention holds m·n·d_a activations, dot-product attention m·n",
-        states="Implied by “small to medium scale”: the hidden layer exists for every pair of query and key.",
+        states="(Ours, near “small to medium scale”, which names no quantity.) Computed for all pairs at once, the hidden layer exists for every pair of query and key.",
         reading="Counted are the entries of the array that is passed to tanh when all pairs are computed at once, against the entries of QKᵀ.",
         precise=r"$\sum_r\sum_j\sum_u 1 = m\,n\,d_a$, which is $d_a$ times the $m\,n$ scores.",
         sources=(S0.at("When to Use"),),
@@ -264,13 +264,14 @@ def _against_dot(queries: int, keys: int, width: int) -> Outcome:
 @derived(
     Claim(
         id="energy_costs.additive-against-dot",
-        title="At equal widths additive scores take two to three times the operations of dot products, at every scale",
+        title="From projected queries and keys of one width, additive scores take two to three times the operations of dot products, at every scale",
         states="Additive attention is recommended for small to medium scale.",
-        reading="What can be counted is the cost of all scores from projected queries and keys of one width d, a tanh counted as one operation.",
+        reading="What can be counted is the cost of all scores from projected queries and keys of one width d, a tanh counted as one operation. (The projections come before, and are "
+        "not counted; dot products need none of them where queries and keys have one width already.)",
         precise=r"$2\,mn(2d-1) < mn(4d-1) \le 3\,mn(2d-1)$, for $mn(4d-1)$ operations of the additive and $mn(2d-1)$ of the dot product: both grow as $mn$, and no scale changes the ratio. "
         r"(A tanh may cost more than a product; then the factor is larger, but still a constant.)",
         sources=(S0.at("When to Use"),),
-        scope="every m, n, d ≥ 1; the inequality on the right is written with d = 1 + x",
+        scope="every m, n, d ≥ 1, projections given; the inequality on the right is written with d = 1 + x",
         kind=Kind.COST,
         inventory=("C058",),
         holds=_against_dot,
@@ -357,7 +358,7 @@ scales_well = derived(
     Claim(
         id="energy_costs.multiplicative-is-quadratic",
         title="On a whole sequence multiplicative attention is quadratic in its length",
-        states="The correct form: twice the length takes more than twice the work.",
+        states="(Not under this heading; the same text calls standard attention quadratic elsewhere.) Twice the length takes more than twice the work.",
         precise=r"With $m=n$: $c(n) = n\,d_qd_k+n^2(d_k+d_v)$ multiply-adds, and $2c(n) < c(2n) \le 4c(n)$: the difference of the first two is $2n^2(d_k+d_v)$.",
         sources=(S0.at("Computational Advantages"), S0.at("Motivation")),
         scope="every n, d_q, d_k, d_v ≥ 1",

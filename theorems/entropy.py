@@ -76,11 +76,11 @@ def nonnegative_holds(weights: Weights) -> Outcome:
     Claim(
         id="entropy.nonnegative",
         title="Entropy is never negative",
-        states="Low entropy is the end of the scale where attention is focused.",
+        states="(Implied by the formula, where low entropy is one end of the scale.) The entropy of attention weights is never negative.",
         reading="The scale begins at zero, which a row reaches when one position has all the weight.",
         precise=r"$0 \le H(p) = -\sum_j p_j \log p_j$.",
         sources=(S0.at("Entropy of Attention Distribution"), COVER.at("Lemma 2.1.1")),
-        scope="all n ≥ 1, every distribution",
+        scope="all n ≥ 1, every distribution (derived for positive weights: zeros add nothing to a sum, and leave a row of fewer keys, with the same entropy)",
         inventory=("C014", "C035"),
         holds=nonnegative_holds,
     )
@@ -111,7 +111,8 @@ def range_holds(weights: Weights) -> Outcome:
         reading="In nats; the texts name no unit.",
         precise=r"$0 \le H(p) \le \log n$. The lower half is entropy.nonnegative; the formula is the upper half.",
         sources=(S0.at("Entropy of Attention Distribution"), S1.at("Attention Entropy"), S0.at("Attention Entropy Over Time"), COVER.at("Theorem 2.6.4")),
-        scope="all n ≥ 1, every distribution over n positions",
+        scope="all n ≥ 1, every distribution over n positions (derived for positive weights: zeros add nothing to a sum, and leave a row of fewer keys, so "
+        "that the upper bound is lower still)",
         inventory=("C014", "C035"),
         uses=("entropy.nonnegative",),
         holds=range_holds,
@@ -147,7 +148,8 @@ def peaked_holds(weights: Weights) -> Outcome:
         reading="Some position has at least e^{−H} of the weight.",
         precise=r"$\max_i p_i \ge e^{-H(p)}$; in the formula scores are measured from the largest, $g_j \ge 0$, so that $\max_i p_i = 1 / \sum_l e^{-g_l}$.",
         sources=(S0.at("Entropy of Attention Distribution"), S1.at("Attention Entropy"), S0.at("Head View Analysis")),
-        scope="all n ≥ 1, every distribution",
+        scope="all n ≥ 1, every distribution (derived for positive weights: zeros add nothing to a sum, and leave a row of fewer keys, with the same "
+        "entropy and the same largest weight)",
         inventory=("C015", "C267"),
         holds=peaked_holds,
     )
@@ -179,7 +181,7 @@ def few_hold(weights: Weights, share: Fraction) -> Outcome:
         r" In the formulas $\tau = H/\varepsilon$: $m$ weights are $e^{-\tau+x_r}$ and sum to at most one; and where $m$ weights are $e^{-y_r}$ and $n$ others"
         r" $e^{-\tau-g_j}$, $\tau$ times what the $n$ others hold is at most $H$.",
         sources=(S0.at("Entropy of Attention Distribution"), S1.at("Attention Entropy")),
-        scope="all lengths, every distribution, 0 < ε ≤ 1",
+        scope="all lengths, every distribution, 0 < ε ≤ 1 (derived for positive weights: zeros are light, and add nothing to a sum)",
         inventory=("C015",),
         uses=("entropy.nonnegative",),
         holds=few_hold,
@@ -212,11 +214,11 @@ def largest_holds(weights: Weights) -> Outcome:
     Claim(
         id="entropy.row-maximum",
         title="The largest weight of a row is at least 1/n",
-        states="The largest weight of a row, averaged over rows, is a statistic of a head.",
+        states="(Implied, where the code averages the largest weights of a head's rows.) The largest weight of a row lies between 1/n and 1.",
         reading="For each row, before averaging, over the n keys that the row sees.",
         precise=r"$1/n \le \max_i p_i \le 1$; in the formula $\max_i p_i = 1/\sum_l e^{-g_l}$ with $g_l \ge 0$.",
         sources=(S0.at("Head View Analysis"),),
-        scope="all n ≥ 1, every distribution over n positions",
+        scope="all n ≥ 1, every distribution over n positions (derived for positive weights; with zeros the rest has fewer keys, and a larger average)",
         inventory=("C267",),
         uses=("softmax.row-sum", "softmax.positive"),
         holds=largest_holds,
@@ -244,14 +246,18 @@ def concentration_holds(weights: Weights, count: int) -> Outcome:
         id="entropy.few-positions-mean-low",
         title="High entropy needs many positions",
         states="High entropy means that the weights are spread across many positions.",
-        reading="If few positions, m of them, hold all but ε of the weight, entropy cannot be high: so where it is high, no few positions hold the weight. (With m = 1"
-        " this bounds the entropy of a row that has 1 − ε at one position.)",
+        reading="If few positions, m of them, hold all but ε of the weight, entropy cannot be high: so where it is high, no few positions hold the weight. "
+        "High is to be taken"
+        " relative to the logarithm of the length: a row with 1/2 at one key, and the rest spread evenly over a million others, has entropy 7.6, far above "
+        "that of any short row"
+        " and just over half of the 13.8 that its length allows. (With m = 1 this bounds the entropy of a row that has 1 − ε at one position.)",
         precise=r"If $m$ positions hold $1-\varepsilon$ and the other $n$ hold $\varepsilon$, then"
         r" $H \le h(\varepsilon) + (1-\varepsilon)\log m + \varepsilon \log n$, $h$ the binary entropy. In the formula $\varepsilon = 1/(1+y)$, the"
         r" first weights are"
         r" $(1-\varepsilon)\,\mathrm{softmax}(x)$ and the others $\varepsilon\,\mathrm{softmax}(s)$.",
         sources=(S0.at("Entropy of Attention Distribution"), COVER.at("Theorem 2.10.1")),
-        scope="all m, n ≥ 1, every distribution over m + n positions, 0 < ε < 1",
+        scope="all m, n ≥ 1, every distribution over m + n positions, 0 < ε < 1 (derived for positive weights: zeros leave fewer keys in a group, which "
+        "lowers the bound)",
         inventory=("C015", "C016"),
         holds=concentration_holds,
     )
@@ -361,7 +367,8 @@ def visible_reference_holds(length: int, row: int) -> Outcome:
     Claim(
         id="entropy.causal-reference",
         title="Uniform attention under a causal mask has entropy log i in row i",
-        states="Entropy is compared with that of uniform attention.",
+        states="(Not in the text, whose code averages the entropies of all rows.) Under a causal mask uniform attention has another entropy in every row, "
+        "log i in row i.",
         precise=r"Row $i$ of a causal map sees $i$ keys, so its uniform weights are $1/i$ and its largest entropy is $\log i$.",
         sources=(S0.at("Head View Analysis"), S1.at("Causal (Masked) Attention")),
         scope="all rows of causal maps of all lengths",
@@ -383,7 +390,7 @@ def full_reference_holds(length: int, row: int) -> Outcome:
 
 def full_reference_worked(length: int, row: int) -> str:
     return (
-        f"Row {row} of a causal map over {length} positions sees {row} key{'s' * (row > 1)}. Uniform attention over what it sees has weights 1/{row}"
+        f"Row {row} of a causal map over {length} positions sees {row} key{'s' * (row > 1)}. Uniform attention over what it sees has weights {Fraction(1, row)}"
         f" and entropy"
         f" log {row} = {exact.show(ball(row).log())}, not log {length} = {exact.show(ball(length).log())}; no weights in this row can reach that."
     )
@@ -396,10 +403,11 @@ def unmasked_reference() -> Iterator[Step]:
 full_reference = Claim(
     id="entropy.uniform-reference",
     title="Uniform attention has weights 1/n and entropy log n in every row",
-    states="Uniform attention, the reference for entropy and for vanished focus, has weights about one over the sequence length.",
+    states="(Implied.) Uniform attention, which high entropy and vanished focus are compared with, has weights of about one over the sequence length, in "
+    "every row.",
     reading="Every row of every map over n positions, causal maps among them: the texts apply their metrics to decoders too.",
     precise=r"Row $i$ of uniform attention over $n$ positions has weights $1/n$ and entropy $\log n$, if it sees all $n$ keys.",
-    sources=(S4.at("Vanishing Attention"), S0.at("Attention Visualization Techniques"), S1.at("Attention Quality Metrics")),
+    sources=(S4.at("Vanishing Attention"), S1.at("Attention Quality Metrics"), S1.at("Attention Entropy")),
     scope="all rows of maps of all lengths; in the search they are masked causally",
     inventory=("C019",),
     holds=full_reference_holds,
@@ -425,7 +433,8 @@ def head_average_holds(heads: Sequence[Weights]) -> Outcome:
     Claim(
         id="entropy.average-of-heads",
         title="Averaging heads before taking entropy can only raise it",
-        states="Entropy of attention weights, taken over a map whose heads may have been averaged.",
+        states="(Implied, where the entropy of “the attention weights” is taken, which may be those of several heads averaged.) Averaging heads first does "
+        "not lower the entropy.",
         reading="Entropy of the mean row against the mean of the heads' entropies, m heads.",
         precise=r"$\frac1m \sum_r H(p_r) \le H\!\left(\frac1m \sum_r p_r\right)$. Two one-hot heads on different keys show how misleading the"
         r" right-hand side can be:"
@@ -439,7 +448,8 @@ def head_average_holds(heads: Sequence[Weights]) -> Outcome:
 def average_of_heads() -> Iterator[Step]:
     mixed = total(P[t, j], t) / m
     yield from logarithm_below_line()
-    yield Step(-sp.Sum(sp.log(sp.Rational(1, 2)) / 2, (j, 1, 2)), "=", sp.log(2), because="two one-hot heads, each of entropy zero, average to (1/2, 1/2)")
+    half = sp.UnevaluatedExpr(sp.Rational(1, 2))
+    yield Step(-sp.Sum(half * sp.log(half), (j, 1, 2)), "=", sp.log(2), because="two one-hot heads, each of entropy zero, average to (1/2, 1/2)")
     yield Step(
         total(entropy(P[r, j], j), r) / m,
         "<=",
@@ -475,10 +485,11 @@ def entropy_series(scores: Sequence[int], temperature: Fraction) -> arb:
     Claim(
         id="entropy.temperature-derivative",
         title="The temperature derivative of entropy is a variance",
-        states="Dividing scores by a temperature flattens or sharpens attention.",
-        reading="How fast entropy changes with the temperature.",
+        states="(Not in the text, which divides scores by a temperature against overflow.) How fast entropy changes with the temperature is a variance of "
+        "the scores.",
+        reading="The derivative of the entropy of softmax(s/T) by T, for fixed scores.",
         precise=r"$\partial H / \partial T = \mathrm{Var}_p(s) / T^3$ with $p = \mathrm{softmax}(s/T)$.",
-        sources=(S1.at("Attention Overflow"), S4.at("Attention Collapse"), S4.at("Vanishing Attention")),
+        sources=(S1.at("Attention Overflow"),),
         scope="all n ≥ 1, all finite real scores, all T > 0",
         inventory=("C025",),
         holds=slope_holds,
@@ -510,7 +521,7 @@ def monotone_holds(scores: Sequence[int], cold: Fraction, step: Fraction) -> Out
     Claim(
         id="entropy.monotone-in-temperature",
         title="Entropy never falls as the temperature rises",
-        states="A higher temperature spreads attention out, a lower one concentrates it.",
+        states="(Implied, where temperature scaling is a remedy for one-hot weights.) A higher temperature spreads attention out, a lower one concentrates it.",
         reading="Entropy of softmax(s/T) as a function of T, for fixed scores.",
         precise=r"$\partial H(\mathrm{softmax}(s/T)) / \partial T \ge 0$ at every $T > 0$, so $H$ is non-decreasing in $T$. The derivative is zero only if all"
         r" scores are equal; otherwise $H$ rises strictly.",
@@ -590,7 +601,7 @@ def _lost() -> Iterator[Step]:
     Claim(
         id="entropy.offset-lowers",
         title="An offset inside the logarithm lowers the entropy",
-        states="Entropy in code: −Σ p log(p + ε) with a small ε.",
+        states="(Not in the text, whose code computes −Σ p log(p + ε) as the entropy.) The small number inside the logarithm lowers the sum.",
         precise=r"$-\sum_j p_j \log(p_j + \varepsilon) < H(p)$ for every $\varepsilon > 0$.",
         sources=(S0.at("Head View Analysis"), S1.at("Attention Entropy")),
         scope="all n ≥ 1, every distribution, every ε > 0, in exact arithmetic",
@@ -606,7 +617,8 @@ def offset_lowers() -> Iterator[Step]:
     Claim(
         id="entropy.offset-bias",
         title="The offset costs at most n·ε",
-        states="Entropy in code: −Σ p log(p + ε) with ε = 1e-8 or 1e-9.",
+        states="(Not in the text, whose code computes −Σ p log(p + ε) as the entropy.) The small number inside the logarithm costs at most its n-fold, n "
+        "the number of keys.",
         precise=r"$H(p) - n\varepsilon \le -\sum_j p_j \log(p_j + \varepsilon) < H(p)$. The formula is the lower bound; entropy.offset-lowers is the"
         r" upper one.",
         sources=(S0.at("Head View Analysis"), S1.at("Attention Entropy")),
@@ -699,7 +711,7 @@ def _rounded_to_one() -> Iterator[Step]:
 code_nonnegative = Claim(
     id="entropy.code-is-nonnegative",
     title="The code's entropy is never negative",
-    states="The number that the code prints is an entropy, so it is at least zero.",
+    states="(Implied.) The number that the code computes is an entropy, and an entropy is at least zero.",
     reading="As a formula, in exact arithmetic, or in any format fine enough to tell 1 + ε from 1, such as float64.",
     precise=r"If $1 + \varepsilon$ rounds to 1 in the format of the weights, then $p_j + \varepsilon$ rounds to at most 1 for every $p_j \le 1$, no logarithm is"
     r" positive, and the sum is at least 0. That is so if $\varepsilon \le \mu$, where $1 + 2\mu$ is the next number after 1: in float32, in which the texts' code"
@@ -738,11 +750,13 @@ def offset_guards_holds(name: str, weight: Fraction, small: Fraction) -> Outcome
 
 def offset_guards_worked(name: str, weight: Fraction, small: Fraction) -> str:
     smallest = Fraction(2) ** FORMATS[name][1]
+    others = [e for e in SMALL.values() if e != small]
+    too = "".join(f" With {float(e):g} it is the same." for e in others if rounded(rounded(weight, name) + e, name) == 0)
     return (
         f"The smallest positive {name} is 2^{FORMATS[name][1]}, about {float(smallest):.3g}. {float(small):g} is less than half of it, so"
         f" {float(rounded(weight, name)):g} +"
         f" {float(small):g} rounds to 0, its logarithm is −∞, and 0 · (−∞) is NaN, which spreads to the row's sum and to every mean over rows."
-        f" In Python: `numpy.{name}(0) + numpy.{name}({float(small):g})`."
+        f"{too} In Python: `numpy.{name}(0) + numpy.{name}({float(small):g})`."
     )
 
 
@@ -781,7 +795,8 @@ def offset_range_holds(name: str, weight: Fraction, small: Fraction) -> Outcome:
 offset_needs_range = Claim(
     id="entropy.offset-needs-range",
     title="An offset guards the logarithm where the format reaches below it",
-    states="A small number added inside the logarithm prevents log 0.",
+    states="(Not in the text, whose code adds 1e-8 or 1e-9 in whatever format the weights have.) A small number guards the logarithm where the format "
+    "reaches below it.",
     precise=r"$p + \varepsilon$ does not round to zero if $\varepsilon > \eta/2$, where $\eta$ is the smallest positive number of the format; otherwise it does for"
     r" $p = 0$. Both $10^{-8}$ and $10^{-9}$ are large enough in float32, bfloat16 and float64, and too small in float16, whose $\eta$ is $2^{-24}$. The formula says"
     r" that $p + \varepsilon$, with $\varepsilon = \eta/2 + h$, lies nearer to $\eta$ than to 0, or beyond $\eta$.",
@@ -795,7 +810,7 @@ offset_needs_range = Claim(
 offset_guards = Claim(
     id="entropy.offset-prevents-log-zero",
     title="Adding 1e-8 or 1e-9 prevents log 0",
-    states="The small number inside the logarithm keeps it finite.",
+    states="(Implied by the code.) The small number that is added inside the logarithm keeps it finite.",
     reading="In every format in which attention weights are held; the same text recommends half precision for the forward pass.",
     precise=r"$\mathrm{fl}(p + \varepsilon) > 0$ for every weight $p \ge 0$ and $\varepsilon = 10^{-8}$ or $10^{-9}$, if $\varepsilon > \eta/2$, where $\mathrm{fl}$ rounds to the "
     r"format and $\eta$ is its smallest positive number. The formula says that $p + \varepsilon$, with $\varepsilon = \eta/2 + h$, lies nearer to $\eta$ than to 0, or beyond $\eta$.",
@@ -835,11 +850,13 @@ def js_range_holds(first: Weights, second: Weights) -> Outcome:
         id="entropy.js-range",
         title="The Jensen–Shannon divergence lies between 0 and log 2",
         states="The Jensen–Shannon divergence compares attention distributions of heads or layers.",
-        reading="Finite for every pair of rows (disjoint ones too) and bounded; symmetric, since both rows enter in the same way.",
+        reading="As a measure of difference: finite for every pair of rows (disjoint ones too), bounded, zero only for equal rows, and symmetric, since "
+        "both enter in the same way.",
         precise=r"$0 \le D_{JS}(p, q) \le \log 2$, and $D_{JS}(p, q) = 0$ only if $p = q$. The formula is the upper bound, for $p = \mathrm{softmax}(s)$ and"
         r" $q = \mathrm{softmax}(x)$.",
         sources=(S0.at("Jensen-Shannon Divergence for Attention Analysis"), ENDRES),
-        scope="all n ≥ 1, every pair of distributions over n positions (derived for positive weights; zeros by continuity)",
+        scope="all n ≥ 1, every pair of distributions over n positions (each key is bounded by itself: one that both rows attend by the sums, and one that a "
+        "row leaves out by the two steps before them)",
         inventory=("C026",),
         holds=js_range_holds,
     )
@@ -847,12 +864,27 @@ def js_range_holds(first: Weights, second: Weights) -> Outcome:
 def js_range() -> Iterator[Step]:
     p, q = softmax(s, j), softmax(x, j)
     gap = divergence(p, q) / 2 + divergence(q, p) / 2
+    seen = sp.Symbol("q", positive=True)
     yield from logarithm_below_line()
+    alone = seen / 2 * sp.log(sp.UnevaluatedExpr(seen) / (seen / 2))
+    yield Step(
+        alone,
+        "=",
+        seen / 2 * sp.log(2),
+        because="a key that the row p leaves out and the row q attends with the weight q adds this, no more than its share of the upper bound",
+    )
+    yield Step(
+        sp.Integer(0),
+        "<",
+        alone,
+        because="and it is positive: rows with zeros in different places are at a positive divergence",
+        certificate=seen / 2 * sp.log(2),
+    )
     yield Step(
         sp.Integer(0),
         "<=",
         gap,
-        because="log(M/p) is at most M/p − 1, whose mean over the row is zero, and equals it only where M = p; likewise for q",
+        because="for a key with both weights, log(M/p) is at most M/p − 1 and equals it only where M = p, likewise for q, and M − p + M − q = 0",
         certificate=(surplus(p, j, (p + q) / 2 / p) + surplus(q, j, (p + q) / 2 / q)) / 2,
     )
     mine, other = p / 2 / ((p + q) / 2), q / 2 / ((p + q) / 2)
@@ -874,12 +906,12 @@ def js_gap_holds(first: Weights, second: Weights) -> Outcome:
     Claim(
         id="entropy.js-is-mutual-information",
         title="The Jensen–Shannon divergence is a mutual information",
-        states="The Jensen–Shannon divergence compares attention distributions of heads or layers.",
+        states="(Not in the text, which compares heads or layers by this divergence.) The Jensen–Shannon divergence is a mutual information.",
         reading="Toss a fair coin for the head, then draw a position: the divergence is what the position tells about the coin.",
         precise=r"$D_{JS}(p, q) = H(M) - \tfrac12 H(p) - \tfrac12 H(q)$ with $M = (p+q)/2$. That is $I(J; Z)$ for a fair coin $Z$ and a position $J$ drawn from $p$ or $q$,"
         r" as the coin falls.",
         sources=(S0.at("Jensen-Shannon Divergence for Attention Analysis"),),
-        scope="all n ≥ 1, every pair of distributions",
+        scope="all n ≥ 1, every pair of distributions (derived for positive weights; both sides are continuous, and so equal with zeros too)",
         inventory=("C026", "C020"),
         holds=js_gap_holds,
     )
@@ -910,14 +942,16 @@ def distance(first: Weights, second: Weights) -> arb:
     Claim(
         id="entropy.root-js-is-a-metric",
         title="The square root of the Jensen–Shannon divergence is a distance",
-        states="The Jensen–Shannon divergence, after a square root, compares distributions as a distance does.",
+        states="(Not in the text, which compares heads or layers by the divergence itself.) Its square root is a distance.",
         reading="What is left to show is the triangle inequality: that the divergence is symmetric, and zero only for equal rows, is entropy.js-range.",
         precise=r"$\sqrt{D_{JS}(p, r)} \le \sqrt{D_{JS}(p, q)} + \sqrt{D_{JS}(q, r)}$, since"
         r" $D_{JS}(p, q) = \tfrac12\int_0^\infty \sum_j \big(e^{-p_jt/2} - e^{-q_jt/2}\big)^2\,t^{-2}\,\mathrm dt$ is a squared distance. The formula is what is integrated,"
         r" with $a^2 = D_{JS}(p, q)$ and $b^2 = D_{JS}(q, r)$: it gives $D_{JS}(p, r) \le (1 + b/a)\,a^2 + (1 + a/b)\,b^2 = (a + b)^2$. (If $a$ or $b$ is 0, two rows are"
         r" equal, and nothing is left to show.)",
         sources=(ENDRES, FUGLEDE, S0.at("Jensen-Shannon Divergence for Attention Analysis")),
-        scope="all n ≥ 1, all distributions over n positions (positive weights; zeros by continuity)",
+        scope="all n ≥ 1, all distributions over n positions (positive weights; zeros by continuity). Two classical facts about integrals are used and not "
+        "derived here: "
+        "this one may be differentiated under its sign, and what is smaller for every t has the smaller integral",
         inventory=("C026", "C027"),
         uses=("entropy.js-range",),
         holds=root_triangle_holds,
@@ -972,7 +1006,7 @@ def triangle_worked(first: Weights, second: Weights, third: Weights) -> str:
 js_is_a_distance = Claim(
     id="entropy.js-is-a-distance",
     title="The Jensen–Shannon divergence is a distance",
-    states="The Jensen–Shannon divergence, by which heads or layers are compared, is a distance between them. (The text says “compare”, so this is implied at most.)",
+    states="(Implied at most, where heads or layers are compared by it.) The Jensen–Shannon divergence is a distance.",
     reading="A distance is symmetric, zero only for equal rows, and no detour is shorter than the direct way. As a mere measure of difference the text's use"
     " of it is sound, see entropy.js-range.",
     precise=r"$D_{JS}(p, r) \le D_{JS}(p, q) + D_{JS}(q, r)$.",

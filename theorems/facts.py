@@ -36,7 +36,8 @@ components = Claim(
     sources=(S1.at("FairScale"), FAIRSCALE.at("fairscale/nn/checkpoint")),
     scope="the components that the text names; release 0.4.13, of December 2022, as an example",
     inventory=("C325",),
-    not_checkable="A fact about a program's contents, cited and not computed. No version is named; of release 0.4.13 one half is right: its source distribution has activation checkpointing "
+    not_checkable="A fact about a program's contents, in a version that is not named: it can be looked up for one release, and not settled. In release 0.4.13 "
+    "one half is right: its source distribution has activation checkpointing "
     "(fairscale.nn.checkpoint.checkpoint_wrapper), and sequence parallelism is mentioned in none of its files. What sequence parallelism and checkpointing compute and cost is checked under training_memory.*.",
 )
 
@@ -46,7 +47,7 @@ tools = Claim(
     states="BertViz has interactive views of heads and layers for many architectures; an 'Attention Analysis Toolkit' extracts patterns; flash-attn is 2 to 4 times as fast with exact results; xFormers has "
     "memory-efficient variants.",
     precise="The statement says what programs offer and how fast one of them is, without a version, a machine, a sequence length or a rival to compare with.",
-    sources=(S1.at("BertViz"), S1.at("Attention Analysis Toolkit"), S1.at("Flash Attention"), S1.at("xFormers"), VIG),
+    sources=(S1.at("BertViz"), S1.at("Attention Analysis Toolkit"), S1.at("Flash Attention (library)"), S1.at("xFormers"), VIG),
     scope="the four tools that the text names",
     inventory=("C326",),
     not_checkable="Facts about programs; 'Attention Analysis Toolkit' names no program that could be looked up. A speed-up is that of a machine, a length and a rival, and none is named. That tiling is exact is proved "
@@ -84,7 +85,7 @@ figure = Claim(
     sources=(S2.at("Implementation Example"),),
     scope="the one picture that the text links to",
     inventory=("C329",),
-    not_checkable="The text has a link to a picture and not the picture. The code above it is judged under masks.* and stacks.*.",
+    not_checkable="The text has a link to a picture and not the picture. The code above it, which adds its mask to the logits, is judged under masks.*.",
 )
 
 human = Claim(

@@ -51,7 +51,15 @@ class Partial:
 
     def merge(self, that: "Partial") -> "Partial":
         m = sp.Max(self.m, that.m)
-        return Partial(m, rescale(self.m, m) * self.x + rescale(that.m, m) * that.x)
+        return Partial(m, self._written(m) + that._written(m))
+
+    def _written(self, m: sp.Expr) -> sp.Expr:
+        """The component at the stabiliser m, as a reader would write it: exp(m_i − m) x_i, nothing put together."""
+        return rescale(self.m, sp.UnevaluatedExpr(m)) * (self.x if self.x.is_Atom else sp.UnevaluatedExpr(self.x))
+
+    def at(self, stabiliser: sp.Expr) -> sp.Expr:
+        """The component brought to another stabiliser."""
+        return rescale(self.m, stabiliser) * (self.x if self.x.is_Atom else sp.UnevaluatedExpr(self.x))
 
 
 def partial(number: int, empty: bool = False) -> Partial:
@@ -61,18 +69,18 @@ def partial(number: int, empty: bool = False) -> Partial:
     return Partial(*sp.symbols(f"m_{number} x_{number}", real=True))
 
 
-def same(left: Partial, right: Partial, because: str) -> Iterator[Step]:
-    """Two steps: equal stabilisers (through exp, which maps −∞ to 0), then equal components."""
-    yield Step(sp.exp(left.m), "=", sp.exp(right.m), f"{because}; nor does the larger stabiliser depend on it (compared through exp, so that −∞ counts)")
-    yield Step(left.x, "=", right.x, f"{because}; x stands for l and for each entry of a")
-
-
 def cases(count: int) -> Iterator[tuple[list[Partial], str]]:
-    """Every way in which some of `count` states are wholly masked, in words; the case without any comes last."""
+    """Every way in which some of `count` states, but not all, are wholly masked, in words; the case without any comes last. (If all are, every factor counts as 0.)"""
     for masked in product((True, False), repeat=count):
         empty = [str(i) for i, is_empty in enumerate(masked, 1) if is_empty]
         words = f"wholly masked: {', '.join(empty)}" if empty else "no state is wholly masked"
-        yield [partial(i, is_empty) for i, is_empty in enumerate(masked, 1)], words
+        if len(empty) < count:
+            yield [partial(i, is_empty) for i, is_empty in enumerate(masked, 1)], words
+
+
+def _put_together(states: Sequence[Partial]) -> sp.Expr:
+    """The sum of the states' components at μ."""
+    return sp.Add(*(one.at(mu) for one in states))
 
 
 # The exact evaluations: states as balls, written without the algebra above.
@@ -167,14 +175,12 @@ STATES = "states with real m, l, a, and wholly masked ones (−∞, 0, 0), whose
     )
 )
 def merge_commutative() -> Iterator[Step]:
-    for (one, two), words in cases(2):
-        yield from same(one.merge(two), two.merge(one), f"{words}: swapping the two only swaps the terms of a sum")
-    one, two = partial(1), partial(2)
-    merged = one.merge(two)
-    yield Step(
-        rescale(merged.m, mu) * merged.x, "=", rescale(one.m, mu) * one.x + rescale(two.m, mu) * two.x,
-        "brought to any stabiliser μ, the merged component is the sum of the two at μ: the maximum cancels, and a sum has no order",
-    )  # fmt: skip
+    for states, words in cases(2):
+        one, two = states
+        yield Step(
+            one.merge(two).at(mu), "=", _put_together(states),
+            f"{words}: brought to any stabiliser μ, the merged component is the sum of the two at μ; the other order only swaps the terms of both sums (the maximum has no order either)",
+        )  # fmt: skip
 
 
 @derived(
@@ -183,19 +189,20 @@ def merge_commutative() -> Iterator[Step]:
         title="Merging partial softmax states is associative",
         states=ONLINE + ". (Whether it matters how the blocks are grouped is not said.)",
         reading=PARTIAL + "Three states are merged, one pair first or the other.",
-        precise=f"$(x \\oplus y) \\oplus z = x \\oplus (y \\oplus z)$, where ${MERGE}$.",
+        precise=f"$(x \\oplus y) \\oplus z = x \\oplus (y \\oplus z)$, where ${MERGE}$. Both have the largest of the three stabilisers, and at any stabiliser $\\mu$ both are the sum of the three components at $\\mu$.",
         sources=(S0.at("Flash Attention Algorithm"), MILAKOV.at("section 3.1")),
         scope=STATES,
         holds=_associates,
     )
 )
 def merge_associative() -> Iterator[Step]:
-    for (one, two, three), words in cases(3):
-        yield from same(
-            one.merge(two).merge(three),
-            one.merge(two.merge(three)),
-            f"{words}: the inner factors exp(m_i − m) exp(m − m') collapse to exp(m_i − m'), whichever pair is merged first",
-        )
+    for states, words in cases(3):
+        one, two, three = states
+        for grouping, merged in (("(x ⊕ y) ⊕ z", one.merge(two).merge(three)), ("x ⊕ (y ⊕ z)", one.merge(two.merge(three)))):
+            yield Step(
+                merged.at(mu), "=", _put_together(states),
+                f"{words}: {grouping}, brought to any stabiliser μ, is the sum of the components at μ, whichever pair is merged first; the largest stabiliser does not depend on it either",
+            )  # fmt: skip
 
 
 @derived(
@@ -212,15 +219,16 @@ def merge_associative() -> Iterator[Step]:
 )
 def merge_identity() -> Iterator[Step]:
     nothing = partial(0, empty=True)
-    yield from same(nothing.merge(nothing), nothing, "nothing merged with nothing is nothing")
-    yield from same(nothing.merge(partial(1)), partial(1), "nothing on the left: the larger stabiliser is m_1, so its factor is exp(0)")
-    yield from same(partial(1).merge(nothing), partial(1), "nothing on the right: the same")
+    left, right = nothing.merge(partial(1)), partial(1).merge(nothing)
     one, stand_in = partial(1), Partial(mu, sp.S.Zero)
-    merged = stand_in.merge(one)
     yield Step(
-        rescale(merged.m, one.m) * merged.x, "=", one.x,
-        "nor would any finite stand-in μ for −∞ change what the state stands for, as long as its component is 0: brought back to m_1 it is x_1",
+        stand_in.merge(one).at(one.m), "=", one.x,
+        "any finite stand-in μ for −∞ leaves what the state stands for as it is, as long as its component is 0: brought back to m_1 it is x_1",
     )  # fmt: skip
+    yield Step(
+        right.at(mu), "=", one.at(mu), "nothing on the right, brought to any stabiliser μ: the larger stabiliser is m_1, and the factor of 0 counts as 0"
+    )
+    yield Step(left.x, "=", one.x, "nothing on the left: the factor of x_1 is exp(0)")
 
 
 def component(indicator: sp.Expr, stabiliser: sp.Expr) -> sp.Expr:
@@ -245,8 +253,8 @@ def component(indicator: sp.Expr, stabiliser: sp.Expr) -> sp.Expr:
 def merge_is_union() -> Iterator[Step]:
     m_1, m_2 = sp.symbols("m_1 m_2", real=True)
     one, nothing = Partial(m_1, component(visible[j], m_1)), partial(0, empty=True)
-    yield from same(one.merge(nothing), one, "B wholly masked: the union is A, and the merge returns A's state")
-    yield from same(nothing.merge(one), one, "A wholly masked: the same from the other side")
+    yield Step(one.merge(nothing).x, "=", one.x, "B wholly masked: the union is A, and the merge returns A's state")
+    yield Step(nothing.merge(one).at(mu), "=", one.at(mu), "A wholly masked: the same from the other side, here brought to any stabiliser μ")
     both = one.merge(Partial(m_2, component(other[j], m_2)))
     yield Step(
         both.x, "=", component(visible[j] + other[j], both.m),
@@ -325,11 +333,12 @@ def _grouping_is_rescaling() -> Iterator[Step]:
     m_1, m_2 = sp.symbols("m_1 m_2", real=True)
     x = sp.IndexedBase("x", real=True)
     one = Partial(m_1, over_blocks(visible[u] * rescale(at_block[u], m_1) * x[u]))
-    two = Partial(m_2, over_blocks(other[u] * rescale(at_block[u], m_2) * x[u]))
+    second = sp.IndexedBase("C", nonnegative=True)  # the second group's blocks: B is their number
+    two = Partial(m_2, over_blocks(second[u] * rescale(at_block[u], m_2) * x[u]))
     both = one.merge(two)
     yield Step(
-        both.x, "=", over_blocks((visible[u] + other[u]) * rescale(at_block[u], both.m) * x[u]),
-        "induction: two disjoint groups of blocks that hold Σ exp(μ_u − m_i) x_u merge to the same sum over both groups, so order and grouping are free "
+        both.x, "=", over_blocks((visible[u] + second[u]) * rescale(at_block[u], both.m) * x[u]),
+        "induction: two disjoint groups of blocks (A_u is 1 for a block of the first, C_u for one of the second) that hold Σ exp(μ_u − m_i) x_u merge to the same sum over both groups, so order and grouping are free "
         "(a group of one block is the start; groups without a visible key drop out by the identity)",
     )  # fmt: skip
 
@@ -468,12 +477,12 @@ def _pairs(keys: Block) -> str:
     Claim(
         id="flash.update-from-block-softmax",
         title="The output can be updated from the output so far and each block's own softmax output",
-        states="In the loop over blocks of keys, each block has P = softmax(S) and O_block = P V, and then the output is updated: O = update_output(O, O_block).",
+        states="In the loop over blocks of keys, each block has P = softmax(S) and O_block = P V, and then the output is updated: O = update_output(O, O_block). The loop ends there, as if that were all.",
         reading="Softmax normalises over the keys of the block, as it is written, and update_output is any function whatever of the two arguments that it is given (even if it remembered the outputs of all earlier blocks).",
         precise="There is a function update_output(O, O_block) which, applied block by block, ends at softmax(S) V over all keys.",
         sources=(S0.at("Algorithmic Steps"),),
         scope="rows cut into any blocks, a visible key in each",
-        inventory=("C113",),
+        inventory=("C113", "C114"),
         holds=_block_outputs_suffice,
         worked=_blocks_by_hand,
         corrected_by="flash.blocks-combine-by-log-sum-exp",
@@ -499,7 +508,7 @@ def update_from_block_softmax() -> Iterator[Step]:
     Claim(
         id="flash.blocks-combine-by-log-sum-exp",
         title="Block outputs combine to attention, weighted by the softmax of the blocks' log-sum-exps",
-        states="The correct form of the text's loop: each block's log-sum-exp is kept beside its output.",
+        states="(Not in the text; it follows from the definition of the log-sum-exp.) What the loop needs besides: each block's log-sum-exp, kept beside its output.",
         precise=r"Let key $j$ of block $u$ have the score $s_{uj}$ and the value $v_{uj}$. With $\lambda_u = \mu_u + \log \sum_j e^{s_{uj} - \mu_u}$ (any stabiliser $\mu_u$) and $O_u = \sum_j e^{s_{uj}} v_{uj} / \sum_j e^{s_{uj}}$: "
         r"$\sum_u e^{\lambda_u} O_u / \sum_u e^{\lambda_u}$ is attention over all keys.",
         sources=(S0.at("Algorithmic Steps"), DAO.at("section 3.1")),
@@ -564,7 +573,7 @@ def _mask_by_hand(parts: Sequence[Block]) -> str:
 unchanged_with_masks = Claim(
     id="flash.masks-need-no-change",
     title="The online softmax works unchanged when masked scores are −∞",
-    states="Softmax is computed incrementally. Nothing is said of masked scores.",
+    states="(Implied.) Softmax is computed incrementally. Nothing is said of masked scores, so what is offered is offered for them too.",
     reading="A running maximum m starts at −∞ and becomes max(m, scores of the block) with every block. The block's weights are exp(s − m), and the sums so far are multiplied by exp(m_old − m). Masked scores are −∞, "
     "under any mask that leaves the row a visible key.",
     precise="This recurrence, run over extended real scores, ends at attention over the visible keys.",
@@ -582,7 +591,7 @@ unchanged_with_masks = Claim(
     Claim(
         id="flash.masked-blocks-with-finite-stabiliser",
         title="With any finite stabiliser in place of a running maximum of −∞, the recurrence is exact for every mask",
-        states="The correct form: a finite number is subtracted as long as no visible key has been met. (Without this change only those rows are safe whose first block has a visible key.)",
+        states="(Not in the text; it follows from the freedom to choose the stabiliser.) A finite number is subtracted as long as no visible key has been met. (Without this change only those rows are safe whose first block has a visible key.)",
         precise=r"With a visible key in the row, $a/l$ is attention over the visible keys for every mask, if a finite $\mu$ is subtracted while $m = -\infty$: "
         r"one step from the sums at $\mu$ of the keys met so far (indicator $A$, possibly none) and a block $B$ (possibly wholly masked) gives "
         r"$e^{\mu - \mu_{new}} \sum_j A_j e^{s_j - \mu} v_j + \sum_j B_j e^{s_j - \mu_{new}} v_j = \sum_j (A_j + B_j) e^{s_j - \mu_{new}} v_j$.",

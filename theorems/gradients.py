@@ -8,6 +8,7 @@ checks differentiate a second way, by carrying a first-order Taylor coefficient 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import sympy as sp
 from flint import arb, arb_series, ctx
@@ -22,6 +23,7 @@ from theorems.symbols import G, K, P, Q, S, V, a, b, c, d, e, f, i, j, k, l, n, 
 
 u = sp.Symbol("u", integer=True, positive=True)  # a third index of query rows
 g = sp.Symbol("g", integer=True, positive=True)  # a third index of token features
+o = sp.Symbol("o", integer=True, positive=True)  # a fifth index of keys
 x = sp.IndexedBase("x", real=True)  # a direction in score space, x[j]
 X = sp.IndexedBase("X", real=True)  # tokens, X[j, a]
 A = sp.IndexedBase("A", real=True)  # c W_Q W_Kᵀ of a self-attention layer, A[a, b]
@@ -310,28 +312,23 @@ def keys() -> Iterator[Step]:
 # --- the chain of three factors ---------------------------------------------------------------------------------------------------
 
 
-def _entrywise(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> list[list[arb]]:
-    """The product of the three factors when each keeps the shape of its matrix: (∂L/∂A ∘ ∂A_rj/∂S_rj) · c K. Shape [m, d]."""
-    weights, upstream, _ = _cotangents(exact.scores(Q, K, scale), V, G)
-    own = [[y * p * (1 - p) for p, y in zip(ps, ys, strict=True)] for ps, ys in zip(weights, upstream, strict=True)]
-    return _scaled(_product(own, K), scale)
-
-
 def _chain_holds(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> Outcome:
+    """The three Jacobians, entry by entry and summed over all entries of A and of S, against forward differentiation."""
     forward = _slopes(lambda queries: _loss_of_weights(_softmax_series(_score_series(queries, K, scale)), V, G), Q)
-    return exact.equal(forward, _entrywise(Q, K, V, G, scale))
+    weights, upstream, _ = _cotangents(exact.scores(Q, K, scale), V, G)
+    rows, keys, features = range(len(Q)), range(len(K)), range(len(Q[0]))
 
+    def middle(row: int, key: int, other_row: int, other: int) -> arb:
+        """∂A[row, key]/∂S[other_row, other] of A = softmax(c S)."""
+        return exact.ball(scale) * weights[row][key] * (int(key == other) - weights[row][other]) * int(row == other_row)
 
-def _chain_worked(Q: Matrix, K: Matrix, V: Matrix, G: Matrix, scale: Number) -> str:
-    S = exact.scores(Q, K, scale)
-    weights, upstream, cotangent = _cotangents(S, V, G)
-    return (
-        f"Take Q = {_grid(Q)}, K = {_grid(K)}, V = {_grid(V)}, ∂L/∂O = {_grid(G)} and scale {scale}.\n\n"
-        f"- The weights are P = softmax({_grid(S)}) = {_grid(weights)}, and ∂L/∂P = (∂L/∂O) Vᵀ = {_grid(upstream)}.\n"
-        f"- Entry by entry, with ∂P_rj/∂S_rj = P_rj (1 − P_rj), the product of the factors is {_grid(_entrywise(Q, K, V, G, scale))}.\n"
-        f"- But raising one score also lowers every other weight of its row. With those terms, ∂L/∂S = P∘(∂L/∂P − rowsum(P∘∂L/∂P)) = {_grid(cotangent)}, "
-        f"and the gradient is scale · ∂L/∂S · K = {_grid(_scaled(_product(cotangent, K), scale))}."
-    )
+    def last(row: int, key: int, query: int, feature: int) -> arb:
+        """∂S[row, key]/∂Q[query, feature] of S = Q Kᵀ."""
+        return exact.ball(K[key][feature]) * int(row == query)
+
+    entries = list(product(rows, keys))
+    chained = [[sum((upstream[t][l] * middle(t, l, u, k) * last(u, k, r, a) for t, l in entries for u, k in entries), arb(0)) for a in features] for r in rows]
+    return exact.equal(forward, chained)
 
 
 def _grid(matrix: Matrix) -> str:
@@ -341,23 +338,20 @@ def _grid(matrix: Matrix) -> str:
 @derived(
     Claim(
         id="gradients.chain-rule",
-        title="∂L/∂Q as a product of three factors",
+        title="∂L/∂Q as a product of three Jacobians",
         states="The whole gradient in the queries is the product ∂L/∂A · ∂A/∂S · ∂S/∂Q.",
-        reading="The formula says neither what its factors are nor what its dots sum over. Taken as Jacobians of flattened matrices, it is the chain rule, "
-        "and that is derived here. Taken in the shapes that the text itself gives (A and S are n × m matrices, and so is ∂L/∂A), the first two factors multiply "
-        "entry by entry, with ∂A/∂S for the derivative of each weight in its own score; that is judged too, and gives a wrong gradient.",
+        reading="The chain rule: each factor is the Jacobian of flattened matrices (∂A/∂S and ∂S/∂Q have four indices), and each dot is a sum over all "
+        "entries of the matrix between.",
         precise=r"$\dfrac{\partial L}{\partial Q_{ra}} = \sum_{t,l}\sum_{u,k} \dfrac{\partial L}{\partial A_{tl}}\,\dfrac{\partial A_{tl}}{\partial "
         r"S_{uk}}\,\dfrac{\partial S_{uk}}{\partial Q_{ra}}$ "
-        r"with $S = QK^\top$, $A = \mathrm{softmax}(cS)$: true when each factor is the Jacobian of flattened matrices and each dot sums over every "
-        r"entry; then $c$ sits in $\partial A/\partial S$.",
+        r"with $S = QK^\top$, $A = \mathrm{softmax}(cS)$, so that $c$ sits in $\partial A/\partial S$.",
         sources=(S2.at("Gradient Flow Analysis"),),
-        scope="any m, n, d, d_v; any real scale c",
+        scope="any m, n, d, d_v; any real scale c. A remark: multiplied entry by entry, as matrices of the shape of A, the first two factors would leave "
+        "out that raising one score lowers every "
+        "other weight of its row, and give another gradient (see gradients.scores)",
         inventory=("C239",),
         uses=("gradients.queries",),
-        unsaid="each factor is the Jacobian of flattened matrices (four indices), and each dot is a sum over all entries of the matrix between",
-        corrected_by="gradients.queries",
         holds=_chain_holds,
-        worked=_chain_worked,
     )
 )
 def chain_rule() -> Iterator[Step]:
@@ -417,7 +411,7 @@ def _norm_holds(scores: Sequence[int], direction: Sequence[int]) -> Outcome:
     Claim(
         id="gradients.jacobian-norm",
         title="The Jacobian of softmax never has spectral norm above one half",
-        states="Softmax alone cannot make a gradient grow: its Jacobian is bounded.",
+        states="(Implied, where texts ask what makes gradients vanish or explode.) Softmax alone cannot make a gradient grow: its Jacobian is bounded.",
         precise=r"$0 \le x^\top(\mathrm{diag}(p) - pp^\top)x \le \tfrac12\,\lVert x\rVert^2$ for $p = \mathrm{softmax}(s)$; the matrix is symmetric, so "
         r"its spectral norm is at most $\tfrac12$.",
         sources=(S2.at("Theoretical Properties"), S1.at("Gradient Flow")),
@@ -453,7 +447,7 @@ def _one_hot_holds(scores: Sequence[int], direction: Sequence[int]) -> Outcome:
     Claim(
         id="gradients.jacobian-near-one-hot",
         title="The Jacobian of softmax vanishes as the row becomes one-hot",
-        states="A saturated row passes no gradient to its scores.",
+        states="(Implied, where texts ask what makes gradients vanish or explode.) A saturated row passes hardly any gradient to its scores.",
         precise=r"$x^\top(\mathrm{diag}(p) - pp^\top)x \le \bigl(1 - \sum_j p_j^2\bigr)\,\lVert x\rVert^2$; the factor tends to 0 as $p$ tends to a "
         r"one-hot row.",
         sources=(S2.at("Theoretical Properties"), S1.at("Gradient Flow")),
@@ -485,7 +479,7 @@ def _entries_hold(scores: Sequence[int]) -> Outcome:
     Claim(
         id="gradients.jacobian-entries",
         title="No entry of the Jacobian of softmax exceeds one quarter",
-        states="Each single derivative of a weight in a score is small.",
+        states="(Implied, where texts ask what makes gradients vanish or explode.) Each single derivative of a weight in a score is at most one quarter.",
         precise=r"$\lvert\partial p_i/\partial s_j\rvert = \lvert p_i(\delta_{ij} - p_j)\rvert \le \tfrac14$.",
         sources=(S2.at("Theoretical Properties"), S1.at("Gradient Flow")),
         scope="any n ≥ 1, real scores",
@@ -589,8 +583,8 @@ def _self_attention_holds(tokens: Matrix, mixing: Matrix, projection: Matrix, co
         "attention weights occur in that derivative.",
         reading="The loss sees the tokens only through the outputs of this layer (a residual connection around it would add its own term).",
         precise=r"For $z_{je} = \sum_l P_{jl}\,v_{le}$ with $v = XW$, $P = \mathrm{softmax}(XAX^\top)$: "
-        r"$\dfrac{\partial z_{je}}{\partial x_{ia}} = P_{ji}\bigl[W_{ae} + (XA)_{ja}\,(v_{ie} - z_{je})\bigr] + \delta_{ij}\sum_l "
-        r"P_{jl}\,(XA^\top)_{la}\,(v_{le} - z_{je})$. "
+        r"$\dfrac{\partial z_{je}}{\partial x_{ia}} = P_{ji}\bigl[W_{ae} + (XA)_{ja}\,(v_{ie} - z_{je})\bigr] + \delta_{ij}\sum_o "
+        r"P_{jo}\,(XA^\top)_{oa}\,(v_{oe} - z_{je})$. "
         r"For $i \ne j$ the weight $P_{ji}$ multiplies the whole derivative; $\partial L/\partial x_{ia} = \sum_{j,e} (\partial L/\partial "
         r"z_{je})\,\partial z_{je}/\partial x_{ia}$.",
         sources=(S4.at("Gradient Flow"),),
@@ -601,7 +595,7 @@ def _self_attention_holds(tokens: Matrix, mixing: Matrix, projection: Matrix, co
     )
 )
 def self_attention() -> Iterator[Step]:
-    spread = total(_token_weight(j, l) * sp.Sum(A[a, g] * X[l, g], (g, 1, d)) * (_token_value(l, e) - _token_output(j, e)), l)
+    spread = sp.Sum(_token_weight(j, o) * sp.Sum(A[a, g] * X[o, g], (g, 1, d)) * (_token_value(o, e) - _token_output(j, e)), (o, 1, n))
     from_key = _token_weight(j, i) * (W[a, e] + total(X[j, b] * A[b, a], b) * (_token_value(i, e) - _token_output(j, e)))
     yield Step(sp.Derivative(_token_value(l, e), X[i, a]), "=", sp.KroneckerDelta(i, l) * W[a, e], "A value is linear in its token.")
     yield Step(
@@ -612,18 +606,45 @@ def self_attention() -> Iterator[Step]:
     )
 
 
+def _derivatives(tokens: Matrix, mixing: Matrix, projection: Matrix, causal: bool, row: int, key: int) -> list[list[arb]]:
+    """∂z_row/∂x_key by forward differentiation, an output feature a row."""
+    found = []
+    for feature in range(len(projection[0])):
+        cotangent = [[int(at == row and e == feature) for e in range(len(projection[0]))] for at in range(len(tokens))]
+        found.append(_slopes(lambda given, G=cotangent: _token_loss(given, mixing, projection, G, causal), tokens)[key])  # type: ignore[misc]
+    return found
+
+
+def _pairs(tokens: Matrix) -> list[tuple[int, int]]:
+    return [(row, key) for row in range(len(tokens)) for key in range(len(tokens)) if row != key]
+
+
 def _direct_path_holds(tokens: Matrix, mixing: Matrix, projection: Matrix, cotangent: Matrix, causal: bool) -> Outcome:
-    return exact.decided(all(weight != 0 for row in _token_weights(tokens, mixing, causal) for weight in row))
+    """No output of one position has a derivative of nothing but zeros in the input of another."""
+    outcomes = [Outcome.HELD]
+    for row, key in _pairs(tokens):
+        entries = [y for part in _derivatives(tokens, mixing, projection, causal, row, key) for y in part]
+        felt = any(not y.contains(0) for y in entries)
+        outcomes.append(Outcome.HELD if felt else Outcome.REFUTED if all(y == 0 for y in entries) else Outcome.UNDECIDED)
+    return Outcome.worst(outcomes)
 
 
 def _direct_path_worked(tokens: Matrix, mixing: Matrix, projection: Matrix, cotangent: Matrix, causal: bool) -> str:
     weights = _token_weights(tokens, mixing, causal)
-    row, key = next((row, key) for row, ps in enumerate(weights) for key, p in enumerate(ps) if p == 0)
+    row, key = next(
+        (row, key) for row, key in _pairs(tokens) if all(y == 0 for part in _derivatives(tokens, mixing, projection, causal, row, key) for y in part)
+    )
+    why = (
+        f"output {row + 1} gives input {key + 1} the weight 0, as the mask hides it: that input occurs nowhere in the output"
+        if weights[row][key] == 0
+        else f"output {row + 1} gives input {key + 1} the weight {exact.show(weights[row][key])}, but the bracket beside it is 0"
+    )
     return (
-        f"Take {len(tokens)} tokens X = {_grid(tokens)} with A = {_grid(mixing)} and a {'causal mask' if causal else 'visible row'}. The weights are "
-        f"{_grid(weights)}: "
-        f"output {row + 1} gives input {key + 1} the weight 0, where a direct path needs a positive one. That input occurs nowhere in the output, and "
-        f"∂z_{row + 1}/∂x_{key + 1} = 0 whatever the values are."
+        f"Take {len(tokens)} tokens X = {_grid(tokens)} with A = {_grid(mixing)}, W = {_grid(projection)} and {'a causal mask' if causal else 'no mask'}. "
+        f"The weights are "
+        f"{_grid(weights)}: {why}, and ∂z_{row + 1}/∂x_{key + 1} = 0, where a direct path needs a derivative that is not 0. Nor does a positive weight "
+        f"suffice: without a mask, with "
+        "A = W = 1 and two tokens 1 and about −0.278465, at which 1 + x₂ − z₁ is 0, ∂z₁/∂x₂ is 0 too."
     )
 
 
@@ -632,21 +653,32 @@ def _direct_path_worked(tokens: Matrix, mixing: Matrix, projection: Matrix, cota
         id="gradients.direct-path",
         title="A direct gradient path between any two positions",
         states="Attention lets the gradient flow directly between any two positions.",
-        reading="In every self-attention layer that the text describes, the causal ones of decoder models among them, each output's derivative in each "
-        "input carries a non-zero attention weight.",
-        precise=r"$P_{ji} > 0$ for all positions $i, j$: true without a mask, false for $i > j$ under a causal mask. A non-zero weight does not make "
-        r"the derivative non-zero: the bracket in gradients.self-attention can still be 0.",
+        reading="In every self-attention layer that the text describes, the causal ones of decoder models among them, the derivative of each output in the "
+        "input of every other position is not 0.",
+        precise=r"For $i \ne j$, $\partial z_{je}/\partial x_{ia} = P_{ji}\,\beta \ne 0$ if the mask leaves $P_{ji} > 0$ and the bracket $\beta = W_{ae} + "
+        r"(XA)_{ja}\,(v_{ie} - z_{je})$ of "
+        r"gradients.self-attention is not 0 for some $a$ and $e$.",
         sources=(S4.at("Gradient Flow"),),
-        scope="any n; finite scores",
+        scope="any n; finite scores; two different positions",
         inventory=("C257",),
-        unsaid="the output's position can see the input's position (no causal or padding mask between them)",
+        uses=("gradients.self-attention",),
+        unsaid="the output's position can see the input's position (no causal or padding mask between them), and what the input does through its value and "
+        "through its score does not cancel: "
+        "W_ae + (XA)_ja (v_ie − z_je) ≠ 0 for some features a and e",
         corrected_by="gradients.self-attention",
         holds=_direct_path_holds,
         worked=_direct_path_worked,
     )
 )
 def direct_path() -> Iterator[Step]:
+    bracket = sp.Symbol("beta", real=True, nonzero=True)
     yield Step(sp.Integer(0), "<", _token_weight(j, i), "Without a mask every weight is an exponential over a sum of exponentials, hence positive.")
+    yield Step(
+        sp.Integer(0),
+        "<",
+        (_token_weight(j, i) * bracket) ** 2,
+        "For i ≠ j the derivative is the weight times the bracket β: its square is positive, so it is not 0.",
+    )
 
 
 def _steep_token(bound: int, others: int) -> int:
@@ -668,7 +700,8 @@ def _unbounded_holds(bound: int, others: int) -> Outcome:
     Claim(
         id="gradients.unbounded-jacobian",
         title="Dot-product self-attention has an unbounded Jacobian, whatever the scale",
-        states="The gradient through dot-product self-attention has no bound, although the softmax in it has one.",
+        states="(Not in the text, by which gradients explode with large attention weights.) The gradient through dot-product self-attention has no bound, "
+        "although no weight exceeds one.",
         precise=r"For tokens $q, y, \dots, y$ of width one ($n$ copies of $y$) and scale $c > 0$, the first output is $f(q)$ and $f'(0) = \frac1{n+1} + "
         r"\frac{c\,n\,y^2}{(n+1)^2} > \frac{c\,n\,y^2}{(n+1)^2}$, "
         "which exceeds every bound as $y$ grows. So self-attention is not Lipschitz on all of token space.",
@@ -737,8 +770,9 @@ def _depth_holds(layers: int, others: int, token: int, factor: Number, scale: Nu
 @derived(
     Claim(
         id="gradients.depth",
-        title="Through many layers a gradient grows or vanishes with the powers of the value projection, at every scale",
-        states="Scaled scores, in deep networks.",
+        title="Through many layers a gradient grows or vanishes with the powers of the value projection, whatever the factor in front of the scores",
+        states="(Not in the text, by which the factor 1/√d_k prevents exploding gradients in deep networks.) Through many layers gradients explode or "
+        "vanish, whatever the factor.",
         reading="Layers of self-attention on top of each other, without residual connections or normalisation: the scale is all there is to keep gradients in hand.",
         precise=r"Let $n$ equal tokens $x$ pass through $L$ layers of width one with value projection $w > 0$. Every output is $w^Lx$, whatever the scale $c$ of the scores, and moving all tokens together moves it "
         r"at the rate $w^L$. With $w = 1 + y$, $y > 0$, this is at least $1 + Ly$, and with $w = 1/(1+y)$ at most $1/(1 + Ly)$. So gradients explode or vanish with depth although all scores are equal and "
@@ -772,16 +806,64 @@ def depth() -> Iterator[Step]:
     yield Step(sp.Derivative(factor**layers * token, token), "=", factor**layers, "The rate at which all outputs move, when all tokens do.")
 
 
-def _prevented_holds(bound: int, others: int, token: int, width: int) -> Outcome:
-    return exact.at_most([_scaled_slope(others, token, width)], [bound])
+def _slope_at_unit_variance(value: int) -> arb:
+    """∂o/∂q at the query 1, width one: keys 1 and −1, with the values value and −value."""
+    keys, values = [(1,), (-1,)], [(value,), (-value,)]
+    return _slopes(lambda query: _loss_of_weights(_softmax_series(_score_series(query, keys, 1)), values, [(1,)]), [(1,)])[0][0]
 
 
-def _prevented_worked(bound: int, others: int, token: int, width: int) -> str:
-    count = others + 1
+def _unit_variance_holds(bound: int, value: int) -> Outcome:
+    """The slope is value · (1 − tanh(1)²); the bound plays no part."""
+    tangent = (arb(1).exp() - arb(-1).exp()) / (arb(1).exp() + arb(-1).exp())
+    return exact.equal([_slope_at_unit_variance(value)], [value * (1 - tangent * tangent)])
+
+
+def _at_unit_variance() -> tuple[sp.Expr, sp.Expr]:
+    """The output's derivative in the query, and the same as a quotient, for keys 1 and −1 with the values y and −y."""
+    q, y = sp.Symbol("q", real=True), sp.Symbol("y", positive=True)
+    output = (y * sp.exp(q) - y * sp.exp(-q)) / (sp.exp(q) + sp.exp(-q))
+    return sp.Derivative(output, q), 4 * y / (sp.exp(q) + sp.exp(-q)) ** 2
+
+
+@derived(
+    Claim(
+        id="gradients.unit-variance-slope",
+        title="With scores of variance one, the gradient in the query is still in proportion to the values",
+        states="(Not in the text, which expects the scale of the scores to keep gradients in hand.) However well the scores are scaled, values that are y "
+        "times as large make gradients that are y times as "
+        "large.",
+        precise=r"Let queries and keys be 1 or $-1$, of width one, so that their products have the mean 0 and the variance 1. For the values $y$ and $-y$ "
+        r"of the keys 1 and $-1$ the output is $y\tanh q$, "
+        r"and $\partial o/\partial q = 4y/(e^q + e^{-q})^2$: at $q = \pm1$ it is $0.42\,y$.",
+        sources=(S2.at("Mathematical Components"), S2.at("Theoretical Properties")),
+        scope="width one (so that √d_k = 1), two keys, every y > 0",
+        inventory=("C243", "C244"),
+        holds=_unit_variance_holds,
+    )
+)
+def unit_variance_slope() -> Iterator[Step]:
+    up, down = sp.UnevaluatedExpr(sp.Integer(1)), sp.UnevaluatedExpr(sp.Integer(-1))
+    yield Step(
+        (up**2 + down**2) / 2 - ((up + down) / 2) ** 2,
+        "=",
+        sp.Integer(1),
+        "Products of queries and keys 1 and −1 are 1 or −1 equally often: their mean square less the square of their mean.",
+    )
+    slope, quotient = _at_unit_variance()
+    yield Step(slope, "=", quotient, "The quotient rule: the numerator is y times (e^q + e^(−q))² − (e^q − e^(−q))², which is 4y.")
+
+
+def _prevented_holds(bound: int, value: int) -> Outcome:
+    return exact.at_most([_slope_at_unit_variance(value)], [bound])
+
+
+def _prevented_worked(bound: int, value: int) -> str:
     return (
-        f"Take {'a token' if others == 1 else f'{others} tokens'} ({', '.join([str(token)] * width)}) beside a zero token, identity projections and the scale 1/√{width}. All scores of the zero token are 0, so each weight "
-        f"is 1/{count}, and the derivative of its output in its own first feature is 1/{count} + (1/√{width}) · {others} · {token}²/{count}² = "
-        f"{exact.show(_scaled_slope(others, token, width))}, above {bound}. Doubling {token} quadruples the second term, so no bound will do."
+        f"Width one, so that √d_k = 1: queries and keys are 1 or −1, their products are 1 or −1 equally often, and have the mean 0 and the variance 1. The "
+        f"query 1 meets the keys 1 and −1 with the values "
+        f"{value} and {-value}: the weights are e/(e + 1/e) and (1/e)/(e + 1/e), the output is {value} · tanh(q) at q = 1, and its derivative in the query "
+        f"is {value} · (1 − tanh(1)²) = "
+        f"{exact.show(_slope_at_unit_variance(value))}, above {bound}. Doubling the values doubles it, and the scores stay as they are: so no bound will do."
     )
 
 
@@ -789,21 +871,34 @@ def _prevented_worked(bound: int, others: int, token: int, width: int) -> str:
     Claim(
         id="gradients.scaling-prevents-explosion",
         title="The factor 1/√d_k prevents exploding gradients",
-        states="Dividing by √d_k prevents vanishing and exploding gradients, also in deep networks.",
-        reading="There is a bound, depending on the width alone, that the Jacobian of scaled self-attention respects for all tokens: one layer is judged, and without a bound on it there is "
-        "none on a deep network. (Each search case names a candidate bound; the derivation shows that none will do. Tokens of bounded size do not save the statement in deep networks: see "
-        "gradients.depth.)",
-        precise=r"$\dfrac{1}{\sqrt{d_k}}\dfrac{n\,y^2}{(n+1)^2} < \dfrac{\partial z_{11}}{\partial x_{11}}$ for a zero token beside $n$ copies of $(y, \dots, y)$: unbounded in $y$ at every width. "
-        "What the factor does is to keep the variance of the scores at one, for queries and keys with independent components of mean 0 and variance 1.",
+        states="Dividing by √d_k, which keeps the variance of the scores at one, prevents vanishing and exploding gradients, also in deep networks.",
+        reading="Where the scores are scaled, and have variance one, there is a bound that the gradients of attention respect: one layer is judged, with "
+        "queries and keys that do give scores of variance "
+        "one. (Each search case names a candidate bound; the derivation shows that none will do. Nor does the factor help in deep networks, even with "
+        "values of bounded size: gradients.depth.)",
+        precise=r"$B < \dfrac{4y}{(e + e^{-1})^2} = \dfrac{\partial o}{\partial q}$ at $q = 1$ for every candidate bound $B > 0$ and $y = \tfrac52B$, with "
+        r"the queries, keys and values of "
+        "gradients.unit-variance-slope.",
         sources=(S2.at("Mathematical Components"), S2.at("Theoretical Properties")),
-        scope="any width d_k, two tokens or more; the half about vanishing gradients is judged in the claim on saturation",
+        scope="width one, two keys, every candidate bound. What the factor does is to keep the variance of the scores at one, for queries and keys with "
+        "independent components of mean 0 and variance 1: "
+        "scaling.unit-variance. The half about vanishing gradients is judged in the claim on saturation",
         inventory=("C243", "C244"),
-        uses=("gradients.zero-token",),
-        corrected_by="gradients.zero-token",
+        uses=("gradients.unit-variance-slope", "gradients.depth"),
+        corrected_by="gradients.unit-variance-slope",
         holds=_prevented_holds,
         worked=_prevented_worked,
     )
 )
 def scaling_prevents_explosion() -> Iterator[Step]:
-    slope, spread = _slope_at_zero(1 / sp.sqrt(d))
-    yield Step(spread, "<", slope, "The derivative is this plus 1/(n + 1); it grows with y without bound.", certificate=1 / (n + 1))
+    bound = sp.Symbol("B", positive=True)
+    slope, quotient = _at_unit_variance()
+    yield Step(slope, "=", quotient, "The derivative of the output in the query: keys 1 and −1 with the values y and −y.")
+    at_one = 4 * (sp.Rational(5, 2) * bound) / (sp.E + 1 / sp.E) ** 2
+    yield Step(
+        bound,
+        "<",
+        at_one,
+        "At q = 1, with y = 5B/2: e + 1/e is less than √10, so whatever bound is named, the derivative exceeds it.",
+        certificate=bound * (10 - (sp.E + 1 / sp.E) ** 2) / (sp.E + 1 / sp.E) ** 2,
+    )

@@ -147,7 +147,7 @@ def weights_sum_to_one() -> Iterator[Step]:
     Claim(
         id="graphs.neighbours-mass",
         title="The weights of a node with a neighbour sum to one; a node without any has 0/0, unless it is its own neighbour",
-        states="The correct form for every graph.",
+        states="(Implied.) The weights are exponentials over their sum in the neighbourhood, which may be empty: the text does not speak of it.",
         precise=r"$\sum_{j\in N_i}\alpha_{ij}=1$ exactly if $N_i\ne\emptyset$. With $i\in N_i$ it is never empty: $\alpha_{ii}+\sum_{j\ne i}\alpha_{ij}=1$, and an isolated node gives itself the weight 1. A node with a "
         "single neighbour gives it the weight 1, whatever the score.",
         sources=(NODES, GRAPHS, VELICKOVIC.at("section 2.1")),
@@ -160,9 +160,13 @@ def weights_sum_to_one() -> Iterator[Step]:
 def neighbours_mass() -> Iterator[Step]:
     count = sp.Symbol("N", integer=True, nonnegative=True)  # neighbours other than i: perhaps none
     mass = sp.exp(own) + sp.Sum(sp.exp(s[l]), (l, 1, count))
-    yield Step(sp.Integer(0), "<", mass, "with a loop the normaliser is positive, with no other neighbour too")
-    yield Step(sp.exp(own) / mass + sp.Sum(sp.exp(s[j]) / mass, (j, 1, count)), "=", sp.Integer(1), "its own weight and those of the others")
-    yield Step(sp.exp(own) / sp.exp(own), "=", sp.Integer(1), "a single neighbour, or an isolated node with its loop, whatever the score")
+    yield Step(sp.Integer(0), "<", mass, "with a neighbour, or a loop, of score s_i the normaliser is positive, with none beside it too")
+    alone = sp.exp(own) * sp.UnevaluatedExpr(sp.exp(-own))
+    yield Step(alone, "=", sp.Integer(1), "a single neighbour, or an isolated node with its loop, has the weight 1, whatever the score")
+    yield Step(
+        sp.exp(own) / mass + sp.Sum(sp.exp(s[j]) / mass, (j, 1, count)), "=", sp.Integer(1),
+        "with N ≥ 0 others: the weight of one that is certainly there (a neighbour, or the node itself), and those of the others",
+    )  # fmt: skip
 
 
 # --- edges in a list ------------------------------------------------------------------------------------------------------------------------
@@ -432,23 +436,23 @@ def global_maximum() -> Iterator[Step]:
         certificate=added * sp.exp(depth) * (added + others) / (added + sp.exp(-depth) + others),
     )
     small, half_unit = sp.Rational(1, 10**16), sp.Rational(1, 2**24)
-    nearer = sp.Symbol("x", nonnegative=True)
-    yield Step(small * sp.exp(20 - nearer), "<=", small * sp.exp(20), "at most 20 below, D = 20 − x", certificate=small * sp.exp(20) * (1 - sp.exp(-nearer)))
-    yield Step(small * sp.exp(20), "<", half_unit, "that is less than 2^−24 is missing")
     yield Step(half_unit, "<", small / (small + sp.exp(-21)), "a node whose single neighbour scores 21 below the largest lacks more")
     yield Step(sp.Rational(1, 2), "<", small / (small + sp.exp(-37)), "and one whose single neighbour scores 37 below has lost more than half of its weight")
     yield Step(sp.exp(-104), "<", sp.Integer(2) ** -150, "at 104 below exp rounds to 0 in float32, whose smallest positive number is 2^−149")
+    nearer = sp.Symbol("x", nonnegative=True)
+    yield Step(small * sp.exp(20 - nearer), "<=", small * sp.exp(20), "at most 20 below, D = 20 − x", certificate=small * sp.exp(20) * (1 - sp.exp(-nearer)))
+    yield Step(small * sp.exp(20), "<", half_unit, "what is missing is less than 2^−24: the sum is 1 to half a unit of float32")
 
 
 @derived(
     Claim(
         id="graphs.own-maximum",
         title="With each node's own largest score every normaliser lies between 1 and the number of neighbours",
-        states="The correct form: the maximum by segments.",
+        states="(Not in the text; it follows from graphs.groups-are-independent.) The maximum by segments: each node's own largest score is subtracted.",
         precise=r"With $m_i=\max_{j\in N_i}s_{ij}$ subtracted: $1\le\sum_{j\in N_i}e^{s_{ij}-m_i}\le|N_i|$, so no node's normaliser is lost, whatever the "
         "scores of others are. With $10^{-16}$ added to it the weights lack at most $10^{-16}<2^{-24}$ to "
         "sum to 1.",
-        sources=(NODES,),
+        sources=(PYTORCH_GAT, NODES),
         scope="every node with a neighbour, every real score; real arithmetic (the search also has float32: there the largest score still gives exp(0) = 1)",
         uses=("graphs.groups-are-independent", "overflow.shifted"),
         holds=_own_maximum,
@@ -457,14 +461,14 @@ def global_maximum() -> Iterator[Step]:
 def own_maximum() -> Iterator[Step]:
     below = sp.IndexedBase("y", nonnegative=True)
     mass = 1 + total(sp.exp(-below[j]), j)
-    yield Step(sp.Integer(1), "<=", mass, "the largest score gives exp(0) = 1, the others something positive", certificate=total(sp.exp(-below[j]), j))
-    yield Step(mass, "<=", 1 + n, "and at most 1 each: a largest one and n others", certificate=total(1 - sp.exp(-below[j]), j))
     yield from _what_is_added_takes()
     lacking = added / (added + mass)
     yield Step(
         lacking, "<=", added, "with a normaliser of at least 1, what is missing is at most ε itself", certificate=added * (added + mass - 1) / (added + mass)
     )
     yield Step(sp.Rational(1, 10**16), "<", sp.Rational(1, 2**24), "with ε = 1e-16, less than half a unit of float32 at 1")
+    yield Step(mass, "<=", 1 + n, "a normaliser has at most 1 for each neighbour: a largest one and n others", certificate=total(1 - sp.exp(-below[j]), j))
+    yield Step(sp.Integer(1), "<=", mass, "and the largest score gives exp(0) = 1, the others something positive", certificate=total(sp.exp(-below[j]), j))
 
 
 # --- which rankings a score can have (C228) -------------------------------------------------------------------------------------------------
@@ -519,7 +523,8 @@ def one_ranking() -> Iterator[Step]:
         yield Step(growth, "<=", high - low, "at most as much", certificate=sp.factor(high - low - growth))
     yield Step(sp.Integer(0), "<", slope * gap, "and c times a positive gap is positive, so the order of the t_j is the order of the scores")
     yield Step(
-        (sp.exp(S[i, j]) / total(sp.exp(S[i, l]), l)) / (sp.exp(S[i, k]) / total(sp.exp(S[i, l]), l)), "=", sp.exp(S[i, j] - S[i, k]),
+        sp.UnevaluatedExpr(sp.exp(S[i, j]) / total(sp.exp(S[i, l]), l)) / sp.UnevaluatedExpr(sp.exp(S[i, k]) / total(sp.exp(S[i, l]), l)), "=",
+        sp.exp(S[i, j] - S[i, k]),
         "log α_ij − log α_ik is the difference of two scores",
     )  # fmt: skip
 
@@ -535,7 +540,7 @@ def _each_its_own(first: int, second: int, left: Fraction) -> Outcome:
     Claim(
         id="graphs.rankings-that-differ",
         title="With the score aᵀ LeakyReLU(W[h_i ‖ h_j]) each node can rank first the neighbour that is most like it",
-        states="The score of GATv2, in contrast to that of the text.",
+        states="(Not in the text, which has another score.) The score of GATv2, in contrast to that of the text.",
         reading="Some weights give two nodes that see the same neighbours different rankings. (The paper's dynamic attention asks for more, weights for every "
         "choice of a first neighbour for each node: its Theorem 2, not "
         "derived here.)",
@@ -573,9 +578,8 @@ def _complete_graph(heights: Row, offsets: Row, left: Fraction) -> Outcome:
     Claim(
         id="graphs.complete-graph",
         title="On the complete graph, graph attention is dense attention in which all nodes rank alike; with a LeakyReLU of slope 1 all have the same weights",
-        states="Nodes attend to their neighbours.",
-        reading="If every node sees every node, itself included, as the tokens of a sequence do, is graph attention the attention over that sequence? (No "
-        "text says so.)",
+        states="(Implied.) Nodes attend to their neighbours, as the tokens of a sequence attend to each other.",
+        reading="If every node sees every node, itself included, is graph attention the attention over that sequence?",
         precise="The masked dense softmax with a mask of ones is the dense softmax. Let $b_i+t_j$ be what LeakyReLU is applied to, $b_i$ the part of node "
         "$i$ and $t_j$ that of its neighbour. With slope $c=1$ the node's part cancels, "
         r"$\alpha_{ij}=e^{t_j}/\sum_le^{t_l}$: every node has the same output. With $0<c<1$ rows can differ, within the bounds of graphs.one-ranking; scores "
@@ -589,8 +593,6 @@ def _complete_graph(heights: Row, offsets: Row, left: Fraction) -> Outcome:
 )
 def complete_graph() -> Iterator[Step]:
     b, height = sp.Symbol("b_i", real=True), sp.IndexedBase("t", real=True)
-    weight = sp.exp(b + height[j]) / total(sp.exp(b + height[l]), l)
-    yield Step(weight, "=", sp.exp(height[j]) / total(sp.exp(height[l]), l), "with slope 1 the node's own part is in every score of its row, and cancels")
     here, there = (leaky_relu(b_i + gap) - leaky_relu(b_i) for b_i in (-gap, sp.Integer(0)))
     yield Step(
         here, "<", there,
@@ -599,6 +601,8 @@ def complete_graph() -> Iterator[Step]:
     key = sp.Symbol("k", positive=True)
     yield Step(-gap * key, "<", sp.Integer(0), "a product of query and key: the query −x ranks the key k > 0 below the key 0", certificate=gap * key)
     yield Step(sp.Integer(0), "<", gap * key, "and the query x ranks it above")
+    weight = sp.exp(b + height[j]) / total(sp.exp(b + height[l]), l)
+    yield Step(weight, "=", sp.exp(height[j]) / total(sp.exp(height[l]), l), "with slope 1 the node's own part is in every score of its row, and cancels")
 
 
 # --- edges with features (C229) --------------------------------------------------------------------------------------------------------------
@@ -633,6 +637,7 @@ def _told_company(score: int, company: Row, other_company: Row) -> str:
         for count in counts
     )
     return (
+        "In the case each number stands for one edge, and equal numbers for edges with the same arguments: an edge, and the others of its node in two graphs. "
         "Let all edges have the same h_i, h_j and e_ij. A function of these three gives each edge the same number g, and at each node these must sum to 1. "
         "Then "
         f"{here}; but {there}. One function cannot have both values at the same arguments."
@@ -648,7 +653,12 @@ def _softmax_of_edge_scores() -> Iterator[Step]:
         "whatever real numbers the scores f(h_i, h_j, e_ij) are, their softmax sums to one",
     )
     yield Step(sp.Integer(0), "<", sp.exp(own) / mass, "and is positive")
-    yield Step((sp.exp(own) / mass) / (sp.exp(s[k]) / mass), "=", sp.exp(own - s[k]), "the odds of two edges depend on their two scores, and on no other edge")
+    yield Step(
+        sp.UnevaluatedExpr(sp.exp(own) / mass) / sp.UnevaluatedExpr(sp.exp(s[k]) / mass),
+        "=",
+        sp.exp(own - s[k]),
+        "the odds of two edges depend on their two scores, and on no other edge",
+    )
 
 
 @derived(
@@ -675,7 +685,8 @@ def edge_attention() -> Iterator[Step]:
     Claim(
         id="graphs.edge-attention-normalised",
         title="Any score of two nodes and their edge gives weights by a softmax over the neighbourhood; only the odds belong to the edges alone",
-        states="The correct form of edge attention.",
+        states="(Implied.) Edge features are incorporated into weights, α_ij = attention(h_i, h_j, e_ij): by a softmax over the neighbourhood, as in the "
+        "formula before it.",
         precise=r"For every real function $f$, $\alpha_{ij}=e^{f(h_i,h_j,e_{ij})}/\sum_{k\in N_i}e^{f(h_i,h_k,e_{ik})}$ is positive, sums to 1, and "
         r"$\alpha_{ij}/\alpha_{ik}=e^{f(h_i,h_j,e_{ij})-f(h_i,h_k,e_{ik})}$. A function $g$ of one edge alone "
         r"would need $g=1$ at a node with that edge only, and $g+g=1$ at a node with two such edges, which is not possible.",
@@ -686,14 +697,14 @@ def edge_attention() -> Iterator[Step]:
     )
 )
 def edge_attention_normalised() -> Iterator[Step]:
-    yield from _softmax_of_edge_scores()
-    alone = sp.Integer(1)
+    alone = sp.UnevaluatedExpr(sp.Integer(1))
     yield Step(
         alone,
         "<",
         alone + alone,
         "a function of the edge alone: if it is 1 at a node with one edge, its sum is 2 at a node with two edges that have the same features",
     )
+    yield from _softmax_of_edge_scores()
 
 
 def _edge_terms(offsets: Row, heights: Row, terms: Matrix, left: Fraction) -> Outcome:
@@ -713,7 +724,7 @@ def _edge_terms(offsets: Row, heights: Row, terms: Matrix, left: Fraction) -> Ou
     Claim(
         id="graphs.edge-term-ranking",
         title="A term for each edge lets two nodes rank the same neighbours differently",
-        states="Edge features are incorporated into the attention.",
+        states="Edge attention incorporates edge features.",
         reading="As in graph attention with edge features, the score is LeakyReLU(b_i + t_j + r_ij): b_i and t_j come from the two nodes, and r_ij from the "
         "edge.",
         precise="Node $i$ ranks its neighbours by $t_j+r_{ij}$. For any $t_j$, $t_k$ there are terms with which node 1 ranks $j$ above $k$ and node 2 ranks "
@@ -750,7 +761,7 @@ def _relabelled(table: Sequence[Sequence[Sequence[int]]], edges: Edges, kinds: R
     Claim(
         id="graphs.relabelling",
         title="Renaming the nodes renames the outputs, edge features included",
-        states="α_ij = attention(h_i, h_j, e_ij): the layer is defined by the graph, not by the numbers of its nodes.",
+        states="(Implied.) α_ij = attention(h_i, h_j, e_ij): two nodes and their edge enter, and the numbers of the nodes do not.",
         precise=r"For any function $f$ of two nodes and their edge: if nodes, edges and edge features are renamed together, $H'(\Pi h,\Pi A\Pi^\top,\Pi e\Pi^\top)=\Pi\,H'(h,A,e)$.",
         sources=(EDGES, NODES),
         scope="every graph in which each node has a neighbour (or a loop), every real score and value; derived for a swap of two nodes, of which every renaming is made",
@@ -860,13 +871,14 @@ def _bend_is_all() -> Iterator[Step]:
     Claim(
         id="graphs.two-texts-one-layer",
         title="The two texts give the same graph attention layer",
-        states="One text has h'_i as the concatenation over heads k of Σ_j α_ij^k W^k h_j, the other as σ(Σ_j α_ij W h_j). Both have a softmax of the same score for α; the other writes "
+        states="(Implied by two texts together.) Both have a graph attention layer: one text has h'_i as the concatenation over heads k of Σ_j α_ij^k W^k h_j, "
+        "the other as σ(Σ_j α_ij W h_j). Both have a softmax of the same score for α; the other writes "
         "it of a single number.",
         reading="Both are read with the α of the first text, normalised over the neighbourhood, and with the sum over the neighbourhood. With one head, K = "
         "1, a layer that is built from one formula computes what a layer built from the other "
         "does. σ, which stands in one of the texts only and is not explained there, is any function of one number.",
         precise=r"$\sum_{j\in N_i}\alpha_{ij}Wh_j=\sigma\big(\sum_{j\in N_i}\alpha_{ij}Wh_j\big)$.",
-        sources=(HEADS, GRAPHS, NODES),
+        sources=(VELICKOVIC.at("equations 4 and 5"),),
         scope="every graph, real W, a and features; σ the identity, ReLU or tanh; sums over the neighbourhood in both",
         inventory=("C230",),
         unsaid="σ is the identity (or is applied in both)",
@@ -883,11 +895,13 @@ def two_texts_one_layer() -> Iterator[Step]:
     Claim(
         id="graphs.same-but-for-the-bend",
         title="One text's layer is the other's before σ, in each head",
-        states="The correct form: what the two formulas share.",
+        states="Graph self-attention: h'_i is σ of the sum over j of α_ij W h_j, with α a softmax of LeakyReLU(aᵀ[W h_i ‖ W h_j]).",
+        reading="The softmax and the sum run over the neighbourhood, as the text has nodes attend to their neighbours; σ, which it does not explain, is a "
+        "function of one number. What is judged is how this layer is related to one of several heads side by side without σ (another text's).",
         precise=r"With the same $W^k$, $a^k$ and neighbourhoods both have the same $\alpha^k$, and "
         r"$\sigma(\Vert_k\sum_j\alpha^k_{ij}W^kh_j)=\Vert_k\sigma(\sum_j\alpha^k_{ij}W^kh_j)$, since $\sigma$ acts on each number by itself. The one "
         r"lacks $\sigma$, and the other lacks the heads. (The paper has both.) With ReLU the two layers of one head agree exactly where no entry is negative.",
-        sources=(HEADS, GRAPHS, NODES, VELICKOVIC.at("equations 4 and 5")),
+        sources=(GRAPHS, VELICKOVIC.at("equations 4 and 5")),
         scope="every graph, number of heads, real W, a and features; σ tanh or ReLU (any other function of one number likewise, as an entry lies in one head; not derived)",
         inventory=("C230",),
         holds=_same_but_for_the_bend,
@@ -896,17 +910,18 @@ def two_texts_one_layer() -> Iterator[Step]:
 def same_but_for_the_bend() -> Iterator[Step]:
     yield from _bend_is_all()
     x, y = sp.symbols("x_1 x_2", real=True)
+    kept, dropped = sp.UnevaluatedExpr(more), sp.UnevaluatedExpr(-gap)
+    yield Step(leaky_relu(kept, sp.Integer(0)), "=", more, "ReLU keeps what is not negative")
+    yield Step(leaky_relu(dropped, sp.Integer(0)), "=", sp.Integer(0), "and makes 0 of −x")
+    yield Step(-gap, "<", leaky_relu(dropped, sp.Integer(0)), "which differs", certificate=gap)
     here = sp.KroneckerDelta(i, j)  # whether an entry of the concatenation lies in this head
-    for name, bend in (("tanh", sp.tanh), ("ReLU", lambda value: leaky_relu(value, sp.Integer(0)))):
+    for name, bend in (("ReLU", lambda value: leaky_relu(value, sp.Integer(0))), ("tanh", sp.tanh)):
         yield Step(
             bend(here * x + (1 - here) * y),
             "=",
             here * bend(x) + (1 - here) * bend(y),
-            f"{name} of an entry of the concatenation is {name} of the entry of its head",
+            f"{name} of an entry of the concatenation is {name} of the entry of its head: δ_ij is 1 in this head, with the entry x₁, and 0 in another, with x₂",
         )
-    yield Step(leaky_relu(more, sp.Integer(0)), "=", more, "ReLU keeps what is not negative")
-    yield Step(leaky_relu(-gap, sp.Integer(0)), "=", sp.Integer(0), "and makes 0 of −x")
-    yield Step(-gap, "<", leaky_relu(-gap, sp.Integer(0)), "which differs", certificate=gap)
 
 
 def _side_by_side(features: Matrix, edges: Edges, heads: Sequence[Head], left: Fraction, projection: Matrix) -> Outcome:
@@ -953,15 +968,15 @@ def heads_side_by_side() -> Iterator[Step]:
     joined = total(total(head * sp.KroneckerDelta(at, place), e), g)
     everything = (at, 1, h * d_v)
     yield Step(
+        total(total(head * sp.KroneckerDelta(e, f) / h, e), g), "=", total(total(weight[g, i, j] * value[g, j, f], j), g) / h,
+        "with W_O[(g − 1)d_v + e, f] = δ_ef/h that is the average of the heads",
+    )  # fmt: skip
+    yield Step(
         sp.Sum(joined * projection[at, out], everything),
         "=",
         total(total(head * projection[place, out], e), g),
         "entry q of the concatenation is entry e of one head g, q = (g − 1)d_v + e",
     )
-    yield Step(
-        total(total(head * sp.KroneckerDelta(e, f) / h, e), g), "=", total(total(weight[g, i, j] * value[g, j, f], j), g) / h,
-        "with W_O[(g − 1)d_v + e, f] = δ_ef/h that is the average of the heads",
-    )  # fmt: skip
 
 
 # --- what layers see -------------------------------------------------------------------------------------------------------------------------
@@ -1102,14 +1117,15 @@ def _edge_cost(edges: Edges, count: int, width: int, out: int, heads: int) -> Ou
 def edge_cost() -> Iterator[Step]:
     missing = sp.IndexedBase("x", nonnegative=True)  # of a node: how many nodes are not its neighbours
     one, unit, feature = sp.S.One, e, sp.Symbol("a_1", integer=True, positive=True)
-    per_head = total(sp.Sum(sp.Sum(one, (feature, 1, d)), (unit, 1, d_v)) + 2 * sp.Sum(one, (unit, 1, d_v)), i)
-    yield Step(sp.Sum(per_head, (u, 1, h)), "=", h * n * (d + 2) * d_v, "on each node of each head: W h, and two products of width d_v")
-    yield Step(sp.Sum(sp.Sum(sp.Sum(one, (unit, 1, d_v)), (z, 1, E)), (u, 1, h)), "=", h * E * d_v, "on each edge of each head: a weight times d_v numbers")
     yield Step(sp.Sum(sp.Sum(sp.Sum(one, (feature, 1, d)), (unit, 1, d_v)) + 2 * d_v, (u, 1, h)), "=", h * (d + 2) * d_v, "parameters of h heads: W and a")
     yield Step(total(n - missing[i], i), "<=", n**2, "a node has at most n neighbours: n − x of them", certificate=total(missing[i], i))
     yield Step(n**2 - total(n - missing[i], i), "=", total(missing[i], i), "and what is saved is what is missing")
     most = sp.Symbol("D", integer=True, positive=True)
     yield Step(total(most - missing[i], i), "<=", n * most, "at most D neighbours each: linear in n", certificate=total(missing[i], i))
+    per_head = total(sp.Sum(sp.Sum(one, (feature, 1, d)), (unit, 1, d_v)) + 2 * sp.Sum(one, (unit, 1, d_v)), i)
+    on_nodes, on_edges = sp.Sum(per_head, (u, 1, h)), sp.Sum(sp.Sum(sp.Sum(one, (unit, 1, d_v)), (z, 1, E)), (u, 1, h))
+    yield Step(on_nodes, "=", h * n * (d + 2) * d_v, "on each node of each head: W h, and two products of width d_v")
+    yield Step(on_nodes + on_edges, "=", h * (n * (d + 2) * d_v + E * d_v), "and on each of E edges of each head a weight times d_v numbers")
 
 
 def _dynamic_cost(edges: Edges, count: int, width: int, out: int) -> Outcome:
@@ -1147,10 +1163,10 @@ def score_cost() -> Iterator[Step]:
     )
     one = sp.S.One
     on_nodes, on_edges = total(2 * sp.Sum(one, (z, 1, d_v)), i), sp.Sum(2 * sp.Sum(one, (z, 1, d_v)), (u, 1, E))
-    yield Step(on_edges - on_nodes, "=", 2 * d_v * (E - n), "edge by edge against node by node")
     yield Step(
         sp.Sum(sp.Sum(one, (z, 1, d_v)), (u, 1, E)) + total(sp.Sum(sp.Sum(one, (w, 1, d)), (z, 1, d_v)), i),
         "=",
         d_v * (E + n * d),
         "with the non-linearity inside: d_v on each edge, and a second projection of each node",
     )
+    yield Step(on_edges - on_nodes, "=", 2 * d_v * (E - n), "node by node instead of edge by edge saves this many multiply-adds")

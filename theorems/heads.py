@@ -39,7 +39,13 @@ y = sp.IndexedBase("y", real=True)  # one feature of the tokens
 odds = sp.IndexedBase("omega", positive=True)  # a pattern up to the sums of its rows, omega[g, i, j]
 x = sp.IndexedBase("x", real=True)
 c = sp.Symbol("c", positive=True)
+apart = sp.UnevaluatedExpr  # keeps a part as a reader would write it
 z, w = sp.symbols("z w", integer=True, positive=True)  # a key in a normaliser; a feature of a token
+
+
+def plain(rows: Sequence[Sequence[object]]) -> str:
+    """A matrix as a reader writes it."""
+    return "[" + "; ".join(", ".join(map(str, row)) for row in rows) + "]"
 
 
 def D(one: sp.Expr, other: sp.Expr) -> sp.Expr:
@@ -82,13 +88,13 @@ def _any_patterns(patterns: Sequence[Rows]) -> Outcome:
     Claim(
         id="heads.any-patterns",
         title="The heads of one layer can have any patterns at once, each its own",
-        states="Heads run in parallel, and each can capture relationships of its own, specialised in its own pattern.",
+        states="Heads run in parallel, and each can learn relationships of its own, specialised in its own pattern.",
         reading="For any choice of one pattern for each head there are projections with which the heads of one layer have these patterns, on the same input.",
         precise=r"Let the tokens be one-hot, $x_i = e_i$, and $\omega^{(g)}_{ij} > 0$ any numbers. With $W_Q^{(g)} = \log\omega^{(g)}$ and $W_K^{(g)} = I$ "
         r"head $g$ has the weights "
         r"$\omega^{(g)}_{ij} / \sum_l \omega^{(g)}_{il}$. No head's matrices depend on another's. (A scale $1/\sqrt{d_h}$ is made up for by $\sqrt{d_h}$ in "
         r"$W_Q$.)",
-        sources=(S1.at("Building on Yesterday's Foundation"), S3.at("Multi-Head Attention"), S4.at("Motivation"), S4.at("Benefits"), S4.at("Head Analysis")),
+        sources=(S1.at("Building on Yesterday's Foundation"), S3.at("Multi-Head Attention"), S4.at("Motivation"), S4.at("Benefits (multi-head)")),
         scope="every number of heads and tokens, every positive pattern; heads as wide as there are tokens (fewer features: heads.pattern-rank). Whether "
         "training "
         "finds them is not meant",
@@ -130,7 +136,7 @@ def _distinct_patterns(tokens: Sequence[int], heads: int) -> Outcome:
         precise=r"Heads $1,\dots,h$ of width 1 with scores $g\,s_j$: the odds of keys $j$ and $k$ in head $g$ are $e^{g(s_j-s_k)}$, and head $g+t$ has "
         r"$e^{t(s_j-s_k)}$ times those of "
         r"head $g$, which is more if $s_j>s_k$.",
-        sources=(S4.at("Architecture Parameters"), S4.at("Benefits")),
+        sources=(S4.at("Architecture Parameters"), S4.at("Benefits (multi-head)")),
         scope="every number of heads and keys; a query that scores two keys differently. At a fixed width more heads are narrower heads: heads.more-heads",
         inventory=("C196", "C195"),
         holds=_distinct_patterns,
@@ -182,9 +188,10 @@ def _exactly_if_rank(scores: Rows, heads: int) -> Outcome:
 def _worked_more_heads(scores: Rows, heads: int) -> str:
     size = len(scores)
     return (
-        f"The tokens are the {size} unit vectors, d = {size}. One head of width {size} with W_Q = {list(map(list, scores))} and W_K = I has these scores; with their row means taken "
+        f"The tokens are the {size} unit vectors, d = {size}. One head of width {size} with W_Q = {plain(scores)} and W_K = I has these scores; with their row "
+        f"means taken "
         f"off, "
-        f"which no weight notices, they are {[[str(entry) for entry in row] for row in centred(scores)]}, of rank {rank(centred(scores))}. With {heads} heads "
+        f"which no weight notices, they are {plain(centred(scores))}, of rank {rank(centred(scores))}. With {heads} heads "
         f"each has "
         f"width {size // heads}; the logarithms of a head's odds are products of its queries with differences of its keys, of rank at most {size // heads}. "
         f"So none of "
@@ -208,7 +215,7 @@ def _rank_steps() -> Iterator[Step]:
         S[r, j] - mean, "=", (S[r, j] - S[r, k]) - total(S[r, l] - S[r, k], l) / n,
         "the scores less their row means are the logarithms of the odds times a fixed matrix, from the right",
     )  # fmt: skip
-    yield Step(S[r, j] - S[r, k], "=", (S[r, j] - mean) - (S[r, k] - mean), "and the other way round, so that both have one rank")
+    yield Step(S[r, j] - S[r, k], "=", apart(S[r, j] - mean) - apart(S[r, k] - mean), "and the other way round, so that both have one rank")
     left, right = sp.IndexedBase("A", real=True), sp.IndexedBase("B", real=True)
     yield Step(
         total(sp.Sum(D(r, t) * left[t, a], (t, 1, m)) * sp.Sum(D(j, z) * right[z, a], (z, 1, n)), a),
@@ -221,10 +228,11 @@ def _rank_steps() -> Iterator[Step]:
 more_heads = derived(
     Claim(
         id="heads.more-heads",
-        title="More heads capture more diverse patterns",
+        title="More heads can have every pattern that fewer can, and more",
         states="Of the architecture's parameters, the number of heads: more heads capture diverse attention patterns.",
-        reading="At the same embedding dimension d, a layer with more heads can have every pattern that it could have with fewer, and further ones. "
-        "(That it can have more patterns at once is heads.distinct-patterns.)",
+        reading="Diverse can mean two things. That a layer with more heads can have more patterns at once is true without any assumption: "
+        "heads.distinct-patterns. Judged here is the stronger "
+        "reading: at the same embedding dimension d, a layer with more heads can have every pattern that it could have with fewer, and further ones.",
         precise=r"Any pattern of a head of width $d$ is also the pattern of some head of width $d/h$. This fails where the logarithms of the odds have a rank above $d/h$; a "
         r"head of unreduced "
         r"width $d$ keeps every pattern.",
@@ -242,7 +250,8 @@ pattern_rank = derived(
     Claim(
         id="heads.pattern-rank",
         title="For one-hot tokens a head of width d_h has a pattern exactly if the logarithms of its odds have rank at most d_h",
-        states="The correct form: more heads at the same width are more patterns, each of a lower rank.",
+        states="(Not in the text; the precise form of: more heads capture diverse patterns.) More heads at the same width are more patterns, each of a lower "
+        "rank.",
         precise=r"$\log(P_{rj}/P_{rk}) = \sum_a Q_{ra}(K_{ja}-K_{ka})$ has rank at most $d_h$ (over $r$ and $j$, for a fixed $k$). The scores less their row "
         r"means have the same rank, since each of the two is the other times a fixed matrix. Conversely, if the scores less their row means "
         r"are $AB^\top$ with $d_h$ columns, $W_Q=A$ and $W_K=B$ give the pattern to one-hot tokens.",
@@ -281,16 +290,14 @@ def _one_head_falls_short(query: Rows, key: Rows, through: Rows) -> Outcome:
     Claim(
         id="heads.two-beat-one",
         title="Two heads of width d/2 compute a map that no single head computes, however wide it is",
-        states="Multi-head attention increases expressivity.",
-        reading="At the same width of the layer, some map of two heads is no map of one head. (Not that every map of one head is one of narrower heads: "
-        "heads.more-heads.)",
+        states="(Not in the text; a precise form of: multi-head attention increases expressivity.) Some map of two heads is no map of one head.",
         precise=r"Let $d=2$, and let head $g$ score, weight and return feature $g$: $W_Q^{(g)}=W_K^{(g)}=W_V^{(g)}=e_g$, $W_O=I$. A single head that computes "
         r"the same "
         r"has $W_VW_O=I$, since on equal tokens $x$ both return $xW_VW_O=x$. On tokens whose two features sum to 1 its output then sums to 1, whatever its "
         r"scores; that of the "
         r"two heads sums to $1+\sum_j(p_j-p'_j)x_{j1}$, with the two heads' weights $p$, $p'$. At token $e_1$ beside $e_2$ this is "
         r"$\frac{e^c}{e^c+1}+\frac12>1$ for every scale $c>0$. Heads of unreduced width also compute what a single head does (with the others' blocks of $W_O$ "
-        r"at 0), so there the gain is an increase; at the same total width some patterns are lost: heads.more-heads.",
+        r"at 0), so there the gain is an increase; at the same total width some maps are lost: heads.expressivity.",
         sources=(S0.at("Universal Approximation"), VASWANI.at("section 3.2.2")),
         scope="one layer without mask and bias, d = 2 (wider layers contain it), a single head of any width, with any scores at all; a residual connection "
         "adds the same to both",
@@ -325,6 +332,51 @@ def two_beat_one() -> Iterator[Step]:
     )  # fmt: skip
 
 
+def _half_as_wide(query: Rows, key: Rows, through: Rows) -> Outcome:
+    """Is the map of one head of width 2 that of two heads of width 1? It is if its form W_Q W_Kᵀ has rank 1 at most: two heads with this form, and W_V W_O a sum of two of
+    rank 1. It is not if both its matrices are invertible, by the argument that `_worked_lost` tells. Otherwise it is left undecided."""
+    form = rank(times(query, transposed(key)))
+    if form < 2:
+        return Outcome.HELD
+    return Outcome.REFUTED if rank(through) == 2 else Outcome.UNDECIDED
+
+
+def _worked_lost(query: Rows, key: Rows, through: Rows) -> str:
+    form = times(query, transposed(key))
+    return (
+        f"The model has the width 2. One head of width 2 has W_Q = {plain(query)} and W_K = {plain(key)}, so its scores are those of M = W_QW_Kᵀ = "
+        f"{plain(form)}, and W_VW_O = {plain(through)}; both have "
+        "rank 2. For tokens x and y, with δ = x − y and σ(t) = 1/(1 + e^(−t)), it returns yW_VW_O + σ(xMδᵀ) δW_VW_O at x (row vectors; a scale of the scores "
+        "changes nothing below). Two heads of width 1 have forms M_1, M_2 and matrices V_1, V_2 "
+        "of rank 1 at most, and return y(V_1 + V_2) + σ(xM_1δᵀ) δV_1 + σ(xM_2δᵀ) δV_2. Suppose that the two are equal for all tokens. At x = y this says V_1 + "
+        "V_2 = W_VW_O, which is invertible, so both have rank 1 and their rows "
+        "span two different lines. For almost all δ both δV_1 and δV_2 are not 0, and a comparison of the parts along the two lines gives σ(xMδᵀ) = σ(xM_1δᵀ) "
+        "= σ(xM_2δᵀ) for all x. As σ is injective, M = M_1 = M_2. But M "
+        "has rank 2, and M_1 has not. So the map of the one head is lost."
+    )
+
+
+expressivity = Claim(
+    id="heads.expressivity",
+    title="Multi-head attention increases expressivity",
+    states="Multi-head attention increases expressivity.",
+    reading="Several heads compute every map that one head computes, and further ones. The layer keeps its width, as usual: d_h = d/h, here one head of width "
+    "2 against two of width 1.",
+    precise=r"For $d=2$, every map $X\mapsto\mathrm{softmax}(XW_QW_K^\top X^\top)XW_VW_O$ of one head of width 2 is the map of two heads of width 1, which "
+    r"compute others as well. That they compute others is "
+    r"true (heads.two-beat-one), and with heads that keep their width the first half is true as well (the other blocks of $W_O$ at 0). At the same total "
+    r"width it fails where $W_QW_K^\top$ and $W_VW_O$ have rank 2.",
+    sources=(S0.at("Universal Approximation"),),
+    scope="one layer without mask and bias, d = 2",
+    inventory=("C197",),
+    unsaid="each head keeps its width, so that the layer grows with the number of heads; at the same total width maps are lost as well as gained",
+    corrected_by="heads.two-beat-one",
+    derive=two_beat_one.derive,
+    holds=_half_as_wide,
+    worked=_worked_lost,
+)
+
+
 # --- redundancy (C198, C235) --------------------------------------------------------------------------------------------------------------
 
 
@@ -354,7 +406,7 @@ def _worked_improves(errors: Rows) -> str:
     of_mean, of_heads, _ = squared_errors(errors)
     return (
         f"There are {len(errors[0])} heads and {len(errors)} equally likely outcome{'s' * (len(errors) > 1)}; the heads' errors, one row for each outcome, are "
-        f"{list(map(list, errors))}. The heads err alike, so their mean errs as each of them does: the mean squared error is {of_mean} for the mean, and "
+        f"{plain(errors)}. The heads err alike, so their mean errs as each of them does: the mean squared error is {of_mean} for the mean, and "
         f"{of_heads} for the heads on average."
     )
 
@@ -362,15 +414,15 @@ def _worked_improves(errors: Rows) -> str:
 def _redundancy_steps() -> Iterator[Step]:
     mean = total(x[g], g) / h
     spread = sp.Sum((x[g] - x[head]) ** 2, (g, 1, h), (head, 1, h)) / (2 * h**2)
-    yield Step(
-        total(x[g] ** 2, g) / h - mean**2, "=", spread,
-        "outcome by outcome, and so on average: what the mean gains over the heads is half the mean square of their differences",
-    )  # fmt: skip
     correlation, variance = sp.symbols("rho sigma", real=True)
     covariance = variance**2 * (correlation + (1 - correlation) * D(g, head))
     yield Step(
         total(total(covariance, head), g) / h**2, "=", variance**2 * (correlation + (1 - correlation) / h),
         "unbiased errors of equal variance and correlation ρ: σ²/h for ρ = 0, and σ², as for one head, for ρ = 1",
+    )  # fmt: skip
+    yield Step(
+        total(x[g] ** 2, g) / h - mean**2, "=", spread,
+        "outcome by outcome, and so on average: what the mean gains over the heads is half the mean square of their differences",
     )  # fmt: skip
 
 
@@ -379,11 +431,13 @@ redundancy = derived(
         id="heads.redundancy",
         title="Redundancy across heads improves reliability",
         states="A benefit of several heads, robustness: redundancy across heads improves reliability.",
-        reading="Several heads estimate the same thing, each with an error; what W_O makes of them, their mean, errs less than the heads do on average "
+        reading="Reliability can mean two things. That of h equal heads one may fail at the price of an h-th of the output is true: heads.lost-head. Judged "
+        "here is accuracy: several heads, redundant in that "
+        "they estimate the same thing, duplicates included, each have an error; what W_O makes of them, their mean, errs less than the heads do on average "
         "(the best of them may err less still).",
         precise=r"The mean squared error of $\frac1h\sum_gx_g$ is smaller than that of the heads on average, for any errors $x_g$, not all 0. It is smaller by "
         r"$\frac1{2h^2}\sum_{g,p}\mathrm{E}(x_g-x_p)^2$: by nothing for heads that err alike.",
-        sources=(S4.at("Benefits"),),
+        sources=(S4.at("Benefits (multi-head)"),),
         scope="h ≥ 2 heads, any joint distribution of errors on finitely many outcomes",
         inventory=("C198",),
         unsaid="the heads' errors differ (then the mean beats the heads' average, not the best head); heads that compute the same thing from the same input err "
@@ -398,12 +452,12 @@ mean_of_heads = derived(
     Claim(
         id="heads.mean-of-heads",
         title="The mean of heads errs less than they do by half the mean square of their differences",
-        states="The correct form: redundant heads help as far as their errors differ.",
+        states="(Not in the text; the precise form of: redundancy across heads improves reliability.) Redundant heads help as far as their errors differ.",
         precise=r"$\Bigl(\frac1h\sum_gx_g\Bigr)^2=\frac1h\sum_gx_g^2-\frac1{2h^2}\sum_{g,p}(x_g-x_p)^2$ for the errors $x_g$. For unbiased errors of variance "
         r"$\sigma^2$ and pairwise correlation "
         r"$\rho$ the mean has the variance $\sigma^2\bigl(\rho+\frac{1-\rho}h\bigr)$: $\sigma^2/h$ if they are uncorrelated, and no less than $\rho\sigma^2$ "
         r"for any number of heads.",
-        sources=(S4.at("Benefits"), KROGH),
+        sources=(S4.at("Benefits (multi-head)"), KROGH),
         scope="every number of heads, every real error; expectations are over any distribution with second moments",
         inventory=("C198",),
         holds=_improves_by_differences,
@@ -473,7 +527,7 @@ def _loses_one(value: Sequence[int], block: Rows, heads: int, gone: int) -> Outc
         precise=r"With $h$ equal heads that share the block $W$ equally, $\sum_g(1-\delta_{gp})H\,\tfrac1hW=(1-\tfrac1h)HW$: the direction of what they write "
         r"is kept, its size is not, unless the "
         r"others are multiplied by $\frac h{h-1}$.",
-        sources=(S4.at("Benefits"),),
+        sources=(S4.at("Benefits (multi-head)"),),
         scope="every h ≥ 1, every width, all real entries; a failure that sets one head's output to 0",
         inventory=("C198",),
         uses=("multi_head.removing-a-head",),
@@ -516,7 +570,7 @@ def _any_order(heads: Sequence[Rows], blocks: Sequence[Rows], order: Sequence[in
     Claim(
         id="heads.order-is-arbitrary",
         title="The heads of a trained layer may be put in any order",
-        states="Heads are compared by their number: head 1, head 2, and so on.",
+        states="(Not in the text, which compares different heads.) Heads are compared by their number: head 1, head 2, and so on.",
         reading="Which number a head has means nothing: with its block of W_O it can stand anywhere.",
         precise=r"If heads $k$ and $l$ trade places together with their blocks, $\sum_gH_gW_O^{(g)}$ stays as it was; every order is made of such swaps.",
         sources=(S4.at("What to Observe"), S1.at("Head View")),
@@ -565,8 +619,8 @@ def _alike_stay_alike(starts: Sequence[Start], features: Sequence[int], values: 
 @derived(
     Claim(
         id="heads.equal-starts-stay-equal",
-        title="Heads that start equal stay equal: what makes heads different is where they start",
-        states="Specialisation: different heads learn different patterns.",
+        title="Heads of width 1 that start equal stay equal: what makes them different is where they start",
+        states="(Not in the text, which says that different heads learn different patterns.) What makes heads differ.",
         reading="What in a layer makes its heads differ. (That trained heads differ is an observation, and not judged here.)",
         precise=r"Output $\sum_g\beta_g\sum_jp^{(g)}_jv_j$, $p^{(g)}=\mathrm{softmax}_j(\theta_gx_j)$. Its derivatives in $\theta_p$ and $\beta_p$ are one "
         r"function of head $p$'s own numbers, the same for "
@@ -576,7 +630,8 @@ def _alike_stay_alike(starts: Sequence[Start], features: Sequence[int], values: 
         sources=(S4.at("Head Analysis"), S1.at("Head View")),
         scope="every number of heads and keys, heads of width 1 (one score factor θ, one value factor β), any differentiable loss of the output; optimisers "
         "that treat all "
-        "parameters alike; without dropout, which treats heads differently",
+        "parameters alike; without dropout, which treats heads differently. (A remark: wider heads are no different in this, the output being a sum over "
+        "heads of one function of their own numbers)",
         inventory=("C195",),
         holds=_alike_stay_alike,
     )
@@ -600,9 +655,54 @@ def equal_starts_stay_equal() -> Iterator[Step]:
 ETA = Fraction(1, 2**20)  # a small step
 
 
-def _steps_towards_useful(scores: Sequence[int], values: Rows, cotangent: Sequence[int]) -> Outcome:
-    """A small step down the loss ⟨G, o⟩ lowers it, unless all keys are equally useful; a score rises exactly if its key is more useful than the mean."""
-    useful = [-sum(x * y for x, y in zip(value, cotangent, strict=True)) for value in values]
+def usefulness(values: Rows, cotangent: Sequence[int]) -> list[int]:
+    """By how much a key's value lowers the loss ⟨G, o⟩."""
+    return [-sum(x * y for x, y in zip(value, cotangent, strict=True)) for value in values]
+
+
+def _shared_rates(features: Sequence[int], factor: int, useful: Sequence[int]) -> tuple[arb, arb, list[arb]]:
+    """For scores θ x_j with θ = factor: the mean usefulness, −∂L/∂θ by the quotient rule, and at what rate the scores move as θ moves down the loss."""
+    powers = [exact.ball(factor * feature).exp() for feature in features]
+    mass, gain = sum(powers, arb(0)), sum((power * use for power, use in zip(powers, useful, strict=True)), arb(0))
+    mass_slope = sum((power * feature for power, feature in zip(powers, features, strict=True)), arb(0))
+    gain_slope = sum((power * feature * use for power, feature, use in zip(powers, features, useful, strict=True)), arb(0))
+    slope = (gain_slope * mass - gain * mass_slope) / mass**2
+    return gain / mass, slope, [slope * feature for feature in features]
+
+
+def _loser(features: Sequence[int], factor: int, useful: Sequence[int]) -> tuple[int, int] | None:
+    """A key more useful than the mean whose weight falls against that of a key less useful than the mean, and that key."""
+    mean, _, rates = _shared_rates(features, factor, useful)
+    return next(((a, b) for a in range(len(useful)) for b in range(len(useful)) if useful[a] > mean > useful[b] and rates[a] < rates[b]), None)
+
+
+def _learns_with_shared_scores(features: Sequence[int], factor: int, values: Rows, cotangent: Sequence[int]) -> Outcome:
+    """Scores θ x_j: as θ moves down the loss, no key more useful than the mean loses weight against one less useful than the mean."""
+    return exact.decided(_loser(features, factor, usefulness(values, cotangent)) is None)
+
+
+def _worked_learns(features: Sequence[int], factor: int, values: Rows, cotangent: Sequence[int]) -> str:
+    useful = usefulness(values, cotangent)
+    found = _loser(features, factor, useful)
+    assert found is not None
+    mean, slope, rates = _shared_rates(features, factor, useful)
+    weights = exact.softmax([factor * feature for feature in features])
+    useful_key, other = found[0] + 1, found[1] + 1
+    return (
+        f"Scores θ·x_j, as a query of one number θ makes them of keys x = ({', '.join(map(str, features))}), at θ = {factor}: the weights are "
+        f"{', '.join(map(show, weights))}. With the values {plain(values)} and the "
+        f"loss's gradient G = ({', '.join(map(str, cotangent))}) in the output the keys have the usefulness {', '.join(map(str, useful))}, on the mean "
+        f"{show(mean)}. The derivative −∂L/∂θ is the covariance of x and usefulness under the "
+        f"weights, {show(slope)}. So a step down the loss moves the scores at the rates {', '.join(map(show, rates))}. Key {useful_key} is more useful than "
+        f"the mean and key {other} less, yet key {useful_key} loses "
+        f"weight against key {other}, though the loss falls."
+    )
+
+
+def _steps_towards_useful(features: Sequence[int], factor: int, values: Rows, cotangent: Sequence[int]) -> Outcome:
+    """From the scores factor · x_j, each free: a small step down the loss ⟨G, o⟩ lowers it, unless all keys are equally useful; a score rises exactly if its key is
+    more useful than the mean, so that no such key loses weight against a less useful one."""
+    useful, scores = usefulness(values, cotangent), [factor * feature for feature in features]
     if len(set(useful)) == 1:
         return Outcome.HELD
     weights = exact.softmax(scores)
@@ -619,18 +719,17 @@ def _steps_towards_useful(scores: Sequence[int], values: Rows, cotangent: Sequen
 @derived(
     Claim(
         id="heads.learns-what-is-useful",
-        title="Gradient descent raises the scores of keys that are more useful than the average",
-        states="Attention mechanisms learn to assign different weights to different parts of the input, so that a model attends to what is most relevant.",
-        reading="Relevant is what lowers the loss: the usefulness of key j is u_j = −⟨G, v_j⟩, with G the gradient of the loss in the output. A step of "
-        "gradient descent on the "
-        "scores of one row is meant, not what a whole training run arrives at.",
+        title="Gradient descent on free scores raises the scores of keys that are more useful than the average",
+        states="(Not in the text; what holds of its sentence that attention learns to weigh the most relevant parts.) A step of gradient descent on the "
+        "scores of a row, each free to move by itself.",
+        reading="Relevant is what lowers the loss: the usefulness of key j is u_j = −⟨G, v_j⟩, with G the gradient of the loss in the output.",
         precise=r"With $\bar u=\sum_jp_ju_j$: $-\partial L/\partial s_k=p_k(u_k-\bar u)$, so a score rises exactly if its key is more useful than the mean, "
         r"and along the gradient the mean usefulness grows at the "
         r"rate $\sum_kp_k^2(u_k-\bar u)^2$, which is positive unless all keys are equally useful. A key of weight near 0 learns slowly, however useful it is.",
         sources=(S4.at("Introduction"), S4.at("Human Attention Analogy")),
-        scope="one row, every number of keys, every real score and value; scores free to move. With scores of projections the same gradient reaches the "
-        "matrices "
-        "(gradients.queries, gradients.keys), where it may vanish: collapse.zero-projections",
+        scope="one row, every number of keys, every real score and value; scores free to move. Where scores come from shared projections they move together "
+        "(heads.learns-relevance), "
+        "and the gradient in the matrices may vanish: collapse.zero-projections",
         inventory=("C311",),
         uses=("gradients.scores",),
         holds=_steps_towards_useful,
@@ -638,9 +737,6 @@ def _steps_towards_useful(scores: Sequence[int], values: Rows, cotangent: Sequen
 )
 def learns_what_is_useful() -> Iterator[Step]:
     mean = total(softmax(s, j) * u[j], j)
-    yield Step(
-        sp.Derivative(mean, s[k]), "=", softmax(s, k) * (u[k] - mean), "the loss falls as the mean usefulness grows: to first order, one is minus the other"
-    )
     rate = total(softmax(s, k) * (u[k] - mean) * (softmax(s, k) * (u[k] - mean)), k)
     one, kept = softmax(s, i) * (u[i] - mean), softmax(s, k) * (u[k] - mean)
     yield Step(
@@ -649,6 +745,31 @@ def learns_what_is_useful() -> Iterator[Step]:
         "usefulness is not the mean",
         certificate=total((1 - D(i, k)) * kept * kept, k),
     )  # fmt: skip
+    yield Step(
+        sp.Derivative(mean, s[k]), "=", softmax(s, k) * (u[k] - mean),
+        "and this is the rate of one score: the loss falls as the mean usefulness grows, to first order one is minus the other",
+    )  # fmt: skip
+
+
+learns_relevance = Claim(
+    id="heads.learns-relevance",
+    title="Attention learns to give the most weight to what is most relevant",
+    states="Attention mechanisms learn to assign different weights to different parts of the input, so that a model attends to what is most relevant.",
+    reading="Relevant is what lowers the loss: the usefulness of key j is u_j = −⟨G, v_j⟩, with G the gradient of the loss in the output. A step of gradient "
+    "descent is meant, not what a whole training run "
+    "arrives at: it does not take weight from a key more useful than the mean to one less useful than the mean.",
+    precise=r"If $u_a>\bar u>u_b$, then a step of gradient descent does not lower $p_a/p_b$. With scores $\theta x_j$ that share one number $\theta$, "
+    r"$p_a/p_b$ moves with $(x_a-x_b)\sum_jp_j(u_j-\bar u)x_j$, "
+    "which may be negative.",
+    sources=(S4.at("Introduction"), S4.at("Human Attention Analogy")),
+    scope="one row, scores of width 1 from one shared number, every number of keys",
+    inventory=("C311",),
+    unsaid="the scores of a row can move independently of each other; those of shared projections move together",
+    corrected_by="heads.learns-what-is-useful",
+    derive=learns_what_is_useful.derive,
+    holds=_learns_with_shared_scores,
+    worked=_worked_learns,
+)
 
 
 # --- a module of the course (C261) --------------------------------------------------------------------------------------------------------
@@ -685,19 +806,18 @@ def _worked_module(tokens: Rows, heads: Sequence[Head]) -> str:
     got, wanted = module(tokens, tokens, tokens, len(tokens[0])), transformer_layer(tokens, heads)
 
     def weights(queries: Rows, keys: Rows) -> str:
-        rows = exact.attention(queries, keys, unit(len(keys)), 1 / exact.ball(len(queries[0])).sqrt())
-        return str([[show(x) for x in row] for row in rows]).replace("'", "")
+        return plain([[show(x) for x in row] for row in exact.attention(queries, keys, unit(len(keys)), 1 / exact.ball(len(queries[0])).sqrt())])
 
     matrices = "; ".join(
-        f"head {place + 1}: W_Q = {list(map(list, w_q))}, W_K = {list(map(list, w_k))}, W_V = {list(map(list, w_v))}, its rows of W_O = {list(map(list, w_o))}, "
-        f"and so the weights {weights(times(tokens, w_q), times(tokens, w_k))} and the values {times(times(tokens, w_v), w_o)}"
+        f"head {place + 1}: W_Q = {plain(w_q)}, W_K = {plain(w_k)}, W_V = {plain(w_v)}, its rows of W_O = {plain(w_o)}, "
+        f"and so the weights {weights(times(tokens, w_q), times(tokens, w_k))} and the values {plain(times(times(tokens, w_v), w_o))}"
         for place, (w_q, w_k, w_v, w_o) in enumerate(heads)
     )
     return (
-        f"The tokens are {list(map(list, tokens))}. The module has no matrices; its weights are {weights(tokens, tokens)}, and it returns "
-        f"{[[show(x) for x in row] for row in got]}. A Transformer's layer with "
+        f"The tokens are {plain(tokens)}. The module has no matrices; its weights are {weights(tokens, tokens)}, and it returns "
+        f"{plain([[show(x) for x in row] for row in got])}. A Transformer's layer with "
         f"{matrices} "
-        f"returns {[[show(x) for x in row] for row in wanted]}."
+        f"returns {plain([[show(x) for x in row] for row in wanted])}."
     )
 
 
@@ -718,34 +838,30 @@ def _module_steps() -> Iterator[Step]:
     )  # fmt: skip
 
 
-module_is_a_layer = derived(
-    Claim(
-        id="heads.module-is-a-transformer-layer",
-        title="The listing TransformerAttention is the attention layer of a Transformer",
-        states="A class with the name TransformerAttention, made from d_model and a rate of dropout, called on q, k, v and a mask.",
-        reading="Called as self-attention on a layer's input, q = k = v = X, with d_model the width of X, it computes what a Transformer's attention layer "
-        "computes there, for the "
-        "layer's matrices (dropout off, no mask). With a single head as wide as the model, and the projections outside of it, it is that layer's scaled dot product.",
-        precise=r"$\mathrm{softmax}(XX^\top/\sqrt{d_{model}})\,X=\sum_g\mathrm{softmax}\bigl(XW_Q^{(g)}(XW_K^{(g)})^\top/\sqrt{d_h}\bigr)XW_V^{(g)}W_O^{(g)}$ "
-        r"for all matrices. The listing has no "
-        r"matrices, no heads and no output projection: it is the scaled dot-product inside such a layer.",
-        sources=(S2.at("Advanced Implementation"), VASWANI.at("section 3.2.2")),
-        scope="self-attention, any number of heads; no mask (the constant −1e9: masks.minus-1e9-hides), dropout off",
-        inventory=("C261",),
-        unsaid="q, k and v come projected and split into heads, d_model is the width of one head's keys and not of the model, and the outputs are projected "
-        "afterwards",
-        corrected_by="heads.module-inside-a-layer",
-        holds=_module_is_layer,
-        worked=_worked_module,
-    )
-)(_module_steps)
+module_is_a_layer = Claim(
+    id="heads.module-is-a-transformer-layer",
+    title="The listing TransformerAttention is the attention layer of a Transformer",
+    states="A class with the name TransformerAttention, made from d_model and a rate of dropout, called on q, k, v and a mask.",
+    reading="Called as self-attention on a layer's input, q = k = v = X, with d_model the width of X, it computes what a Transformer's attention layer "
+    "computes there, for the "
+    "layer's matrices (dropout off, no mask). That it is a scaled dot product, as a Transformer's layer has one inside, is scaling.model-width.",
+    precise=r"$\mathrm{softmax}(XX^\top/\sqrt{d_{model}})\,X=\sum_g\mathrm{softmax}\bigl(XW_Q^{(g)}(XW_K^{(g)})^\top/\sqrt{d_h}\bigr)XW_V^{(g)}W_O^{(g)}$ "
+    r"for all matrices. The listing has no "
+    r"matrices, no heads and no output projection; with all of these granted, outside of it, it is the inside of a layer and not the layer.",
+    sources=(S2.at("Advanced Implementation"), VASWANI.at("section 3.2.2")),
+    scope="self-attention, any number of heads; no mask (the constant −1e9: masks.minus-1e9-hides), dropout off",
+    inventory=("C261",),
+    corrected_by="heads.module-inside-a-layer",
+    holds=_module_is_layer,
+    worked=_worked_module,
+)
 
 module_inside_a_layer = derived(
     Claim(
         id="heads.module-inside-a-layer",
         title="On projected inputs, head by head, with d_model the head's width, and with its output projected, the listing makes a Transformer's attention "
         "layer",
-        states="The correct form of what the listing is for.",
+        states="(Not in the text; what the listing is good for.) The inside of a layer, to which projections are given.",
         precise=r"$\sum_g\mathrm{module}_{d_h}\bigl(XW_Q^{(g)},XW_K^{(g)},XW_V^{(g)}\bigr)W_O^{(g)}$ is the layer: scores $x_i^\top "
         r"W_Q^{(g)}W_K^{(g)\top}x_j/\sqrt{d_h}$ and values "
         r"$x_j^\top W_V^{(g)}W_O^{(g)}$. With the model's width as d_model instead, the scores are too small by $\sqrt{d_h/d_{model}}$: scaling.model-width.",

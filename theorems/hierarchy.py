@@ -22,6 +22,15 @@ from theorems.symbols import c, i, j, k, l, m, n, r, s, t, total
 MOBA = Source(key="lu2025", title="MoBA: Mixture of Block Attention for Long-Context LLMs", url="https://arxiv.org/abs/2502.13189")
 YANG = Source(key="yang2016", title="Hierarchical Attention Networks for Document Classification", url="https://aclanthology.org/N16-1174/")
 
+FORMULAS = S0.at("Mathematical Framework")
+ENCODERS = S0.at("Hierarchical Attention Networks")
+PYRAMID = S1.at("Pyramid Attention")
+LETTERS = (
+    "In the derivation a_r is the score of the first word of sentence r, and e_(r,l) that of a further word l; μ_(r,l) is 1 if the sentence has that word, and "
+    "0 "
+    "if it is shorter"
+)
+
 Row = Sequence[int]
 Document = Sequence[Row]  # one row a sentence
 
@@ -76,9 +85,9 @@ def _distribution(words: Document, sentences: Row, values: Document) -> Outcome:
         states="Words are averaged within each sentence by a softmax, and the sentences by another: the document is Σβ_i Σα_ij w_ij.",
         precise=r"$\gamma_{ij}=\beta_i\alpha_{ij}>0$ for every word and $\sum_{i,j}\gamma_{ij}=1$, so $d=\sum_{i,j}\gamma_{ij}w_{ij}$ lies in the convex hull of the "
         r"words: if $u\cdot w_{ij}\ge\mathrm{low}$ for every word, along some direction $u$, then $u\cdot d\ge\mathrm{low}$.",
-        sources=(S0.at("Hierarchical Attention Networks"), YANG.at("section 2.2")),
-        scope="m ≥ 1 sentences of one to n + 1 words each, different lengths allowed, every real score; in the derivation the numbers u · w are low + x for "
-        "the first word of a sentence and low + y for the others, with x, y ≥ 0",
+        sources=(FORMULAS, YANG.at("section 2.2")),
+        scope="m ≥ 1 sentences of one to n + 1 words each, different lengths allowed, every real score. " + LETTERS + "; the numbers u · w are low + x_r for "
+        "the first word of a sentence and low + y_(r,l) for the others, with x, y ≥ 0",
         inventory=("C098",),
         uses=("convexity.output-in-the-hull",),
         holds=_distribution,
@@ -86,9 +95,6 @@ def _distribution(words: Document, sentences: Row, values: Document) -> Outcome:
 )
 def mass_is_a_distribution() -> Iterator[Step]:
     yield Step(sp.Integer(0), "<", _beta(r) * sp.exp(own[r]) / _mass(r), "products of positive weights are positive")
-    within = sp.exp(own[r]) / _mass(r) + total(mu[r, j] * sp.exp(e[r, j]), j) / _mass(r)
-    yield Step(within, "=", sp.Integer(1), "the words of one sentence share its normaliser")
-    yield Step(total(_beta(r), r), "=", sp.Integer(1), "and so do the sentences")
     value = sp.exp(own[r]) * (low + first[r]) + total(mu[r, j] * sp.exp(e[r, j]) * (low + further[r, j]), j)
     above = sp.exp(own[r]) * first[r] + total(mu[r, j] * sp.exp(e[r, j]) * further[r, j], j)
     yield Step(value / _mass(r), "=", low + above / _mass(r), "a sentence's mean keeps the constant that its words share")
@@ -98,6 +104,14 @@ def mass_is_a_distribution() -> Iterator[Step]:
         total(_beta(r) * (low + above / _mass(r)), r),
         "so does the mean of the sentences, and what is left is an average of numbers ≥ 0",
         certificate=total(_beta(r) * above / _mass(r), r),
+    )
+    within = sp.exp(own[r]) / _mass(r) + total(mu[r, j] * sp.exp(e[r, j]) / _mass(r), j)
+    yield Step(within, "=", sp.Integer(1), "the words of one sentence share its normaliser")
+    yield Step(
+        total(_beta(r) * (sp.exp(own[r]) + total(mu[r, j] * sp.exp(e[r, j]), j)) / _mass(r), r),
+        "=",
+        sp.Integer(1),
+        "and the sentences theirs: the products of both weights sum to one over all words",
     )
 
 
@@ -127,7 +141,7 @@ def _by_log_sum_exp() -> Iterator[Step]:
     # one sentence's score is the log-sum-exp of its words, and a constant
     everything = total(_mass(t), t)
     share = sp.exp(c) * _mass(r) / total(sp.exp(c) * _mass(t), t)
-    yield Step(sp.exp(sp.log(_mass(r)) + c), "=", sp.exp(c) * _mass(r), "exp of f_i = c + log Σ exp e_il")
+    yield Step(sp.exp(c + sp.UnevaluatedExpr(sp.log(_mass(r)))), "=", sp.exp(c) * _mass(r), "exp of f_i = c + log Σ exp e_il")
     yield Step(share, "=", _mass(r) / everything, "the constant cancels: a sentence has the share of its words")
     yield Step(share * sp.exp(own[r]) / _mass(r), "=", sp.exp(own[r]) / everything, "the sentence's normaliser cancels, and one softmax over all words is left")
     yield Step(share * mu[r, k] * sp.exp(e[r, k]) / _mass(r), "=", mu[r, k] * sp.exp(e[r, k]) / everything, "for its further words too")
@@ -136,11 +150,13 @@ def _by_log_sum_exp() -> Iterator[Step]:
 flat_by_log_sum_exp = Claim(
     id="hierarchy.flat-by-log-sum-exp",
     title="Hierarchical attention weighs words as one softmax over all of them does",
-    states="The text does not say so, but it is easily supposed: two levels weigh words as one softmax over all of them would.",
+    states="(Implied.) Words are weighed by a softmax within each sentence, and sentences by another: two levels weigh words as one softmax over all of them "
+    "would. "
+    "The text does not say so, but it is easily supposed.",
     reading="γ_ij = β_i α_ij are the weights of one softmax over the scores e of all words.",
     precise=r"$\beta_i\alpha_{ij}=e^{e_{ij}}/\sum_{k,l}e^{e_{kl}}$. It holds for $f_i=c+\log\sum_le^{e_{il}}$ with one constant $c$.",
-    sources=(S0.at("Hierarchical Attention Networks"), YANG.at("section 2.2")),
-    scope="m ≥ 1 sentences of one to n + 1 words each, every real score",
+    sources=(FORMULAS, YANG.at("section 2.2")),
+    scope="m ≥ 1 sentences of one to n + 1 words each, every real score. " + LETTERS,
     inventory=("C099",),
     uses=("hierarchy.mass-is-a-distribution",),
     unsaid="a sentence's score is the log-sum-exp of its words' scores, up to one constant for all",
@@ -163,10 +179,10 @@ def _only_by_log_sum_exp(words: Document, sentences: Row) -> Outcome:
     Claim(
         id="hierarchy.flat-only-by-log-sum-exp",
         title="Two levels equal one softmax only if each sentence's score is the log-sum-exp of its words, up to one constant",
-        states="When hierarchical and flat attention agree.",
+        states="(Implied.) When the two levels of the formulas and one softmax over all words agree.",
         precise=r"If $\beta_i\alpha_{ij}=e^{e_{ij}}/Z$ for all words, $Z=\sum_{k,l}e^{e_{kl}}$, then $\beta_i=\sum_le^{e_{il}}/Z$; hence $f_i-f_k=\log\sum_le^{e_{il}}-\log\sum_le^{e_{kl}}$.",
-        sources=(S0.at("Hierarchical Attention Networks"),),
-        scope="m ≥ 1 sentences of one to n + 1 words each, every real score",
+        sources=(FORMULAS,),
+        scope="m ≥ 1 sentences of one to n + 1 words each, every real score. " + LETTERS,
         inventory=("C099",),
         uses=("hierarchy.mass-is-a-distribution",),
         holds=_only_by_log_sum_exp,
@@ -248,14 +264,16 @@ def _self_attention_is_cheaper() -> Iterator[Step]:
 two_levels_cost = Claim(
     id="hierarchy.two-levels-cost",
     title="Two levels of attention are cheaper than one over all words",
-    states="Long documents have a quadratic time complexity; among the solutions: hierarchical attention, processing on several levels.",
+    states="(Implied by two texts together.) Hierarchical attention, processing on several levels, is named by one text among the solutions to a quadratic "
+    "time complexity, "
+    "without formulas; the other has formulas for two levels, and says nothing of their cost.",
     reading="For every document of two or more sentences, each of two or more words, the scores computed within sentences and among sentences are fewer than "
     "those computed over all words. Like is compared with like: either each word asks "
     "on both plans (self-attention, whose cost is the quadratic one), or one query asks on each level and one over all words (as in the text's formulas).",
     precise=r"With a query for every word and every sentence $\sum_iL_i^2+m^2<(\sum_iL_i)^2$, for $m\ge2$ sentences of $L_i\ge2$ words. "
     r"It stays true if pooling is counted on both plans: words into sentences and sentences into a document, $\sum_iL_i+m$, against words into a document, $\sum_iL_i$. "
     r"With one query for each level, as in the formulas, it is false for every document: $\sum_iL_i+m>\sum_iL_i$.",
-    sources=(S1.at("Long Document Processing"), S1.at("Hierarchical Attention"), S0.at("Hierarchical Attention Networks")),
+    sources=(FORMULAS,),
     scope="two or more sentences of two or more words, of any lengths (with sentences of one word each, two levels of self-attention compute more: m + m² "
     "against m²); scores are counted, which exponentials and products follow; "
     "pooling is counted on both plans or on neither",
@@ -284,13 +302,19 @@ def _counted(lengths: Row, each_word: bool) -> Outcome:
     Claim(
         id="hierarchy.count-of-scores",
         title="What two levels save is the pairs of words from different sentences, less the pairs of sentences",
-        states="How many scores a hierarchy computes.",
-        precise=r"$(\sum_iL_i)^2-\bigl(\sum_iL_i^2+m^2\bigr)=\sum_{i\ne k}L_iL_k-m^2$ with a query for each word and each sentence. With equal lengths, "
+        states="Among the solutions to a quadratic time complexity for long documents: hierarchical attention, processing on several levels, such as the words "
+        "of each sentence and the sentences.",
+        reading="The text has no formulas. Quadratic is the cost of self-attention, so every word asks the words of its sentence, and every sentence all "
+        "sentences; "
+        "one query for each level is counted beside it.",
+        precise=r"$(\sum_iL_i)^2-\bigl(\sum_iL_i^2+m^2\bigr)=\sum_{i\ne k}L_iL_k-m^2$ with a query for each word and each sentence, which is positive for "
+        r"$m\ge2$ sentences of two or more "
+        "words each: two levels are cheaper. With equal lengths, "
         "$n=mL$, it is $n^2-nL-m^2$: two levels compute $nL+n^2/L^2$ scores, which "
         "is more than $n^2/L^2$. For sentences of a fixed length $L$ the cost is still quadratic in $n$, and at most $L^2$ times smaller. With one query "
         "for each level two levels compute $m$ scores more.",
-        sources=(S0.at("Hierarchical Attention Networks"), S1.at("Hierarchical Attention")),
-        scope="m ≥ 1 sentences of any lengths",
+        sources=(S1.at("Hierarchical Attention"), S1.at("Long Document Processing"), FORMULAS),
+        scope="m ≥ 1 sentences of any lengths; scores are counted, which exponentials and products follow",
         kind=Kind.COST,
         inventory=("C100",),
         holds=_counted,
@@ -301,8 +325,12 @@ def count_of_scores() -> Iterator[Step]:
     length = sp.Symbol("L", integer=True, positive=True)
     others = total(total((1 - sp.KroneckerDelta(r, t)) * lengths[r] * lengths[t], t), r)
     yield Step(
-        total(lengths[r], r) ** 2 - total(lengths[r] ** 2, r) - m**2, "=", others - m**2, "the square of the sum holds each ordered pair of sentences once"
+        total(lengths[r], r) + total(sp.Integer(1), r),
+        "=",
+        total(lengths[r], r) + m,
+        "one query for each level: a score for each word, and one for each sentence",
     )
+    yield from _self_attention_is_cheaper()
     yield Step(
         total(length, r) ** 2 - total(length**2, r) - m**2, "=", (m * length) ** 2 - (m * length) * length - m**2, "equal lengths: m L² pairs within sentences"
     )
@@ -315,10 +343,10 @@ def count_of_scores() -> Iterator[Step]:
         certificate=m * length**2,
     )
     yield Step(
-        total(lengths[r], r) + total(sp.Integer(1), r),
+        total(lengths[r], r) ** 2 - total(lengths[r] ** 2, r) - m**2,
         "=",
-        total(lengths[r], r) + m,
-        "one query for each level: a score for each word, and one for each sentence",
+        others - m**2,
+        "whatever the lengths: the square of the sum holds each ordered pair of sentences once",
     )
 
 
@@ -357,7 +385,7 @@ coarse_to_fine = Claim(
     "fine keys. The map is coarser than the keys, two or more keys in a cell, and "
     "not every cell is refined.",
     precise=r"$q+pb<qb$ for $q$ cells of $b$ keys, $p$ of them refined. It holds exactly if $q<(q-p)\,b$.",
-    sources=(S1.at("Pyramid Attention"),),
+    sources=(PYRAMID,),
     scope="every number q of cells, every size b ≥ 2 of a cell, 1 ≤ p < q; scores are counted, and what forms the coarse keys is not",
     kind=Kind.COST,
     inventory=("C102",),
@@ -379,10 +407,10 @@ def _best_cell(cells: int, size: int, chosen: int) -> Outcome:
     Claim(
         id="hierarchy.best-cell",
         title="Coarse to fine needs at least 2√(pn) scores for a query, and attains it with cells of √(n/p) keys",
-        states="How much a coarse map can save.",
+        states="(Implied.) How much going from coarse to fine can save, of which the text says only that it is efficient.",
         precise=r"For $n=qb$ keys in $q$ cells of $b$, of which $p$ are refined, $q+pb\ge2\sqrt{pn}$, with equality exactly for $q=pb$. "
         r"So one coarse map makes attention of $n$ queries no cheaper than $2n\sqrt{pn}$ scores, against $n^2$.",
-        sources=(S1.at("Pyramid Attention"),),
+        sources=(PYRAMID,),
         scope="every p, q, b ≥ 1; one coarse map",
         kind=Kind.COST,
         inventory=("C102",),
@@ -443,11 +471,6 @@ def _jensen(query: int, keys: Document) -> Outcome:
 )
 def coarse_may_miss() -> Iterator[Step]:
     best, above = sp.Symbol("t_1", positive=True), sp.Symbol("z", positive=True)
-    yield Step(total(sp.KroneckerDelta(j, k) * best, j) / n, "=", best / n, "one key scores t, the others of its cell 0")
-    rival = best / n + above
-    yield Step(
-        best / n, "<", total(rival, j) / n, "a cell in which every key scores c = t/n + z has the larger mean, though t may be larger than c", certificate=above
-    )
     lead = total(low + further[r, j], j) / n - low
     yield Step(
         low + further[r, k],
@@ -455,6 +478,11 @@ def coarse_may_miss() -> Iterator[Step]:
         low + n * lead,
         "one score exceeds low by no more than all scores of its cell do together, which is n times the lead of their mean; and that lead is at most M − low",
         certificate=total((1 - sp.KroneckerDelta(j, k)) * further[r, j], j),
+    )
+    yield Step(total(sp.KroneckerDelta(j, k) * best, j) / n, "=", best / n, "one key scores t, the others of its cell 0")
+    rival = best / n + above
+    yield Step(
+        best / n, "<", total(rival, j) / n, "a cell in which every key scores c = t/n + z has the larger mean, though t may be larger than c", certificate=above
     )
 
 
@@ -465,7 +493,7 @@ def coarse_may_miss() -> Iterator[Step]:
         states="What a coarse score says about the fine ones.",
         precise=r"With $\bar k$ the mean of the keys of a cell of $n$, $e^{q\cdot\bar k}\le\frac1n\sum_je^{q\cdot k_j}$, and both are at most $\max_je^{q\cdot k_j}$. A high coarse score shows "
         "that the cell holds a high score; a low coarse score shows nothing.",
-        sources=(S1.at("Pyramid Attention"),),
+        sources=(PYRAMID,),
         scope="every number n ≥ 1 of keys in a cell, every real score s_j = q · k_j",
         holds=_jensen,
     )
@@ -474,6 +502,15 @@ def coarse_score_is_a_lower_bound() -> Iterator[Step]:
     mean = total(s[j], j) / n
     above = sp.exp(s[k] - mean) - 1 - (s[k] - mean)
     x = sp.Symbol("x", real=True)
+    gap = sp.IndexedBase("x", nonnegative=True)
+    best = sp.Symbol("s_max", real=True)
+    yield Step(
+        total(sp.exp(best - gap[k]), k) / n,
+        "<=",
+        sp.exp(best),
+        "a mean is no larger than the largest, s_max, of which a score lacks x_j",
+        certificate=sp.exp(best) * total(1 - sp.exp(-gap[k]), k) / n,
+    )
     yield Step(1 + x, "<=", sp.exp(x), "the exponential lies above its tangent at 0", cites=COVER.at("Section 2.6"))
     yield Step(total(s[k] - mean, k), "=", sp.Integer(0), "deviations from the mean cancel")
     yield Step(
@@ -482,14 +519,13 @@ def coarse_score_is_a_lower_bound() -> Iterator[Step]:
         sp.exp(mean) * total(above, k) / n,
         "so the gap is e^mean times the mean of e^x − 1 − x at the deviations x, none of which is negative",
     )
-    gap = sp.IndexedBase("x", nonnegative=True)
-    best = sp.Symbol("s_max", real=True)
+    tangent = sp.IndexedBase("z", nonnegative=True)  # e^x − 1 − x at the deviation of key k
     yield Step(
-        total(sp.exp(best - gap[k]), k) / n,
+        sp.exp(mean),
         "<=",
-        sp.exp(best),
-        "and a mean is no larger than the largest",
-        certificate=sp.exp(best) * total(1 - sp.exp(-gap[k]), k) / n,
+        sp.exp(mean) * (1 + total(tangent[k], k) / n),
+        "with z_k for these, so that the right side is the mean of the exponentials",
+        certificate=sp.exp(mean) * total(tangent[k], k) / n,
     )
 
 
@@ -517,18 +553,22 @@ def _scales(query: int, keys: Row, values: Row, width: int) -> Outcome:
         reading="A coarser map has one key and one value for each cell, the means of the cell's.",
         precise=r"With cells of one key it is plain attention; with one cell of all $n$ keys it is the mean of the values, whatever is asked: $\mathrm{softmax}$ of one score is 1. "
         r"In between, each value in a cell of $n$ keys has the weight of its cell divided by $n$, so that the output stays in the hull of the values.",
-        sources=(S1.at("Pyramid Attention"),),
+        sources=(PYRAMID,),
         scope="every number of cells and of keys in each, every real key, value and query",
         uses=("convexity.output-in-the-hull",),
         holds=_scales,
     )
 )
 def scales() -> Iterator[Step]:
-    yield Step(sp.exp(s[k]) / sp.exp(s[k]), "=", sp.Integer(1), "one cell alone has the weight 1, whatever its score")
     value = sp.IndexedBase("v", real=True)
-    yield Step(total(value[j], j) / n, "=", total(value[j] / n, j), "and gives each of its n values the weight 1/n")
     cell = sp.exp(f[r]) / total(sp.exp(f[t]), t)
     yield Step(total(total(cell / n, j), r), "=", sp.Integer(1), "with m cells of n keys each, the weights β_r/n of all values sum to one")
+    yield Step(
+        sp.exp(s[k]) * sp.UnevaluatedExpr(sp.exp(-s[k])) * (total(value[j], j) / n),
+        "=",
+        total(value[j] / n, j),
+        "one cell alone has the weight e^s/e^s = 1, whatever its score s, and gives each of its n values the weight 1/n",
+    )
 
 
 def _variations(query: int, cell: Row, moved: Row) -> Outcome:
@@ -552,13 +592,13 @@ def _variations(query: int, cell: Row, moved: Row) -> Outcome:
     Claim(
         id="hierarchy.coarse-key-variations",
         title="A coarse key takes 1/n of a change of one of its n keys, and all of a change that they share",
-        states="Pyramid attention is robust to input variations.",
+        states="Among the benefits of pyramid attention: it is robust to input variations.",
         reading="What can be decided of it: how far a variation of the keys moves the score of a coarse key, which is the mean of its cell's keys.",
         precise=r"If the scores of a cell of $n$ keys change by $\delta_j$, its coarse score changes by $\frac1n\sum_j\delta_j$, which is at most "
         r"$\max_j|\delta_j|$ in size. A change of one score by $\delta$ arrives as $\delta/n$, and another order "
-        r"of the keys in the cell changes nothing; a change by the same $\delta$ everywhere arrives in full. So a coarse map is robust to variations that "
-        "differ from key to key, and no more robust than a fine one to those which are common to a cell.",
-        sources=(S1.at("Pyramid Attention"),),
+        r"of the keys in the cell changes nothing; a change by the same $\delta$ everywhere arrives in full. So a coarse map is robust to variations whose "
+        "mean over the cell is small, and no more robust than a fine one to those which are common to a cell.",
+        sources=(PYRAMID,),
         scope="every number n ≥ 1 of keys in a cell, every real score and change",
         inventory=("C103",),
         holds=_variations,
@@ -599,14 +639,17 @@ def _a_set(sentences: Row, content: int, place: int) -> Outcome:
 
 def _a_set_by_hand(sentences: Row, content: int, place: int) -> str:
     turned, once = tuple(reversed(sentences)), sorted(set(sentences))
+    twice = len(once) < len(sentences)
     shown = [exact.show(_document(order, [content * x + place * at for at, x in enumerate(order)])) for order in (tuple(sentences), turned, once)]
     return (
         f"The sentences are the numbers {list(sentences)}; the one with value x at place i, counted from 0, scores {content}·x + {place}·i. The scores in "
         f"this order are {[content * x + place * at for at, x in enumerate(sentences)]}, and the "
-        f"document, the average of the sentences by the softmax of these, is {shown[0]}. In reverse order it is {shown[1]}, and with each sentence once, "
-        f"{once}, it is {shown[2]}. The set of sentences is the same each time, and the claim "
-        "needs three equal numbers. A sentence that stands twice counts twice, and an encoder that reads in order (a recurrence, or positions) has a term "
-        "with i."
+        f"document, the average of the sentences by the softmax of these, is {shown[0]}. In reverse order, {list(turned)}, the places have changed and with "
+        f"them "
+        f"the scores, and it is {shown[1]}.{f' With each sentence once, {once}, it is {shown[2]}.' if twice else ''} The set of sentences is the same each "
+        f"time, "
+        f"and the claim needs equal numbers. An encoder that reads in order (a recurrence, or positions) has such a term with i."
+        f"{' A sentence that stands twice counts twice.' if twice else ''}"
     )
 
 
@@ -635,8 +678,8 @@ set_of_sentences = Claim(
     reading="Two documents with the same set of sentences have the same vector: neither the order of the sentences matters, nor how often a sentence stands.",
     precise=r"$d=\sum_i\beta_is_i$ with $\beta=\mathrm{softmax}(f)$ depends on the set $\{s_i\}$ alone. It does if $f_i$ is a function of $s_i$ alone and no "
     "two $s_i$ are equal: then $d$ is the same in every order.",
-    sources=(S0.at("Hierarchical Attention Networks"), YANG.at("section 2.2")),
-    scope="every number of sentences, every real score and value",
+    sources=(ENCODERS, YANG.at("section 2.2")),
+    scope="every number of sentences, every real score and value; the search looks at different sentences, whose order alone changes",
     inventory=("C108",),
     uses=("symmetry.key-value-invariance",),
     unsaid="a sentence's score and vector depend on that sentence alone, not on its place (no recurrent encoder over sentences, as the paper has one, no positions), and no "
@@ -663,10 +706,10 @@ def _repeated(sentences: Row, content: int, place: int) -> Outcome:
     Claim(
         id="hierarchy.repeated-sentence",
         title="Without order, a document is a multiset: a sentence that stands twice counts twice",
-        states="What an unordered document encoder sees.",
+        states="(Implied.) What a document encoder makes of a set of sentences in which one stands more than once.",
         precise=r"If sentence $k$ stands $z$ times and every other once, $d=\dfrac{\sum_ie^{f_i}s_i+(z-1)e^{f_k}s_k}{\sum_ie^{f_i}+(z-1)e^{f_k}}$: as if its "
         r"score were $f_k+\log z$. Order plays no part, repetition does: it is a function of the multiset.",
-        sources=(S0.at("Hierarchical Attention Networks"),),
+        sources=(ENCODERS,),
         scope="every number of sentences, every real score and value, z ≥ 1",
         inventory=("C108",),
         uses=("symmetry.key-value-invariance",),
@@ -699,7 +742,7 @@ granularity = Claim(
     states="Hierarchical attention works at several granularities: characters for local patterns and morphology, words for semantic units, sentences for global structure; documents, images and "
     "speech have such levels.",
     precise="Which linguistic content a level carries is a property of data and of a trained model, not of the formulas.",
-    sources=(S0.at("Hierarchical Attention"), S1.at("Hierarchical Attention")),
+    sources=(S0.at("Multi-Scale Attention"), S1.at("Hierarchical Attention")),
     scope="trained models",
     inventory=("C101",),
     not_checkable="What a level learns is a matter of language and of training: nothing in the formulas names morphology or meaning. What they do say, that each level is an average "
@@ -711,10 +754,10 @@ generalisation = Claim(
     title="Attention at several resolutions generalises better and is robust to variations of the input",
     states="Among the benefits of pyramid attention: better generalisation, robust to input variations.",
     precise="Generalisation is a statement about trained models on data; no variation of the input, and no measure of robustness, is named.",
-    sources=(S1.at("Pyramid Attention"),),
+    sources=(PYRAMID,),
     scope="trained models",
     inventory=("C103",),
     not_checkable="Neither the data, nor the variation, nor the size of the effect is named, nor what it is better than. What can be checked is how far a "
-    "variation of the keys moves a coarse key: less if it differs from key to key, not less if "
+    "variation of the keys moves a coarse key: by its mean over the cell, which may be small, and is all of it if "
     "it is common to all (hierarchy.coarse-key-variations). A coarse key can also hide a single good key (hierarchy.coarse-may-miss-the-best).",
 )

@@ -22,7 +22,7 @@ from theorems.exact import ball
 from theorems.outcome import Outcome
 from theorems.sources import COVER, S0, S2, Source
 from theorems.step import Step
-from theorems.symbols import P, a, j, l, n, r, s, softmax, t, total
+from theorems.symbols import P, a, b, i, j, k, l, n, r, s, softmax, t, total
 
 MILLER = Source(key="miller1955", title="Note on the bias of information estimates (in: Information Theory in Psychology)")
 TISHBY = Source(key="tishby1999", title="The information bottleneck method", url="https://arxiv.org/abs/physics/0004057")
@@ -114,9 +114,10 @@ def _indicates_position(tokens: Row, sharpness: int) -> Outcome:
 
 
 def _indicates_position_by_hand(tokens: Row, sharpness: int) -> str:
-    rows = [[exact.show(p) for p in row] for row in _similar(tokens, sharpness)]
+    rows = "; ".join(", ".join(exact.show(p) for p in row) for row in _similar(tokens, sharpness))
     return (
-        f"Tokens {list(tokens)}, scores {sharpness}·x_i x_j and nothing else: no position enters. The rows of weights are {rows}; their information with the position is "
+        f"Tokens {list(tokens)}, scores {sharpness}·x_i x_j and nothing else: no position enters. The rows of weights are [{rows}]; their information with "
+        f"the position is "
         f"{exact.show(information_of(_similar(tokens, sharpness)))}, of at most log {len(tokens)} = {exact.show(ball(len(tokens)).log())}. Each row differs because each token does. "
         "In another order the same tokens attend as before, wherever they now stand."
     )
@@ -127,6 +128,13 @@ def _rows_differ() -> Iterator[Step]:
     often = sp.IndexedBase("x", real=True)
     yield Step(total(sp.exp(often[r]) / total(sp.exp(often[t]), t), r), "=", sp.Integer(1), "frequencies sum to one, rows and the mean row do too")
     q = sp.IndexedBase("q", positive=True)
+    same = sp.exp(often[t]) / total(sp.exp(often[r]), r) * q[j]  # what row t adds to the mean row, if all rows are q
+    yield Step(
+        total(total(same * sp.log(q[j] / total(same, t)), j), t),
+        "=",
+        sp.Integer(0),
+        "all rows equal: each is the mean row, and the information is 0",
+    )
     yield Step(
         total(total(w[r] * P[r, j], j), r) - total(total(w[r] * q[j], j), r),
         "<=",
@@ -167,8 +175,10 @@ def _zero_iff_equal(tokens: Row, sharpness: int) -> Outcome:
     Claim(
         id="information.zero-iff-rows-equal",
         title="The mutual information of attention and position is zero exactly if all rows are equal",
-        states="What mutual information with position measures.",
-        precise=r"$I=\sum_r\omega_r\sum_jP_{rj}\,(q_j/P_{rj}-1-\log(q_j/P_{rj}))\ge0$, with equality only for $P_{rj}=q_j$. It measures how much rows differ; of the reason, content or position, it says nothing.",
+        states="(Not in the text, by which high information indicates position-sensitive patterns.) There is information exactly where rows differ, "
+        "whatever makes them differ.",
+        precise=r"$I=\sum_r\omega_r\sum_jP_{rj}\,(q_j/P_{rj}-1-\log(q_j/P_{rj}))\ge0$, with equality exactly if $P_{rj}=q_j$ in every row. It measures how "
+        r"much rows differ; of the reason, content or position, it says nothing.",
         sources=(S0.at("Mutual Information in Attention"), COVER.at("Theorem 2.6.3")),
         scope="any number of rows and keys, positive weights and frequencies",
         inventory=("C029",),
@@ -197,13 +207,13 @@ def _with_labels(table: Sequence[Row]) -> Outcome:
 @derived(
     Claim(
         id="information.with-labels",
-        title="The information between attention and labels is what attention takes off the labels' entropy",
+        title="For attention in finitely many classes, its information with labels is what it takes off their entropy",
         states="I(Attention; Labels) = H(Labels) − H(Labels | Attention) measures task-relevant information in attention.",
         reading="Attention is a variable with finitely many values (an attended position, a cluster of patterns), and so is the label.",
         precise=r"With $\pi_{aj}$ the probability of value $a$ and label $j$: $\sum\pi\log\frac{\pi_{aj}}{\pi_a\pi_j}=H(Y)-H(Y|A)$. It is never negative and at most $H(Y)$. It says what attention tells about the label, "
         "not that the model makes use of it.",
         sources=(S0.at("Mutual Information with Labels"), COVER.at("Theorem 2.4.1")),
-        scope="finitely many values and labels, all probabilities positive (zeros add nothing)",
+        scope="attention in finitely many classes, not vectors of real numbers; finitely many labels; all probabilities positive (zeros add nothing)",
         inventory=("C030",),
         uses=("information.zero-iff-rows-equal",),  # I ≥ 0
         holds=_with_labels,
@@ -215,7 +225,6 @@ def with_labels() -> Iterator[Step]:
     information = total(total(joint * sp.log(joint / (values * labels)), j), r)
     given = total(total(joint * sp.log(joint / values), j), r)  # −H(Y|A)
     yield Step(-given, "=", -total(total(joint * sp.log(joint), j), r) + total(values * sp.log(values), r), "H(Y|A) = H(A, Y) − H(A)")
-    yield Step(information, "=", entropy(labels, j) + given, "H(Y) − H(Y|A)")
     one, others = sp.Symbol("u", positive=True), sp.Symbol("w", nonnegative=True)
     yield Step(
         sp.Integer(0),
@@ -224,6 +233,7 @@ def with_labels() -> Iterator[Step]:
         "one term of H(Y|A), u the probability of a and j, u + w that of a: H(Y|A) ≥ 0, so no more than H(Y)",
         certificate=one * sp.log(1 + others / one),
     )
+    yield Step(information, "=", entropy(labels, j) + given, "H(Y) − H(Y|A)")
 
 
 def _plug_in(values: Row, labels: Row) -> dict[tuple[object, object], Fraction]:
@@ -232,36 +242,111 @@ def _plug_in(values: Row, labels: Row) -> dict[tuple[object, object], Fraction]:
     return {pair: Fraction(times, len(labels)) for pair, times in count.items()}
 
 
-def _estimates(values: Row, labels: Row) -> Outcome:
-    """Labels are drawn beside these attention vectors, all orders equally often, so that the two are independent: the estimate should be 0 on the mean."""
+def _mean_estimate(values: Row, labels: Row) -> arb:
+    """The mean of the estimate over all orders of the labels, each equally likely: then they have nothing to do with the observed attention."""
     orders = list(permutations(labels))
-    mean = sum((mutual_information(_plug_in(values, order)) for order in orders), arb(0)) / len(orders)
-    return exact.equal(mean, 0)
+    return sum((mutual_information(_plug_in(values, order)) for order in orders), arb(0)) / len(orders)
 
 
-def _estimates_by_hand(values: Row, labels: Row) -> str:
+def _estimates(values: Row, labels: Row, tolerance: Fraction) -> Outcome:
+    """Labels that have nothing to do with attention get no more than the tolerance on the mean."""
+    return exact.at_most(_mean_estimate(values, labels), tolerance)
+
+
+def _estimates_by_hand(values: Row, labels: Row, tolerance: Fraction) -> str:
     joint = _plug_in(values, labels)
     return (
-        f"{len(labels)} observed attention vectors, which are {'all different' if len(set(values)) == len(values) else f'of {len(set(values))} kinds'} (kinds {list(values)}), labels {list(labels)} put beside "
-        f"them in every order, so that they have nothing to do with each other and the estimate should be 0 on the mean. In the order shown it is {exact.show(mutual_information(joint))}, "
-        f"where the labels' entropy is {exact.show(entropy_of(margin(joint, 1)))}, and in no order is it below 0: so its mean is positive. Vectors of real numbers are hardly ever twice the same: each then 'determines' "
-        "its label."
+        f"The numbers stand for attention vectors, equal ones for equal vectors: {len(labels)} observed vectors, "
+        f"{'all different' if len(set(values)) == len(values) else f'of {len(set(values))} kinds'} "
+        f"(kinds {list(values)}), with the labels {list(labels)} put beside them in every order, so that they have nothing to do with each other. In the "
+        f"order shown the estimate is "
+        f"{exact.show(mutual_information(joint))}, where the labels' entropy is {exact.show(entropy_of(margin(joint, 1)))}; its mean over all orders is "
+        f"{exact.show(_mean_estimate(values, labels))}, where "
+        f"the claim allows {tolerance}. Vectors of real numbers are hardly ever twice the same: each then “determines” its label "
+        f"(information.distinct-vectors)."
+    )
+
+
+def _chance() -> Iterator[Step]:
+    more, kinds, labelled = sp.symbols("y a b", integer=True, positive=True)
+    observed, seen = 1 + more, sp.Symbol("c", integer=True, positive=True)
+    joint, apart = sp.symbols("p q", positive=True)
+    yield from logarithm_below_line()
+    yield Step(
+        joint * sp.log(joint / apart),
+        "<=",
+        joint**2 / apart - joint,
+        "one pair of a class and a label, p how often the two are seen together and q the product of how often each is: log z is at most z − 1",
+        certificate=joint * Excess(joint / apart),
+    )
+    together = seen * (seen - 1) / (observed * more)
+    yield Step(
+        total(total(sp.KroneckerDelta(i, k) * seen / observed + (1 - sp.KroneckerDelta(i, k)) * together, k), i),
+        "=",
+        n * seen / observed + n * (n - 1) * together,
+        "in a random order of N = 1 + y labels, of which c are this one, n places of the class have both of two places labelled so with this chance: the "
+        "mean of the squared count",
+    )
+    yield Step(
+        (n * seen / observed + n * (n - 1) * together) / (n * seen),
+        "=",
+        1 / observed + (n - 1) * (seen - 1) / (observed * more),
+        "so the mean of p²/q, for this class and this label",
+    )
+    yield Step(
+        kinds * labelled / observed + (observed - kinds) * (observed - labelled) / (observed * more) - 1,
+        "=",
+        (kinds - 1) * (labelled - 1) / more,
+        "added up over a classes and b labels, whose counts add up to N each, less Σ p = 1: the bound (a − 1)(b − 1)/(N − 1)",
     )
 
 
 plug_in_measures = Claim(
     id="information.plug-in",
     title="The information between attention and labels can be read off observed attention vectors",
-    states="Implied: H(Labels) − H(Labels | Attention) is computed from the attention vectors of a data set and their labels.",
-    reading="The entropies are those of observed frequencies, and attention that has nothing to do with the labels gets 0, at least on the mean.",
-    precise=r"$E[\hat I]=I=0$ for labels independent of the observed vectors.",
+    states="(Implied, as the text tells how the information is defined and not how it is measured.) It can be computed from the observed frequencies of "
+    "attention vectors and labels.",
+    reading="Judged by its least demand, for a tolerance δ: attention that has nothing to do with the labels gets an estimate of at most δ on the mean. "
+    "Exactly 0 would be too much to ask: information.bias.",
+    precise=r"For $N$ labels in random order beside observed attention of $a$ kinds, $b$ kinds of labels: $E[\hat I]\le\frac{(a-1)(b-1)}{N-1}$, which is at "
+    r"most $\delta$ for few classes with many "
+    r"observations each, and for vectors that are all different as large as $b-1$.",
     sources=(S0.at("Mutual Information with Labels"),),
-    scope="two or more observations; labels in every order, each equally likely",
+    scope="two or more observations; labels in every order, each equally likely. That the estimate tends to I for dependent variables of finitely many "
+    "values is the law of large numbers, a remark here",
     inventory=("C031",),
-    corrected_by="information.distinct-vectors",
+    unsaid="attention is put into few classes with many observations each: (a − 1)(b − 1) ≤ δ (N − 1), so that the bias is no more than δ",
+    corrected_by="information.few-classes",
+    derive=_chance,
     holds=_estimates,
     worked=_estimates_by_hand,
 )
+
+
+def _few_classes(values: Row, labels: Row, tolerance: Fraction) -> Outcome:
+    """0 ≤ the mean estimate ≤ (a − 1)(b − 1)/(N − 1); the tolerance plays no part."""
+    mean = _mean_estimate(values, labels)
+    return exact.at_most([0, mean], [mean, Fraction((len(set(values)) - 1) * (len(set(labels)) - 1), len(labels) - 1)])
+
+
+@derived(
+    Claim(
+        id="information.few-classes",
+        title="With a classes and b labels, the estimate from N observations is too large by at most (a − 1)(b − 1)/(N − 1) where there is no information",
+        states="(Not in the text, which does not say how the information is measured.) With few classes and many observations, attention that has nothing to do "
+        "with labels gets an estimate near zero.",
+        precise=r"$0\le E[\hat I]\le\frac{(a-1)(b-1)}{N-1}$ for the observed frequencies of $a$ classes beside $N$ labels of $b$ kinds in random order. In "
+        r"the formulas $N=1+y$, a class has $n$ places, "
+        r"and a label is seen $c$ times.",
+        sources=(S0.at("Mutual Information with Labels"), MILLER),
+        scope="every N ≥ 2, every number of classes and labels and every frequency of each; all orders of the labels equally likely",
+        inventory=("C031",),
+        uses=("information.zero-iff-rows-equal",),  # 0 ≤ the estimate
+        holds=_few_classes,
+    )
+)
+def few_classes() -> Iterator[Step]:
+    yield from _chance()
 
 
 def _distinct(values: Row, labels: Row) -> Outcome:
@@ -280,7 +365,8 @@ def _distinct(values: Row, labels: Row) -> Outcome:
     Claim(
         id="information.distinct-vectors",
         title="If no attention vector is seen twice, the plug-in estimate is the entropy of the labels, whatever attention does",
-        states="What observed frequencies of real vectors give.",
+        states="(Not in the text, which does not say how the information is measured.) Observed frequencies of vectors that never repeat say nothing about "
+        "attention.",
         precise=r"With $n$ distinct vectors every cell has the frequency $1/n$ or 0, so $\hat H(Y|A)=0$ and $\hat I=\hat H(Y)$, the largest value there is. A meaningful estimate needs vectors put into few classes beforehand, many "
         "observations for each, and a correction of the bias.",
         sources=(S0.at("Mutual Information with Labels"), MILLER),
@@ -294,7 +380,8 @@ def distinct_vectors() -> Iterator[Step]:
     seen = sp.IndexedBase("m", integer=True, positive=True)  # how often each label is seen
     share = seen[a] / n
     cell = 1 / n  # frequency of one vector, and of it with its label
-    yield Step(-total(cell * sp.log(cell / cell), j), "=", sp.Integer(0), "each vector has one label: no entropy is left, given the vector")
+    kept = sp.UnevaluatedExpr(cell)
+    yield Step(-total(kept * sp.log(kept / cell), j), "=", sp.Integer(0), "each vector has one label: no entropy is left, given the vector")
     information = total(seen[a] * cell * sp.log(cell / (cell * share)), a)
     yield Step(information, "=", -total(share * sp.log(share), a), "each of the m_y observations with label y adds (1/n) log(1/π_y): the entropy of the labels")
 
@@ -330,11 +417,12 @@ def _biased(samples: int, ones: Fraction, labels: Fraction) -> Outcome:
     Claim(
         id="information.bias",
         title="Observed frequencies find information where there is none",
-        states="Mutual information estimated from a sample of independent attention classes and labels.",
+        states="The information of independent attention classes and labels, estimated by observed frequencies, is too large on the mean.",
         precise=r"The estimate is never negative, and for $N=1+y\ge2$ samples of two independent variables that are not constant it is positive with positive probability: one sample of one pair of values, the others of a pair that differs "
-        r"in both, give $\frac1N\log N+\frac{N-1}N\log\frac N{N-1}>0$. So its expectation is above the true value 0 (to first order by $(a-1)(b-1)/2N$ for $a$ and $b$ values).",
-        sources=(MILLER, S0.at("Mutual Information with Labels")),
-        scope="every N ≥ 2; independent variables of two or more values, each of positive probability. The first-order term is cited",
+        r"in both, give $\frac1N\log N+\frac{N-1}N\log\frac N{N-1}>0$. So its expectation is above the true value 0.",
+        sources=(MILLER,),
+        scope="every N ≥ 2; independent variables of two or more values, each of positive probability. A remark, from the source: to first order the "
+        "expectation is (a − 1)(b − 1)/2N for a and b values",
         uses=("information.zero-iff-rows-equal",),
         holds=_biased,
     )
@@ -364,13 +452,18 @@ def _bottleneck(weights: Weights, values: Row) -> Outcome:
     return exact.at_most(entropy_of(_output(weights, values)), exact.entropy([p for p in weights if p]))
 
 
+def _set(values: Row) -> str:
+    return "{" + ", ".join(map(str, sorted(set(values)))) + "}"
+
+
 def _bottleneck_by_hand(weights: Weights, values: Row) -> str:
     output = _output(weights, values)
     shown = ", ".join(f"{o} with probability {p}" for o, p in sorted(output.items()))
     return (
-        f"Weights ({', '.join(map(str, weights))}); each value is one of {sorted(set(values))}, equally likely and independent. The output is {shown}: given the weights, V determines it, so "
+        f"Weights ({', '.join(map(str, weights))}); each value is drawn from {_set(values)}, equally likely and independent. The output is {shown}: given "
+        f"the weights, V determines it, so "
         f"I(O; V) = H(O) = {exact.show(entropy_of(output))}, where the entropy of the weights is {exact.show(exact.entropy([p for p in weights if p]))}: smaller, and the claim needs it to be no smaller. "
-        "Sharp attention passes a value on whole, and its weights have no entropy."
+        "A one-hot row is plainer still: it passes a value on whole, and its weights have no entropy."
     )
 
 
@@ -401,8 +494,10 @@ def _at_most_the_values(weights: Weights, values: Row) -> Outcome:
     Claim(
         id="information.output-and-values",
         title="Given queries and keys, the output tells of the values exactly its own entropy, at most theirs",
-        states="What bounds the information between output and values.",
-        precise=r"$I(O;V\mid Q,K)=H(O\mid Q,K)\le H(V\mid Q,K)$, since $V$ determines $O$: with $\pi_v$ the probabilities of the values that give one output, $-\left(\sum\pi_v\right)\log\sum\pi_v\le-\sum\pi_v\log\pi_v$. "
+        states="(Not in the text, which names the entropy of the weights as a bound.) Given queries and keys, the information between output and values is "
+        "the output's entropy.",
+        precise=r"$I(O;V\mid Q,K)=H(O\mid Q,K)\le H(V\mid Q,K)$, since $V$ determines $O$: each value goes with one output only. With $\pi_v$ the "
+        r"probabilities of the values that give one output, $-\left(\sum\pi_v\right)\log\sum\pi_v\le-\sum\pi_v\log\pi_v$. "
         "A one-hot row reaches the entropy of the value that it copies; the entropy of the weights plays no part. In the formula $\\pi_j$ are the probabilities of the $n$ values that give one output.",
         sources=(S2.at("Theoretical Properties"), COVER.at("Theorem 2.8.1")),
         scope="finitely many possibilities; the search has independent values, each possibility equally likely",
@@ -413,6 +508,13 @@ def _at_most_the_values(weights: Weights, values: Row) -> Outcome:
 def output_and_values() -> Iterator[Step]:
     pi = sp.IndexedBase("pi", positive=True)
     rest, one = sp.Symbol("u", positive=True), sp.Symbol("v", positive=True)
+    certain = sp.UnevaluatedExpr(pi[j])  # the probability of value and output together is that of the value
+    yield Step(
+        total(pi[j] * sp.log(certain / (pi[j] * total(pi[l], l))), j),
+        "=",
+        -total(pi[j], j) * sp.log(total(pi[l], l)),
+        "what the n values that give one output add to I(O; V) is what this output adds to H(O)",
+    )
     yield Step(
         -(one + rest) * sp.log(one + rest),
         "<=",
@@ -475,7 +577,8 @@ def _h_y_given(table: Sequence[Sequence[Row]], whole: int) -> arb:
 def _chain_by_hand(table: Sequence[Sequence[Row]]) -> str:
     whole = sum(count for plane in table for row in plane for count in row)
     return (
-        f"Counts of (A, X, Y), a table for each A, a row for each X: {[[list(row) for row in plane] for plane in table]}. H(Y) − H(Y|X, A) = {exact.show(_h_y(table, whole))} − "
+        f"The numbers are counts of (A, X, Y), out of {whole}: a table for each A, in it a row for each X and a column for each Y: "
+        f"{[[list(row) for row in plane] for plane in table]}. H(Y) − H(Y|X, A) = {exact.show(_h_y(table, whole))} − "
         f"{exact.show(_h_y_given(table, whole))} = {exact.show(_h_y(table, whole) - _h_y_given(table, whole))}, where I(Y; X | A), the information within each value of A, averaged over A, is "
         f"{exact.show(_given_attention(table, whole))}. The difference of entropies is I(Y; X, A): it counts what A alone tells about Y, which I(Y; X | A) leaves out."
     )
@@ -509,23 +612,28 @@ def _chain_rule(table: Sequence[Sequence[Row]]) -> Outcome:
     Claim(
         id="information.chain-rule",
         title="H(Y) − H(Y | X, A) is the information of X and A together; given A it starts from H(Y | A)",
-        states="Which conditional information the formula gives.",
-        precise=r"$I(Y;X\mid A)=H(Y\mid A)-H(Y\mid X,A)$, and $H(Y)-H(Y\mid X,A)=I(Y;A)+I(Y;X\mid A)$: the two agree exactly if $I(Y;A)=0$. In symbols of one $A$ with $\pi_{aj}$ the probabilities of $X=a$, $Y=j$ given it.",
+        states="(Not in the text, which equates H(Y) − H(Y | X, A) with I(Y; X | A).) That difference is the information of X and A together about Y.",
+        precise=r"$I(Y;X\mid A)=H(Y\mid A)-H(Y\mid X,A)$, and $H(Y)-H(Y\mid X,A)=I(Y;A)+I(Y;X\mid A)$: the two agree exactly if $I(Y;A)=0$. In the formulas "
+        r"$\pi_{raj}$ is the probability of $A=r$, $X=a$, $Y=j$.",
         sources=(S2.at("Information Theoretic View"), COVER.at("Theorem 2.5.2")),
-        scope="variables with finitely many values",
+        scope="variables with finitely many values; derived for positive probabilities (zeros add nothing to any sum)",
         inventory=("C034",),
         uses=("information.with-labels",),
         holds=_chain_rule,
     )
 )
 def chain_rule() -> Iterator[Step]:
-    whole, given, both = sp.symbols("H_Y H_YA H_YXA", real=True)
-    yield Step(whole - both, "=", (whole - given) + (given - both), "H(Y) − H(Y|A) = I(Y; A), and H(Y|A) − H(Y|X, A) = I(Y; X|A)")
-    joint, values = P[r, j], total(P[r, l], l)
-    labels = total(P[t, j], t)
-    information = total(total(joint * sp.log(joint / (values * labels)), j), r)
-    left = -total(total(joint * sp.log(joint / values), j), r)
-    yield Step(information, "=", entropy(labels, j) - left, "the latter within each value of A, by the formula for two variables; it is averaged over A")
+    pi = sp.IndexedBase("pi", positive=True)  # of A = r, X = a, Y = j
+    one = pi[r, a, j]
+    of_ax, of_ay = total(pi[r, a, l], l), total(pi[r, b, j], b)
+    of_a, of_y = total(total(pi[r, b, l], l), b), total(total(pi[t, b, j], b), t)
+    without_x = total(total(of_ay * sp.log(of_ay / of_a), j), r)  # −H(Y|A)
+    without_both = total(total(total(one * sp.log(one / of_ax), j), a), r)  # −H(Y|X, A)
+    within = total(total(total(one * sp.log(one * of_a / (of_ax * of_ay)), j), a), r)
+    yield Step(within, "=", without_both - without_x, "I(Y; X|A) = H(Y|A) − H(Y|X, A), averaged over all values of A")
+    alone = total(total(of_ay * sp.log(of_ay / (of_a * of_y)), j), r)
+    yield Step(-total(of_y * sp.log(of_y), j) + without_x, "=", alone, "H(Y) − H(Y|A) = I(Y; A)")
+    yield Step(-total(of_y * sp.log(of_y), j) + without_both, "=", alone + within, "H(Y) − H(Y|X, A) is their sum")
 
 
 def _other_weights(scores: Row) -> list[list[Fraction]]:
@@ -557,7 +665,8 @@ def _maximises_by_hand(scores: Row, values: Row) -> str:
     weights = [Fraction(2) ** e / mass for e in scores]
     better = max(_other_weights(scores), key=lambda row: float(entropy_of(_output(row, values)).mid()))
     return (
-        f"Scores {list(scores)} times log 2, so that the weights are ({', '.join(map(str, weights))}); values drawn from {sorted(set(values))}, equally likely and independent. Then {_told_output(weights, values)}, which "
+        f"Scores {list(scores)} times log 2, so that the weights are ({', '.join(map(str, weights))}); values drawn from {_set(values)}, equally likely and "
+        f"independent. Then {_told_output(weights, values)}, which "
         f"is all that it can tell about the values. With the weights ({', '.join(map(str, better))}) {_told_output(better, values)}: more. Softmax does not choose weights to maximise it."
     )
 
@@ -567,7 +676,8 @@ maximises = Claim(
     title="The attention mechanism maximises mutual information",
     states="The attention mechanism maximises the mutual information of its output and its input, given the weights.",
     reading="Among all weights that a row could have, those of attention make the information between output and values largest. (Training might maximise something; the mechanism is what is spoken of.)",
-    precise=r"$I(O;V)$ with $p=\mathrm{softmax}(e)$ is at least that with any other weights.",
+    precise=r"With the output $Y=\sum_jp_jX_j$ of random values $X_j$ and given weights $A=p$, $I(Y;X\mid A=p)=H(Y\mid A=p)$ is at its largest where "
+    r"$p=\mathrm{softmax}(e)$, $e$ the scores.",
     sources=(S2.at("Information Theoretic View"),),
     scope="one row, independent values with finitely many possibilities",
     inventory=("C033",),
@@ -595,10 +705,13 @@ def _variational(scores: Row, values: Row) -> Outcome:
     Claim(
         id="information.what-softmax-maximises",
         title="Softmax maximises the expected score plus the entropy of the weights",
-        states="What attention weights do maximise.",
-        precise=r"For every distribution $p$, $\sum_jp_je_j+H(p)\le\log\sum_je^{e_j}$, with equality only for $p=\mathrm{softmax}(e)$. (In the formula $p$ is the softmax of any scores $s$.)",
+        states="(Not in the text, by which attention maximises mutual information.) Attention weights maximise the expected score plus their own entropy.",
+        precise=r"For every distribution $p$ of positive weights, $\sum_jp_je_j+H(p)\le\log\sum_je^{e_j}$, and $p=\mathrm{softmax}(e)$ reaches it. In the "
+        r"formula $p$ is the softmax of any scores $s$.",
         sources=(S2.at("Information Theoretic View"), COVER.at("Theorem 12.1.1")),
-        scope="every n ≥ 1, all real scores, every positive distribution",
+        scope="every n ≥ 1, all real scores; zeros leave a row of fewer keys, whose bound is smaller. A remark: no other weights reach it, as the gap is a "
+        "sum of excesses, each zero "
+        "only where a weight is the softmax's",
         inventory=("C033",),
         holds=_variational,
     )
@@ -608,6 +721,8 @@ def what_softmax_maximises() -> Iterator[Step]:
     score = sp.IndexedBase("e", real=True)
     p, best = softmax(s, j), softmax(score, j)
     gap = total(p * Excess(best / p), j)
+    reached = total(best * score[j], j) + entropy(best, j)
+    yield Step(reached, "=", sp.log(total(sp.exp(score[l]), l)), "the softmax of the scores themselves reaches the bound")
     yield Step(
         total(p * score[j], j) + entropy(p, j),
         "<=",

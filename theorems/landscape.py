@@ -35,6 +35,7 @@ a, b = sp.symbols("a b", integer=True, positive=True)  # features of a token
 c, k, z_ = sp.symbols("c k z", integer=True, positive=True)  # features of queries and keys
 r, i = sp.symbols("r i", integer=True, positive=True)  # a row that asks, a row that answers
 X, A, B, P, R, E = (sp.IndexedBase(name, real=True) for name in ("X", "A", "B", "P", "R", "E"))
+apart = sp.UnevaluatedExpr  # keeps a factor as a reader would write it
 G = sp.IndexedBase("G", real=True)  # ∂L/∂S at [r, i], ∂L/∂M at [a, b]
 z = sp.IndexedBase("z", real=True)
 
@@ -132,7 +133,8 @@ def _through_the_product(tokens: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> Outco
         reading="A definition, for one head without output projection. It defines a number for all real parameters wherever the expectation exists, on every finite data set for instance: softmax "
         "divides by a positive number. What is judged is which of the three matrices' entries it depends on.",
         precise=r"$\sum_c(XW_Q)_{rc}(XW_K)_{ic} = \sum_{a,b}X_{ra}\,(W_QW_K^\top)_{ab}\,X_{ib}$: the scores, and with them the outputs and the loss, depend on $W_Q$ "
-        r"and $W_K$ through $M = W_QW_K^\top$ alone, a matrix of rank at most $d_k$. With $d_k \ge d$ every $M$ occurs, and the landscape is that of $L(M, W_V)$.",
+        r"and $W_K$ through $M = W_QW_K^\top$ alone, a matrix of rank at most $d_k$. With $d_k \ge d$ every $M$ occurs, and the landscape is that of $L(M, "
+        r"W_V)$. In the formulas $A = W_Q$ and $B = W_K$.",
         sources=(SURFACE,),
         scope="every length and width, all real tokens and parameters, every loss ℓ of the output and every distribution for which the expectation exists",
         inventory=("C314",),
@@ -166,13 +168,13 @@ def _symmetric(tokens: Rows, W_Q: Rows, W_K: Rows, W_V: Rows, factor: Fraction, 
 @derived(
     Claim(
         id="landscape.scaling-symmetry",
-        title="Scaling symmetries turn every optimum into a continuum of optima",
+        title="No optimum is isolated, because of scaling symmetries",
         states="Scaling invariance: multiple optima due to scaling symmetries.",
         reading="If the loss has an optimum (global or local) at some parameters, it has others of the same loss.",
         precise=r"$L(cW_Q, W_K/c, W_V) = L(W_Q, W_K, W_V)$ for every $c \ne 0$, and $L(W_QT, W_KT^{-\top}, W_V)$ is the same for every invertible $T$ (in the formula $U = "
         r"T^{-\top}$: $\sum_cT_{kc}U_{zc} = \delta_{kz}$). Where an entry $W_{Q,ac}$ or $W_{K,bc}$ is not 0, different $c > 0$ give different parameters; where $W_Q = W_K = 0$, "
-        r"every other $W_K$ has the same scores 0. So no optimum is isolated, if there is one: whether there is, is another matter "
-        r"(landscape.copying-has-no-optimum).",
+        r"scaling moves nothing, but every other $W_K$ has the same scores 0. So no optimum is isolated, if there is one: whether there is, is another matter "
+        r"(landscape.copying-has-no-optimum). In the formulas $A = W_Q$ and $B = W_K$.",
         sources=(CRITICAL,),
         scope="every length and width, all real parameters, every loss of the output",
         inventory=("C317",),
@@ -185,7 +187,9 @@ def scaling_symmetry() -> Iterator[Step]:
     yield Step(entry, "<", (1 + more) * entry, "for c = 1 + x an entry that is not 0 (here w > 0) has moved: distinct parameters, one loss")
     scale = sp.Symbol("c", positive=True)
     joint = over(A[a, c] * B[b, c], (c, d_k))
-    yield Step(over((scale * A[a, c]) * (B[b, c] / scale), (c, d_k)), "=", joint, "the factor cancels in W_Q W_Kᵀ; c < 0 is this and W_Q → −W_Q, W_K → −W_K")
+    yield Step(
+        over(apart(scale * A[a, c]) * apart(B[b, c] / scale), (c, d_k)), "=", joint, "the factor cancels in W_Q W_Kᵀ; c < 0 is this and W_Q → −W_Q, W_K → −W_K"
+    )
     T, U = sp.IndexedBase("T", real=True), sp.IndexedBase("U", real=True)
     turned = sp.IndexedBase("Y", real=True)  # W_Q T
     yield Step(
@@ -219,74 +223,6 @@ def _null_vectors(rows: Sequence[Sequence[int | Fraction]]) -> list[list[Fractio
     return basis
 
 
-def _deficient(rows: Rows) -> bool:
-    return _rank(rows) < min(len(rows), len(rows[0]))
-
-
-def _critical_if_deficient(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> Outcome:
-    """Where W_Q or W_K is rank deficient: is the gradient in these two matrices 0? (The one in W_V is not even asked for.)"""
-    if not (_deficient(W_Q) or _deficient(W_K)):
-        return Outcome.HELD
-    slopes = exact.flat(_gradients(tokens, targets, (W_Q, W_K, W_V)))
-    return exact.equal(slopes, [0] * len(slopes))
-
-
-def _critical_worked(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> str:
-    by_query, by_key = _gradients(tokens, targets, (W_Q, W_K, W_V))
-
-    def shown(rows: list[list[arb]]) -> str:
-        return "[" + ", ".join("[" + ", ".join("0" if x.contains(0) else exact.show(x) for x in row) + "]" for row in rows) + "]"
-
-    outputs = _outputs(tokens, (W_Q, W_K, W_V))
-    return (
-        f"The tokens are {list(map(list, tokens))}, the targets {list(map(list, targets))}, and the loss is the sum of squared errors. W_Q = {list(map(list, W_Q))} has the rank {_rank(W_Q)}, "
-        f"W_K = {list(map(list, W_K))} the rank {_rank(W_K)}, and W_V = {list(map(list, W_V))}. The outputs are {[[exact.show(x[0]) for x in row] for row in outputs]}. "
-        f"{_slope_by_hand(tokens, targets, W_Q, W_K, W_V)}The gradient in W_Q is {shown(by_query)}, the one in W_K {shown(by_key)}: not both are 0, so this is no critical point. "
-        r"In general $\partial L/\partial W_Q = (\partial L/\partial M)\,W_K$ and $\partial L/\partial W_K = (\partial L/\partial M)^\top W_Q$ with $M = W_QW_K^\top$: a rank-deficient "
-        "factor leaves some directions of the other without a gradient, not all."
-    )
-
-
-def _slope_by_hand(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> str:
-    """In width 1, where M is a number: how ∂L/∂M comes about."""
-    if len(W_Q) > 1 or len(W_Q[0]) > 1:
-        return ""
-    product, value, words = W_Q[0][0] * W_K[0][0], W_V[0][0], [row[0] for row in tokens]
-    means = _rows(words, product)
-    spreads = [mean - first * first for mean, first in zip(_means_of_squares(words, product), means, strict=True)]
-    rates = [value * x * spread for x, spread in zip(words, spreads, strict=True)]
-    whole = sum((2 * (value * mean - row[0]) * rate for mean, row, rate in zip(means, targets, rates, strict=True)), arb(0))
-    return (
-        f"An output moves with M = W_Q·W_K at the rate W_V times its token times the variance of the tokens under its weights: {', '.join(map(_short, rates))}. So ∂L/∂M, the sum of twice "
-        f"the error times the rate, is {_short(whole)}; it is multiplied by W_K for the gradient in W_Q, and by W_Q for that in W_K. "
-    )
-
-
-def _means_of_squares(tokens: Row, product: Number) -> list[arb]:
-    return [row[0] for row in exact.attention([[ball(product) * x] for x in tokens], [[x] for x in tokens], [[x * x] for x in tokens])]
-
-
-def _short(x: arb) -> str:
-    return "0" if x.contains(0) else exact.show(x)
-
-
-rank_deficient = Claim(
-    id="landscape.rank-deficient",
-    title="Wherever W_Q or W_K is rank deficient, the loss has a critical point",
-    states="Rank deficiency as a condition: where W_Q or W_K are rank deficient, attention has (degenerate) critical points.",
-    reading="Read as a condition for being critical, at least as far as W_Q and W_K are concerned. The weaker reading, that degenerate critical points with a rank-deficient W_Q or W_K "
-    "exist, is true and has its own entry: landscape.degenerate. As a condition for a critical point to be degenerate rank deficiency is not sufficient "
-    "(landscape.nondegenerate-origin), and not necessary (landscape.degenerate).",
-    precise=r"$\operatorname{rank}W_Q < \min(d, d_k)$ or $\operatorname{rank}W_K < \min(d, d_k)$ implies $\partial L/\partial W_Q = 0$ and $\partial L/\partial W_K = 0$.",
-    sources=(CRITICAL,),
-    scope="one head, squared error",
-    inventory=("C315",),
-    holds=_critical_if_deficient,
-    worked=_critical_worked,
-    corrected_by="landscape.dead-features",
-)
-
-
 def _dead_features(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> Outcome:
     """(∂L/∂W_Q) z = 0 for every z with W_K z = 0, and the other way round."""
     by_query, by_key = _gradients(tokens, targets, (W_Q, W_K, W_V))
@@ -303,10 +239,11 @@ def _dead_features(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Rows)
     Claim(
         id="landscape.dead-features",
         title="The gradient in W_Q vanishes along what W_K annihilates, and need not vanish elsewhere",
-        states="The correct form: what rank deficiency does to the gradient.",
+        states="(Not in the text, which names rank deficiency as where degenerate critical points are.) What rank deficiency does to the gradient.",
         precise=r"$\partial L/\partial W_Q = \Gamma W_K$ and $\partial L/\partial W_K = \Gamma^\top W_Q$ with $\Gamma = \partial L/\partial M$, $M = W_QW_K^\top$. So $W_Kz = 0$ implies $(\partial "
         r"L/\partial W_Q)\,z = 0$, and $W_Qz = 0$ implies $(\partial L/\partial W_K)\,z = 0$. Both gradients vanish where $W_Q = W_K = 0$; where only one of the two is "
-        r"0, its own gradient need not. In the formulas $\Gamma_{ab} = \sum_{r,i}G_{ri}X_{ra}X_{ib}$, $G = \partial L/\partial S$ (gradients.scores).",
+        r"0, its own gradient need not. In the formulas $A = W_Q$, $B = W_K$ and $\Gamma_{ab} = \sum_{r,i}G_{ri}X_{ra}X_{ib}$, $G = \partial L/\partial S$ "
+        r"(gradients.scores).",
         sources=(CRITICAL,),
         scope="every length and width, all real tokens and parameters, every differentiable loss of the output",
         inventory=("C315",),
@@ -335,40 +272,49 @@ def dead_features() -> Iterator[Step]:
     )  # fmt: skip
 
 
-def _degenerate(tokens: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> Outcome:
-    """With the layer's own outputs as targets, a minimum: H τ = 0 for the tangents τ = (W_Q E, −W_K Eᵀ), and they span d_k² − (d_k − rank W_Q)(d_k − rank W_K) dimensions."""
+def _degenerate(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> Outcome:
+    """For the tangents τ = (W_Q E, −W_K Eᵀ): H τ is ⟨∂L/∂W_K, R Eᵀ⟩ − ⟨∂L/∂W_Q, P E⟩ along (P, R) for the drawn targets, and 0 where the layer's own outputs are the
+    targets, a minimum; and the τ span d_k² − (d_k − rank W_Q)(d_k − rank W_K) dimensions."""
     parameters = (W_Q, W_K, W_V)
     ctx.cap = 3
-    targets = [[x[0] for x in row] for row in _outputs(tokens, parameters)]
+    own = [[x[0] for x in row] for row in _outputs(tokens, parameters)]
+    by_query, by_key = _gradients(tokens, targets, parameters)
 
-    def curvature(direction: dict[Place, Number]) -> arb:
-        return _along(lambda moved: _loss(tokens, targets, moved), parameters, direction)[1]
+    def curvature(direction: dict[Place, Number], aims: Sequence[Sequence[Number]]) -> arb:
+        return _along(lambda moved: _loss(tokens, aims, moved), parameters, direction)[1]
+
+    def mixed(tangent: dict[Place, int], place: Place, aims: Sequence[Sequence[Number]]) -> arb:
+        both: dict[Place, Number] = {**tangent, place: tangent.get(place, 0) + 1}
+        return curvature(both, aims) - curvature({**tangent}, aims) - curvature({place: 1}, aims)
 
     size, rows = len(W_Q[0]), len(W_Q)
-    bent, tangents = [], []
+    bent, wanted, tangents = [], [], []
     for one in range(size):
         for other in range(size):
             tangent: dict[Place, int] = {(0, row, other): W_Q[row][one] for row in range(rows)}
             tangent |= {(1, row, one): -W_K[row][other] for row in range(rows)}
             tangents.append([tangent.get(place, 0) for place in _places(parameters)[: 2 * rows * size]])
             for place in _places(parameters):
-                both: dict[Place, Number] = {**tangent, place: tangent.get(place, 0) + 1}
-                bent.append(curvature(both) - curvature({**tangent}) - curvature({place: 1}))
+                which, row, column = place
+                slope = -by_query[row][other] if (which, column) == (0, one) else by_key[row][one] if (which, column) == (1, other) else arb(0)
+                bent += [mixed(tangent, place, own), mixed(tangent, place, targets)]
+                wanted += [arb(0), slope]
     spanned = size**2 - (size - _rank(W_Q)) * (size - _rank(W_K))
-    return Outcome.worst([exact.equal(bent, [0] * len(bent)), exact.decided(_rank(tangents) == spanned)])
+    return Outcome.worst([exact.equal(bent, wanted), exact.decided(_rank(tangents) == spanned)])
 
 
 @derived(
     Claim(
         id="landscape.degenerate",
         title="Every critical point is degenerate, save perhaps where W_Q = W_K = 0",
-        states="Attention has degenerate critical points, some of them with a rank-deficient W_Q or W_K.",
+        states="Attention has degenerate critical points.",
         reading="Degenerate: the Hessian is singular. Such points are asked for, for any loss; which of them are there depends on the data.",
         precise=r"At a critical point $H\tau = 0$ for every $\tau = (W_QE, -W_KE^\top)$, $E \in \mathbb R^{d_k\times d_k}$: to first order $\tau$ leaves $M = W_QW_K^\top$ where it is, and the mixed derivative with any "
         r"direction $(P, R)$ is $\langle \partial L/\partial M, W_QER^\top - PEW_K^\top\rangle = \langle\partial L/\partial W_K, RE^\top\rangle - \langle\partial L/\partial W_Q, PE\rangle = 0$. "
         r"$\tau = 0$ exactly if the columns of $E$ lie in the kernel of $W_Q$ and its rows in that of $W_K$, so these $\tau$ span $d_k^2 - (d_k - \operatorname{rank}W_Q)(d_k - \operatorname{rank}W_K)$ dimensions: none if $W_Q = W_K = 0$, at least one otherwise, "
         r"and fewer for smaller ranks. Critical points there are: any parameters, the targets being their own outputs, under squared error. So there are degenerate "
-        r"critical points with $W_Q$ and $W_K$ of any ranks but 0 and 0, deficient ones and full ones.",
+        r"critical points with $W_Q$ and $W_K$ of any ranks but 0 and 0, deficient ones and full ones. In the formulas $A = W_Q$, $B = W_K$ and $G = \partial "
+        r"L/\partial M$.",
         sources=(CRITICAL,),
         scope="every length and width, all real parameters, every twice differentiable loss of the output",
         inventory=("C315", "C316"),
@@ -404,6 +350,85 @@ def degenerate() -> Iterator[Step]:
     )  # fmt: skip
 
 
+def _plain(rows: Sequence[Sequence[object]]) -> str:
+    """A matrix as a reader writes it."""
+    return "[" + "; ".join(", ".join(map(str, row)) for row in rows) + "]"
+
+
+def _deficient(rows: Rows) -> bool:
+    return _rank(rows) < min(len(rows), len(rows[0]))
+
+
+def _critical_if_deficient(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> Outcome:
+    """Where W_Q or W_K is rank deficient: is the gradient in these two matrices 0? (The one in W_V, and the Hessian, are not even asked for.)"""
+    if not (_deficient(W_Q) or _deficient(W_K)):
+        return Outcome.HELD
+    slopes = exact.flat(_gradients(tokens, targets, (W_Q, W_K, W_V)))
+    return exact.equal(slopes, [0] * len(slopes))
+
+
+def _critical_worked(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> str:
+    by_query, by_key = _gradients(tokens, targets, (W_Q, W_K, W_V))
+
+    def shown(rows: list[list[arb]]) -> str:
+        return _plain([[_short(x) for x in row] for row in rows])
+
+    outputs = _outputs(tokens, (W_Q, W_K, W_V))
+    return (
+        f"The tokens are {_plain(tokens)}, the targets {_plain(targets)}, and the loss is the sum of squared errors. W_Q = {_plain(W_Q)} has the rank "
+        f"{_rank(W_Q)}, "
+        f"W_K = {_plain(W_K)} the rank {_rank(W_K)}, and W_V = {_plain(W_V)}. The outputs are {_plain([[exact.show(x[0]) for x in row] for row in outputs])}. "
+        f"{_slope_by_hand(tokens, targets, W_Q, W_K, W_V)}The gradient in W_Q is {shown(by_query)}, the one in W_K {shown(by_key)}: not both are 0, so this is no critical point. "
+        r"In general $\partial L/\partial W_Q = (\partial L/\partial M)\,W_K$ and $\partial L/\partial W_K = (\partial L/\partial M)^\top W_Q$ with $M = W_QW_K^\top$: a rank-deficient "
+        "factor leaves some directions of the other without a gradient, not all."
+    )
+
+
+def _slope_by_hand(tokens: Rows, targets: Rows, W_Q: Rows, W_K: Rows, W_V: Rows) -> str:
+    """In width 1, where M is a number: how ∂L/∂M comes about."""
+    if len(W_Q) > 1 or len(W_Q[0]) > 1:
+        return ""
+    product, value, words = W_Q[0][0] * W_K[0][0], W_V[0][0], [row[0] for row in tokens]
+    means = _rows(words, product)
+    spreads = [mean - first * first for mean, first in zip(_means_of_squares(words, product), means, strict=True)]
+    rates = [value * x * spread for x, spread in zip(words, spreads, strict=True)]
+    whole = sum((2 * (value * mean - row[0]) * rate for mean, row, rate in zip(means, targets, rates, strict=True)), arb(0))
+    return (
+        f"An output moves with M = W_Q·W_K at the rate W_V times its token times the variance of the tokens under its weights: {', '.join(map(_short, rates))}. So ∂L/∂M, the sum of twice "
+        f"the error times the rate, is {_short(whole)}; it is multiplied by W_K for the gradient in W_Q, and by W_Q for that in W_K. "
+    )
+
+
+def _means_of_squares(tokens: Row, product: Number) -> list[arb]:
+    return [row[0] for row in exact.attention([[ball(product) * x] for x in tokens], [[x] for x in tokens], [[x * x] for x in tokens])]
+
+
+def _short(x: arb) -> str:
+    return "0" if x.contains(0) else exact.show(x)
+
+
+rank_deficient = Claim(
+    id="landscape.rank-deficient",
+    title="Degenerate critical points occur where W_Q or W_K is rank deficient",
+    states="Attention has degenerate critical points: rank deficiency, when W_Q or W_K is rank deficient.",
+    reading="Rank deficiency is named as where such points are: wherever W_Q or W_K has less than full rank, the loss has a critical point, as far as W_Q and "
+    "W_K are concerned, and a degenerate one.",
+    precise=r"$\operatorname{rank}W_Q < \min(d, d_k)$ or $\operatorname{rank}W_K < \min(d, d_k)$ implies $\partial L/\partial W_Q = 0$, $\partial L/\partial "
+    r"W_K = 0$ and a singular Hessian. Rank deficiency "
+    r"alone makes no critical point: it leaves some directions of the other matrix without a gradient, not all (landscape.dead-features). Of a point that is "
+    r"critical the Hessian is singular, unless $W_Q = W_K = 0$, "
+    "where it may be regular (landscape.nondegenerate-origin). Points with full ranks are degenerate in the same way, and more so (landscape.degenerate).",
+    sources=(CRITICAL,),
+    scope="one head, squared error",
+    inventory=("C315",),
+    unsaid="the point is critical, and not W_Q = W_K = 0",
+    corrected_by="landscape.degenerate",
+    derive=degenerate.derive,
+    holds=_critical_if_deficient,
+    worked=_critical_worked,
+)
+
+
 def _origin_holds(tokens: Row, targets: Row) -> Outcome:
     """Width 1, W_Q = W_K = 0, W_V = mean target over mean token: gradient 0, and the Hessian's determinant is −4 x̄² n · Γ² with Γ = 2w Var(x) Σ_r (ȳ − y_r) x_r."""
     size = len(tokens)
@@ -429,7 +454,8 @@ def _origin_holds(tokens: Row, targets: Row) -> Outcome:
     Claim(
         id="landscape.nondegenerate-origin",
         title="The critical point with W_Q = W_K = 0, where both ranks are least, can be nondegenerate",
-        states="Whether rank deficiency makes a critical point degenerate.",
+        states="(Not in the text, which names rank deficiency as where degenerate critical points are.) Whether rank deficiency always makes a critical point "
+        "degenerate.",
         precise=r"Width 1, two tokens $x_1, x_2$ with $x_1 + x_2 \ne 0$, targets $y_1, y_2$, squared error, scores $uv\,x_rx_i$, values $wx_i$: at $u = v = 0$, $w = \frac{y_1 + y_2}{x_1 + x_2}$ "
         r"the gradient is 0 and the Hessian's only entries are $\partial_u\partial_vL = \Gamma = \frac w4(x_1 - x_2)^3(y_2 - y_1)$ and $\partial_w^2L = (x_1 + x_2)^2$; its determinant is $-\Gamma^2(x_1 + x_2)^2$. "
         r"For $x = (0, 2)$, $y = (0, 2)$ it is not 0: a saddle, and no degenerate one.",
@@ -632,7 +658,8 @@ def _converges_worked(
         f"{exact.show(at_start)}. Where M = 0 all outputs are equal, and the loss is at least Σ(y − ȳ)² = {exact.show(fence)}. The loss does not rise on the way, so the path never meets M = 0, "
         f"and stays where M {side} 0. There the outputs are W_V times means of the tokens that move one way, if at all, as M leaves 0, from {Fraction(sum(tokens), len(tokens))} towards the largest or the "
         f"smallest token: {lies}. Two such rows cost at least (m y' − m' y)²/(m² + m'²), whatever W_V. Here |m y' − m' y| is at least {_down(pair.cross)}, and m² + m'² at most "
-        f"{exact.show(pair.size)}, so the loss stays above {_down(pair.least)}. All starts nearby fail in the same way: it is no accident of one point."
+        f"{exact.show(pair.size)}, so the loss stays above {_down(pair.least)}. All starts nearby fail in the same way: it is no accident of one point. (In "
+        f"the case, teacher and goal are the M and the W_V that set the targets; queries, keys and values are where descent starts.)"
     )
 
 
@@ -666,7 +693,8 @@ def _fence_holds(tokens: Row, targets: Row, product: Fraction, value: int) -> Ou
     Claim(
         id="landscape.sign-of-the-product",
         title="In width 1 descent that starts below the loss of equal outputs never changes the sign of W_Q · W_K",
-        states="Whether gradient descent finds an optimum that the parameters allow, from wherever it starts.",
+        states="(Not in the text, which says that it does under certain conditions.) Whether gradient descent finds an optimum that the parameters allow, "
+        "from wherever it starts.",
         precise=r"One head on a sequence of tokens $x_r$ of width 1, any $d_k$: $M = W_Q \cdot W_K$ is a number, and the outputs are $w\,m_r(M)$ with $m_r(M) = \sum_i p_{ri}x_i$, $p_{ri} \propto e^{Mx_rx_i}$. At $M = 0$ all "
         r"outputs are equal, and the loss is at least $F = \sum_r(y_r - \bar y)^2$. A continuous path on which the loss stays below $F$ therefore stays on one side of $M = 0$: gradient flow from a start of loss below $F$, or gradient steps small enough that the "
         r"loss does not rise on the way. If on that side the loss is bounded below by more than its least value, it ends above it. Such a bound: $m_r$ grows with $M$ if $x_r > 0$ and falls if $x_r < 0$, and two rows "
@@ -681,12 +709,6 @@ def _fence_holds(tokens: Row, targets: Row, product: Fraction, value: int) -> Ou
 def sign_of_the_product() -> Iterator[Step]:
     aim, value, size = sp.IndexedBase("y", real=True), sp.Symbol("t", real=True), sp.Symbol("M", real=True)
     row = total(sp.exp(size * s[j]) * v[j], j) / total(sp.exp(size * s[l]), l)
-    yield Step(sp.Subs(row, size, 0), "=", total(v[j], j) / n, "at M = 0 all weights are equal: every row returns w x̄, here the mean of the v_j")
-    mean = total(aim[j], j) / n
-    yield Step(
-        total((value - aim[j]) ** 2, j) - total((aim[j] - mean) ** 2, j), "=", n * (value - mean) ** 2,
-        "so the loss there exceeds Σ(y − ȳ)² by n(t − ȳ)² with t = w x̄: a path of less loss does not cross",
-    )  # fmt: skip
     token = sp.IndexedBase("x", real=True)
     mass = total(sp.exp(size * value * token[l]), l)
     answer = total(sp.exp(size * value * token[j]) * token[j], j) / mass
@@ -700,6 +722,12 @@ def sign_of_the_product() -> Iterator[Step]:
     yield Step(
         (one**2 + two**2) * (first**2 + second**2) - (first * far - second * near) ** 2, "=", (one * first + two * second) ** 2,
         "the errors of two rows, squared and added, times m² + m'² exceed (m y' − m' y)² by a square",
+    )  # fmt: skip
+    yield Step(sp.Subs(row, size, 0), "=", total(v[j], j) / n, "at M = 0 all weights are equal: every row returns w x̄, here the mean of the v_j")
+    mean = total(aim[j], j) / n
+    yield Step(
+        total((value - aim[j]) ** 2, j) - total((aim[j] - mean) ** 2, j), "=", n * (value - mean) ** 2,
+        "so the loss there exceeds Σ(y − ȳ)² by n(t − ȳ)² with t = w x̄: a path of less loss does not cross M = 0",
     )  # fmt: skip
 
 
@@ -739,19 +767,24 @@ gradient_descent = derived(
         title="Under certain conditions gradient descent converges to global optima",
         states="Under certain conditions gradient descent converges to global optima: sufficient model capacity, well-separated input distributions, proper weight initialisation.",
         reading="The three named conditions are the conditions. Capacity: the parameters can fit the targets, loss 0 is attained, and d_k is as large as one likes (from d on it adds nothing to "
-        "what a head can do, landscape.loss-through-product). Separation: the tokens are distinct. Initialisation: a usual start, chosen or drawn without knowing the targets; a start that is "
+        "what a head can do, landscape.loss-through-product, and so it is no overparameterisation; with more heads starts drawn at random fail more rarely, "
+        "and whether enough heads would leave none "
+        "that fails is not judged here). Separation: the tokens are distinct. Initialisation: a usual start, chosen or drawn without knowing the targets; a "
+        "start that is "
         "called proper because descent succeeds from there would make the sentence empty. Steps are small enough that the loss does not rise on the way.",
         precise=r"If loss 0 is attained, the tokens are distinct and the steps are so small that the loss never rises, then descent from every start chosen without knowing the targets tends to loss 0. "
         r"This fails. In width 1 let the targets be the head's own outputs at $M_0 = W_Q \cdot W_K$. Starts with $W_Q \cdot W_K$ of the other sign and a loss below $\sum_r(y_r - \bar y)^2$ are an open "
-        r"set; descent from them keeps the sign (landscape.sign-of-the-product), and where no $M$ of that sign fits the targets the loss stays above a positive bound. With targets that are the means of a sequence's tokens "
+        r"set; descent from them keeps the sign (landscape.sign-of-the-product), and where no $M$ of that sign fits the targets the loss stays above a "
+        r"positive bound. (A remark: several heads that start there all alike stay alike, heads.equal-starts-stay-equal, and are one head: they fail as well.) "
+        r"With targets that are the means of a sequence's tokens "
         r"through one matrix, the start $W_Q = W_K = 0$ and a step $\eta < 1/\lambda_{\max}$ it holds (landscape.descent-from-uniform). Capacity is an assumption of substance too: a head may have no optimum to "
         r"converge to (landscape.copying-has-no-optimum; several heads have one).",
         sources=(CONVERGENCE,),
         scope="one head, squared error, all three matrices trained",
         inventory=("C318",),
         uses=("landscape.dead-features", "landscape.sign-of-the-product"),
-        unsaid="descent starts where it leads to an optimum, which depends on the targets; here: the targets are x̄ W for one matrix W, the start is W_Q = W_K = 0 with any W_V, and "
-        "the step is below 1/λ_max",
+        unsaid="the targets are x̄ W for one matrix W (x̄ the mean token of a sequence), the start is W_Q = W_K = 0 with any W_V, and the step is below "
+        "1/λ_max, λ_max the largest eigenvalue of the mean of x̄ x̄ᵀ",
         corrected_by="landscape.descent-from-uniform",
         holds=_converges,
         worked=_converges_worked,
@@ -763,9 +796,11 @@ descent_from_uniform = derived(
     Claim(
         id="landscape.descent-from-uniform",
         title="From W_Q = W_K = 0 gradient descent finds a global optimum if the targets are means of the tokens through one matrix",
-        states="The correct form: conditions under which gradient descent on all three matrices provably ends in a global minimum.",
+        states="(Not in the text; conditions under which its sentence holds.) When gradient descent on all three matrices provably ends in a global minimum.",
         precise=r"Let every target row be $\bar x W$, $\bar x$ the mean of its sequence's tokens, so that the least loss is 0. From $W_Q = W_K = 0$ and any $W_V$, with a step $0 < \eta < 1/\lambda_{\max}$, $\lambda$ "
-        r"the eigenvalues of $C = \mathbb E\,\bar x\bar x^\top$ and the loss $\mathbb E\|\bar xW_V - \bar xW\|^2$, $W_Q$ and $W_K$ stay 0 and the error of $W_V$ along each eigenvector with $\lambda > 0$ shrinks by $|1 - 2\eta\lambda| < 1$ a step; where $\lambda = 0$ it stays, and the loss does not see it. "
+        r"the eigenvalues of $C = \mathbb E\,\bar x\bar x^\top$ and the loss $\mathbb E\|\bar xW_V - \bar xW\|^2$, $W_Q$ and $W_K$ stay 0, so that $W_V$ alone "
+        r"moves, and the error of $W_V$ along each eigenvector with $\lambda > 0$ shrinks by $|1 - 2\eta\lambda| < 1$ a step; where $\lambda = 0$ it stays, "
+        r"and the loss does not see it. "
         r"The loss tends to 0 geometrically, and the parameters converge to a global minimum. In the formula $2\eta\lambda = \frac{2}{1 + y}$, $y > 0$. (The mean is taken over rows, all rows of a sequence having one target.)",
         sources=(CONVERGENCE,),
         scope="every width, every finite data set of any lengths, one column of W_V (columns do not interact); symmetric C is diagonalised by an orthogonal basis",
@@ -793,7 +828,7 @@ def _copying_holds(words: int, sequence: Row, sharpness: int, weights: Rows) -> 
     Claim(
         id="landscape.copying-has-no-optimum",
         title="Copying its tokens is a task on which attention has no optimum",
-        states="Whether the loss has a global minimum.",
+        states="(Not in the text, which speaks of convergence to global optima.) Whether the loss has a global minimum at all.",
         precise=r"Data: the constant sequences of $q \ge 2$ one-hot tokens and at least one mixed sequence, every row to return its own token; one head without output projection, $d_k \ge q$. Loss 0 would need $W_V$ to copy "
         r"every token (constant sequences), and then a row of the mixed sequence returns a mean with positive weights of different tokens, which "
         r"falls short of its own in the own coordinate. With $W_V = 1$ and $W_QW_K^\top = t \cdot 1$ the shortfall is below $n e^{-t}$: the infimum 0 is "

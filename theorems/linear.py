@@ -151,7 +151,7 @@ def _any_features_worked(query: Row, keys: Matrix) -> str:
     Claim(
         id="linear.weights-are-a-distribution",
         title="A kernel with positive values gives weights that are a probability distribution",
-        states="Softmax is replaced by positive kernel functions (implied: the weights remain a probability distribution over the keys).",
+        states="(Implied.) Softmax is replaced by positive kernel functions, and the weights remain a probability distribution over the keys.",
         reading="Positive kernel function: every value φ(q)·φ(k) is positive. Features that are positive one by one ensure it, but not every map on the text's own list has "
         "such features (linear.polynomial-feature-is-positive). For the other sense of 'positive' see linear.positive-definite-suffices.",
         precise=r"If $\kappa_{ij} > 0$ for every key $j$, then $0 < \kappa_{ij}/\sum_l\kappa_{il}$ and $\sum_j\kappa_{ij}/\sum_l\kappa_{il} = 1$.",
@@ -164,19 +164,19 @@ def _any_features_worked(query: Row, keys: Matrix) -> str:
 def weights_are_a_distribution() -> Iterator[Step]:
     mass = total(kernel(i, l), l)
     yield Step(sp.S.Zero, "<", kernel(i, j), "positive features have a positive inner product")
-    value = sp.IndexedBase("kappa", positive=True)  # any kernel with positive values
-    yield Step(sp.S.Zero, "<", value[j] / total(value[l], l), "a positive number over a sum of positive numbers")
-    yield Step(total(value[j] / total(value[l], l), j), "=", sp.S.One, "the weights share their denominator")
-    yield Step(total(kernel(i, j) / mass, j), "=", sp.S.One, "in particular for positive features")
+    yield Step(total(kernel(i, j) / mass, j), "=", sp.S.One, "and weights that add up to 1")
+    value = sp.IndexedBase("kappa", positive=True)
+    yield Step(sp.S.Zero, "<", value[j] / total(value[l], l), "any kernel with positive values: a weight is a positive number over a sum of positive numbers")
+    yield Step(total(value[j] / total(value[l], l), j), "=", sp.S.One, "and the weights share their denominator")
 
 
 @derived(
     Claim(
         id="linear.positive-definite-suffices",
         title="A positive definite kernel gives weights that are a probability distribution",
-        states="The kernel functions are called positive, which in kernel methods means positive definite.",
+        states="(Implied.) The kernel functions are called positive, which in kernel methods means positive definite; then the weights are a probability distribution.",
         reading="The other sense of the word in the formula of linear attention. Positive in the sense of kernel methods: κ(q, k) = φ(q)·φ(k) for some real feature map, so that every Gram matrix is positive semidefinite. "
-        "(Cosine features, for one, are positive in this sense: random_features.cosine-positive. Judged here is what follows from it for the weights.)",
+        "(Cosine features, for one, are positive in this sense: random_features.cosine-positive-definite. Judged here is what follows from it for the weights.)",
         precise=r"Wherever $\sum_l\kappa_{il} > 0$, so that the weights exist and add up to 1: $\kappa_{ij}/\sum_l\kappa_{il} \ge 0$. False with a single feature, for all $x, y > 0$: a query with the "
         r"feature 1 and two keys with the features $x + y$ and $-x$ have the kernel values $x + y$ and $-x$, their sum is $y > 0$, and the second weight is $-x/y$.",
         sources=(S0.at("Kernel Methods for Attention"),),
@@ -224,13 +224,17 @@ def distance(one: Sequence[arb], two: Sequence[arb]) -> arb:
     return sum((abs(p - q) for p, q in zip(one, two, strict=True)), arb(0)) / 2
 
 
-def _exp_near_softmax(query: Row, keys: Matrix, share: int) -> Outcome:
-    gap = distance(kernel_weights(query, keys, exponentials), softmax_weights(query, keys))
-    return exact.at_most(gap, ball(1 - Fraction(1, share)))
+def _reversed_by_exp(query: Row, keys: Matrix) -> list[tuple[int, int]]:
+    """The pairs of keys of which softmax prefers the first and the features of exp certainly prefer the second."""
+    scores, ours = [dot(query, key) for key in keys], kernel_weights(query, keys, exponentials)
+    return [(one, two) for one, two in product(range(len(keys)), repeat=2) if scores[one] > scores[two] and ours[one] < ours[two]]
 
 
-def _exp_mixes(query: Row, keys: Matrix, share: int) -> Outcome:
-    """`share` plays no part: this is an identity."""
+def _exp_keeps_the_order(query: Row, keys: Matrix) -> Outcome:
+    return decided(not _reversed_by_exp(query, keys))
+
+
+def _exp_mixes(query: Row, keys: Matrix) -> Outcome:
     columns = [exact.softmax(column) for column in zip(*keys, strict=True)]
     masses = [sum((ball(entry).exp() for entry in column), arb(0)) for column in zip(*keys, strict=True)]
     pulls = [ball(own).exp() * mass for own, mass in zip(query, masses, strict=True)]
@@ -238,14 +242,15 @@ def _exp_mixes(query: Row, keys: Matrix, share: int) -> Outcome:
     return exact.equal(kernel_weights(query, keys, exponentials), mixed)
 
 
-def _exp_worked(query: Row, keys: Matrix, share: int) -> str:
+def _exp_worked(query: Row, keys: Matrix) -> str:
     ours, theirs = kernel_weights(query, keys, exponentials), softmax_weights(query, keys)
+    one, two = _reversed_by_exp(query, keys)[0]
     return (
         f"q = {list(query)}, keys {', '.join(str(list(key)) for key in keys)}. Scores q·k: {', '.join(str(dot(query, key)) for key in keys)}; softmax gives "
         f"{', '.join(map(exact.show, theirs))}. With φ = exp entry by entry the kernel is Σ_a exp(q_a + k_a): for the keys in turn "
         f"{', '.join(' + '.join(f'exp({p + q})' for p, q in zip(query, key, strict=True)) for key in keys)}. Divided by their sum, the weights are "
-        f"{', '.join(map(exact.show, ours))}. The mass that has to move, half of the sum of the differences, is {exact.show(distance(ours, theirs))}; the statement with k = {share} "
-        f"allows 1 − 1/{share}. Longer vectors of this kind exceed 1 − 1/k for every k: see the derivation."
+        f"{', '.join(map(exact.show, ours))}. Softmax prefers the key {list(keys[one])} to the key {list(keys[two])}; exp prefers the second, which the statement does not allow. With longer "
+        "vectors nearly all of the mass can change its place: see the derivation."
     )
 
 
@@ -253,7 +258,7 @@ def _exp_worked(query: Row, keys: Matrix, share: int) -> str:
     Claim(
         id="linear.exp-features-mix-softmaxes",
         title="With φ = exp entry by entry, the weights are a mixture of softmaxes over single coordinates of the keys",
-        states="The correct form: what the feature map exp computes.",
+        states="(Not in the text; the corrected form of linear.exp-approximates-softmax.) What the feature map exp computes.",
         precise=r"$\dfrac{\sum_a e^{x_a + K_{ja}}}{\sum_l\sum_a e^{x_a + K_{la}}} = \sum_a \pi_a\,\dfrac{e^{K_{ja}}}{\sum_l e^{K_{la}}}$ with "
         r"$\pi_a = e^{x_a}\sum_l e^{K_{la}} \big/ \sum_b e^{x_b}\sum_l e^{K_{lb}}$: the query $x$ chooses how to mix $d$ distributions that do not depend on it. "
         r"With $d = 1$ it plays no part at all.",
@@ -266,41 +271,51 @@ def exp_features_mix_softmaxes() -> Iterator[Step]:
     mass = total(total(sp.exp(x[a] + K[l, a]), a), l)
     column = total(sp.exp(K[l, a]), l)
     pull = sp.exp(x[a]) * column / total(sp.exp(x[b]) * total(sp.exp(K[l, b]), l), b)
+    yield Step(total(pull, a), "=", sp.S.One, "the weights of the mixture add up to 1")
     yield Step(
         total(sp.exp(x[a] + K[j, a]), a) / mass, "=", total(pull * sp.exp(K[j, a]) / column, a),
         "each feature's sum over the keys is divided out of the coordinate and multiplied into the mixture",
     )  # fmt: skip
-    yield Step(total(pull, a), "=", sp.S.One, "and the mixture's weights sum to one")
 
 
 @derived(
     Claim(
         id="linear.exp-approximates-softmax",
         title="The feature map φ(x) = exp(x) approximates softmax attention",
-        states="The first kernel function listed under linear attention approximations is the exponential, φ(x) = exp(x) (implied: it approximates softmax).",
+        states="(Implied.) The first kernel function listed under linear attention approximations is the exponential, φ(x) = exp(x): it approximates softmax.",
         reading="exp is applied entry by entry to queries and to keys, as the formula above the list applies φ. (Were φ(x) the value of the kernel at x = q·k, then exp would be softmax itself, but no finite "
-        "features have that kernel: linear.no-finite-features-for-exp.) To approximate is to come closer than the worst possible: some share 1/k of the mass is placed as "
-        "softmax(q·k_j) places it, whatever the query and the keys.",
-        precise=r"There is a $k$ such that $\tfrac12\sum_j|p_j - p'_j| \le 1 - 1/k$ for all queries and keys ($p$: the weights of softmax, $p'$: those of the features). False in every width $d$ and for every scale $c > 0$: at "
-        r"$q = (-t, \dots, -t)$ with keys $0$ and $(t, \dots, t)$, once $t \ge 1/(cd)$, softmax keeps at most $e^{-t}$ for the second key, and exp gives it at least $1 - e^{-t}$.",
+        "features have that kernel: linear.no-finite-features-for-exp.) Judged is what any approximation would have to keep: of two keys, the one that softmax prefers is not given less weight than the other. "
+        "(That every positive map with finitely many features is far from softmax somewhere is a fact of its own: linear.own-keys-share-m. What fails here is particular to exp.)",
+        precise=r"If $q\cdot k_1 > q\cdot k_2$, then $p'_1 \ge p'_2$ ($p$: the weights of softmax, $p'$: those of the features). False in every width $d$ and for every scale $c > 0$, as exp prefers the key with the larger entries whatever the query is. With $d = 1$ "
+        r"the query plays no part: $p'_j = e^{k_j}/\sum_l e^{k_l}$. In any width, at $q = (-t, \dots, -t)$ with keys $0$ and $(t, \dots, t)$ exp gives the second key $1/(1 + e^{-t}) > \tfrac12$, and softmax "
+        r"$1/(1 + e^{cdt^2}) < \tfrac12$; once $t \ge 1/(cd)$, all but $2e^{-t}$ of the mass is on the wrong key.",
         sources=(S0.at("Kernel Functions"), S0.at("Linear Attention Approximations")),
         scope="every real query and keys; scores c q·k (c = 1 in the search)",
         inventory=("C121",),
         corrected_by="linear.exp-features-mix-softmaxes",
-        holds=_exp_near_softmax,
+        holds=_exp_keeps_the_order,
         worked=_exp_worked,
     )
 )
 def exp_approximates_softmax() -> Iterator[Step]:
     length, more, scale = sp.Symbol("t", positive=True), sp.Symbol("x", nonnegative=True), sp.Symbol("c", positive=True)
-    yield Step(scale * total((-length) * length, a), "=", -scale * d * length**2, "the second key's score; the first one's is 0")
+    entry = sp.IndexedBase("k", real=True)
+    yield Step(
+        sp.exp(u + entry[j]) / total(sp.exp(u + entry[l]), l), "=", sp.exp(entry[j]) / total(sp.exp(entry[l]), l),
+        "width 1, a query u and keys k_j: the query drops out, so for every negative one the order is that of softmax reversed",
+    )  # fmt: skip
+    yield Step(
+        -scale * total(length**2, a), "=", -scale * d * length**2,
+        "width d, q = (−t, …, −t), the second key (t, …, t): its score is negative, and the score of the first key, 0, is larger",
+    )  # fmt: skip
     near, far = total(sp.exp(-length) * sp.exp(0), a), total(sp.exp(-length) * sp.exp(length), a)
-    yield Step(far / (near + far), "=", 1 / (1 + sp.exp(-length)), "the weight that exp gives to the second key does not depend on the width")
+    yield Step(near, "<", far, "and yet exp gives the second key the larger kernel value: the order is reversed", certificate=d * (1 - sp.exp(-length)))
+    yield Step(far / (near + far), "=", 1 / (1 + sp.exp(-length)), "its weight does not depend on the width")
     soft = sp.exp(-length - more) / (1 + sp.exp(-length - more))
     whole, grown = sp.exp(length), sp.exp(more)
     yield Step(
         1 - 2 * sp.exp(-length), "<=", 1 / (1 + sp.exp(-length)) - soft,
-        "for t ≥ 1/(cd) write cdt² = t + x, x ≥ 0: all but 2 exp(−t) of the mass lies on the wrong key, so no share 1/k is right for all t",
+        "for t ≥ 1/(cd) write cdt² = t + x, x ≥ 0: all but 2 exp(−t) of the mass lies on the key that softmax does not prefer",
         certificate=1 / (whole * (1 + whole)) + (1 + whole * (grown - 1)) / (whole * (1 + whole * grown)),
     )  # fmt: skip
 
@@ -346,7 +361,7 @@ def _relu_alone(query: Row, keys: Matrix) -> Outcome:
     Claim(
         id="linear.relu-alone-divides-by-zero",
         title="Without ε, a query without a positive entry has the denominator 0",
-        states="The feature map is ReLU(x) + ε (not said: why it is not ReLU(x) alone).",
+        states="(Not in the text, which gives the feature map ReLU(x) + ε and no reason for the ε.) Without ε, attention with ReLU features may be 0/0.",
         precise=r"If $q_a \le 0$ for every $a$, then $\sum_j\sum_a\max(0, q_a)\max(0, K_{ja}) = 0$, whatever the keys.",
         sources=(S0.at("Kernel Functions"),),
         scope="every number of keys, every width; φ = ReLU entry by entry",
@@ -356,7 +371,7 @@ def _relu_alone(query: Row, keys: Matrix) -> Outcome:
 def relu_alone_divides_by_zero() -> Iterator[Step]:
     below = sp.IndexedBase("z", nonnegative=True)
     yield Step(
-        total(total(sp.Max(0, -below[a]) * sp.Max(0, K[j, a]), a), j), "=", sp.S.Zero,
+        total(total(sp.Max(0, sp.UnevaluatedExpr(-below[a])) * sp.Max(0, K[j, a]), a), j), "=", sp.S.Zero,
         "with q = −z, z ≥ 0, every feature of the query is 0, so every kernel value and their sum are 0: the formula reads 0/0",
     )  # fmt: skip
 
@@ -376,7 +391,7 @@ def _relu_scaled(query: Row, keys: Matrix, by: int) -> Outcome:
     Claim(
         id="linear.relu-has-no-temperature",
         title="With ReLU features, longer queries or keys do not sharpen the weights",
-        states="Softmax is replaced by a kernel of ReLU features (not said: what becomes of the sharpness of the weights).",
+        states="(Not in the text, which replaces softmax by a kernel of ReLU features.) Such weights cannot be sharpened as those of softmax can.",
         precise=r"If the features grow with their argument, $\phi(\tau q) = \tau\phi(q)$ for $\tau > 0$, as those of ReLU do, then $\tau$ cancels from the weights. Softmax of $\tau$ times the scores, by contrast, "
         r"gives a key whose score is $g$ below the largest a weight of at most $e^{-\tau g}$, which tends to 0.",
         sources=(S0.at("Kernel Functions"),),
@@ -387,8 +402,8 @@ def _relu_scaled(query: Row, keys: Matrix, by: int) -> Outcome:
 )
 def relu_has_no_temperature() -> Iterator[Step]:
     entry = sp.Symbol("v", positive=True)
-    yield Step(sp.Max(0, T * entry), "=", T * sp.Max(0, entry), "ReLU at x = v > 0: max(0, τx) = τ max(0, x)")
-    yield Step(sp.Max(0, -T * entry), "=", T * sp.Max(0, -entry), "and at x = −v: both are 0")
+    for place, told in ((entry, "ReLU at x = v > 0: max(0, τx) = τ max(0, x)"), (-entry, "and at x = −v, where both are 0; at x = 0 they are too")):
+        yield Step(sp.Max(0, sp.UnevaluatedExpr(T * place)), "=", T * sp.Max(0, sp.UnevaluatedExpr(place)), told)
     score, gap, rest = sp.Symbol("s", real=True), sp.Symbol("g", positive=True), sp.Symbol("R", nonnegative=True)
     largest = sp.exp(T * (score + gap))
     yield Step(
@@ -420,7 +435,7 @@ def _elu_is_positive(query: Row, keys: Matrix) -> Outcome:
     Claim(
         id="linear.elu-plus-one-is-positive",
         title="elu(x) + 1 is positive, with no ε",
-        states="The feature map elu(x) + 1 gives a positive similarity.",
+        states="(Not in the texts; from the cited paper.) The feature map elu(x) + 1 gives a positive similarity.",
         precise=r"$\mathrm{elu}(x) + 1 = \max(0, x) + e^{\min(0, x)} > 0$, so every kernel value is positive and no denominator is 0.",
         sources=(KATHAROPOULOS.at("feature maps and computational cost"),),
         scope="every real x, every n and d",
@@ -434,8 +449,8 @@ def elu_plus_one_is_positive() -> Iterator[Step]:
     def feature(entry: sp.Expr) -> sp.Expr:
         return sp.Max(0, entry) + sp.exp(sp.Min(0, entry))
 
-    yield Step(feature(above), "=", above + 1, "at x = v > 0 this is x + 1")
-    yield Step(feature(-below), "=", sp.exp(-below), "and at x = −w ≤ 0 it is exp(x): the two pieces of elu(x) + 1")
+    yield Step(feature(sp.UnevaluatedExpr(above)), "=", above + 1, "at x = v > 0 this is x + 1")
+    yield Step(feature(sp.UnevaluatedExpr(-below)), "=", sp.exp(-below), "and at x = −w ≤ 0 it is exp(x): the two pieces of elu(x) + 1")
     yield Step(sp.S.Zero, "<", feature(u), "neither part is negative, and the exponential is positive")
     yield Step(sp.S.Zero, "<", total(feature(x[a]) * feature(y[a]), a), "so is the kernel, a sum of products of features")
 
@@ -483,7 +498,7 @@ def _elu_format_worked(fmt: str, entry: int) -> str:
     Claim(
         id="linear.where-elu-plus-one-vanishes",
         title="Computed as elu(x) and then + 1, the feature is 0 as soon as exp(x) ≤ 2^(−p−1); as exp(x), not before it underflows",
-        states="The correct form: where the computed feature is 0, in a format of p significant bits that rounds to nearest.",
+        states="(Not in the texts; from the cited paper's feature map.) Where the computed feature is 0, in a format of p significant bits that rounds to nearest.",
         precise=r"The numbers of the format next to $-1 + e^x$ are then $-1$ and $-1 + 2^{-p}$, and $-1 + e^x$ rounds to $-1$ exactly if $e^x \le 2^{-p-1}$, half of the way (ties to even), that is, if $x \le -(p+1)\log 2$. "
         r"Written as $\max(0, x) + e^{\min(0, x)}$ the feature is 0 only if $e^x$ is at most half of the smallest subnormal number.",
         sources=(KATHAROPOULOS.at("feature maps and computational cost"),),
@@ -512,7 +527,7 @@ def where_elu_plus_one_vanishes() -> Iterator[Step]:
 elu_in_floats = Claim(
     id="linear.elu-plus-one-is-positive-in-floats",
     title="elu(x) + 1 is positive on a machine",
-    states="The feature map elu(x) + 1 gives a positive similarity.",
+    states="(Not in the texts; from the cited paper.) The feature map elu(x) + 1 gives a positive similarity.",
     reading="In a floating-point format, as its formula reads: elu(x) rounded, then 1 added and rounded.",
     precise="The computed feature is positive for every finite x.",
     sources=(KATHAROPOULOS.at("feature maps and computational cost"),),
@@ -547,7 +562,7 @@ degree, base, root = sp.Symbol("p", integer=True, positive=True), sp.Symbol("y",
     Claim(
         id="linear.sign-of-a-power",
         title="(x + c)^d is positive for x > −c; elsewhere it has the sign of x + c (d odd) or is at least 0, and 0 at x = −c (d even)",
-        states="The correct form: where the polynomial feature is positive.",
+        states="(Not in the text; the corrected form of linear.polynomial-feature-is-positive.) Where the polynomial feature is positive.",
         precise=r"With $y = x + c$: $y^d > 0$ for $y > 0$; for odd $d = 2g + 1$, $-y\,(y^2)^g < 0$; for even $d = 2h$, $h > 0$, $(u^2)^h \ge 0$ for every real $u$, and $0^d = 0$.",
         sources=(S0.at("Kernel Functions"),),
         scope="every real x and c, every whole d ≥ 1",
@@ -555,12 +570,12 @@ degree, base, root = sp.Symbol("p", integer=True, positive=True), sp.Symbol("y",
     )
 )
 def sign_of_a_power() -> Iterator[Step]:
-    yield Step(sp.S.Zero, "<", base**degree, "x > −c: a power of a positive number")
+    yield Step(sp.UnevaluatedExpr(sp.S.Zero) ** degree, "=", sp.S.Zero, "x = −c: x + c = 0, and so is every power of it of a degree p ≥ 1")
     yield Step(
         -base * (base**2) ** root, "<", sp.S.Zero, "x < −c and d = 2g + 1 odd: at x + c = −y the feature is negative", certificate=base * (base**2) ** root
     )
     yield Step(sp.S.Zero, "<", (base**2) ** degree, "x ≠ −c and d = 2p even: (±y)^(2p) = (y²)^p")
-    yield Step(sp.S.Zero**degree, "=", sp.S.Zero, "x = −c: 0 for every d ≥ 1")
+    yield Step(sp.S.Zero, "<", base**degree, "x > −c, so x + c = y > 0: a power of a positive number is positive, whatever its degree")
 
 
 @derived(
@@ -622,7 +637,7 @@ def _elementwise_worked(query: Row, key: Row, constant: int, degree: int) -> str
     Claim(
         id="linear.polynomial-kernel-features",
         title="The features of the polynomial kernel (x·y + c)^p are the products of p entries of (x, √c)",
-        states="The correct form: all monomials up to degree p, not the powers of single entries.",
+        states="(Not in the text; the corrected form of linear.elementwise-power-is-polynomial-kernel.) All monomials up to degree p, not the powers of single entries.",
         precise=r"If $(x\cdot y + c)^p = \sum_r\phi_r(x)\,\phi_r(y)$, then $(x\cdot y + c)^{p+1} = \sum_r\sum_a \phi_r(x)x_a\,\phi_r(y)y_a + \sum_r\sqrt c\,\phi_r(x)\,\sqrt c\,\phi_r(y)$: by "
         r"induction from the one feature 1, $(d + 1)^p$ features. Entry by entry, $(x_a + c)^p$ has the kernel $\sum_a(x_a + c)^p(y_a + c)^p$.",
         sources=(S0.at("Kernel Functions"),),
@@ -636,7 +651,7 @@ def polynomial_kernel_features() -> Iterator[Step]:
     sofar = total(of_x[r] * of_y[r], r)
     by_entry = total(total(of_x[r] * x[a] * (of_y[r] * y[a]), a), r)
     by_constant = total(sp.sqrt(constant) * of_x[r] * (sp.sqrt(constant) * of_y[r]), r)
-    yield Step((total(x[a] * y[a], a) + constant) ** 0, "=", sp.S.One, "degree 0: the one feature 1")
+    yield Step((total(x[a] * y[a], a) + constant) ** sp.UnevaluatedExpr(sp.S.Zero), "=", sp.S.One, "degree 0: the one feature 1")
     yield Step(
         sofar * (total(x[a] * y[a], a) + constant), "=", by_entry + by_constant,
         "one degree more: every feature so far times every entry, and times √c, so (d + 1) times as many features",
@@ -716,7 +731,7 @@ copies, one_kernel = sp.Symbol("N", integer=True, positive=True), sp.Symbol("kap
     Claim(
         id="linear.normaliser-is-needed",
         title="Divided by φ(Q)(φ(K)ᵀ1), the kernel exp(q·k) gives softmax attention exactly",
-        states="The correct form of Performer's key idea: attention is the quotient.",
+        states="(Not in the text; the corrected form of linear.attention-without-normaliser.) Attention is the quotient.",
         precise=r"$\dfrac{\sum_j\kappa_{ij}V_{je}}{\sum_j\kappa_{ij}}$ is softmax attention for $\kappa_{ij} = e^{s_{ij}}$, and returns $v$ from any number of copies of one key and value, for every "
         r"kernel value $\kappa > 0$.",
         sources=(S1.at("Performer (Linear Attention)"), S0.at("Kernel Methods for Attention")),
@@ -728,11 +743,11 @@ def normaliser_is_needed() -> Iterator[Step]:
     score, shift = sp.IndexedBase("s", real=True), sp.Symbol("mu", real=True)
     mass = total(sp.exp(score[j]), j)
     shifted = total(sp.exp(score[l] - shift), l)
+    yield Step(total(one_kernel * u, j) / total(one_kernel, j), "=", u, "n copies of one key and value u: the common kernel value cancels, whatever it is")
     yield Step(
         total(sp.exp(score[j]) * V[j, e], j) / mass, "=", total(sp.exp(score[j] - shift) / shifted * V[j, e], j),
-        "the quotient is the softmax average (as computed, with any stabiliser μ)",
+        "for the kernel exp(s) the quotient is the softmax average (as computed, with any stabiliser μ)",
     )  # fmt: skip
-    yield Step(total(one_kernel * u, j) / total(one_kernel, j), "=", u, "n copies of one key and value u: the common kernel value cancels, whatever it is")
 
 
 @derived(
@@ -740,11 +755,13 @@ def normaliser_is_needed() -> Iterator[Step]:
         id="linear.attention-without-normaliser",
         title="Attention(Q, K, V) ≈ φ(Q)(φ(K)ᵀV)",
         states="The key idea of Performer is that attention is approximately φ(Q)(φ(K)ᵀV), for a feature map φ.",
-        reading="As the formula stands, without a denominator, where φ maps one query or key at a time (features normalised over all keys would carry the denominator inside). Near means within half of the largest value. The search grants the formula the best features that there could be: φ(q)·φ(k) = exp(q·k).",
-        precise=r"$|\sum_j\kappa_jv_j - \sum_jp_jv_j| \le \tfrac12\max_j|v_j|$. False for every feature map: $N$ copies of a key with value 1 have attention 1, the formula gives $N\kappa$, and no "
-        r"$\kappa$ has an error below $(N-1)/(N+1)$ both at one copy and at $N$ copies, which is above $\tfrac12$ from $N = 4$ on. (The answer 0 would have the error 1.)",
+        reading="As the formula stands, without a denominator, where φ maps one query or key at a time, and may be made for a known number of keys (features normalised over all keys at hand would carry the denominator inside). "
+        "Near means within half of the largest value. The search grants the formula the kernel φ(q)·φ(k) = exp(q·k); the derivation allows any other.",
+        precise=r"$|\sum_j\kappa_jv_j - \sum_jp_jv_j| \le \tfrac12\max_j|v_j|$. False for every feature map, even one made for a fixed number $n = 2N$ of keys. Take keys whose scores with one query fall by $\log 8$ from $k_1$ to $k_2$ and "
+        r"again to $k_3$, and let $c_i = N\kappa(q, k_i)$. With $2N$ copies of $k_i$ and all values 1, attention is 1 and the formula gives $2c_i$, so $\tfrac14 \le c_i \le \tfrac34$. With $N$ copies of $k_1$ of value 1 and $N$ of $k_2$ of "
+        r"value $-1$, attention is $\tfrac79$ and the formula gives $c_1 - c_2$, so $c_1 - c_2 \ge \tfrac79 - \tfrac12$; likewise $c_2 - c_3$. Together $c_1 - c_3 \ge \tfrac59$, and it is at most $\tfrac34 - \tfrac14$. (The answer 0 would have at most the error 1.)",
         sources=(S1.at("Performer (Linear Attention)"),),
-        scope="every map of one query or key at a time (whatever its kernel value κ for the copied key), every n, real queries, keys and values",
+        scope="every map of one query or key at a time, whatever its kernel values, every even number of keys; real queries, keys and values",
         inventory=("C131",),
         corrected_by="linear.normaliser-is-needed",
         holds=_undivided_is_near,
@@ -752,15 +769,19 @@ def normaliser_is_needed() -> Iterator[Step]:
     )
 )
 def attention_without_normaliser() -> Iterator[Step]:
-    more = sp.Symbol("h", integer=True, nonnegative=True)  # N = 1 + h copies
-    off = sp.Symbol("x", nonnegative=True)
-    worst, turn = more / (more + 2), 2 / (more + 2)
+    lead = sp.exp(sp.UnevaluatedExpr(sp.log(8)))  # of the nearer key's exponential over that of the next one
+    attended = (copies * lead - copies) / (copies * lead + copies)
     yield Step(
-        worst, "<=", 1 - (turn - off), "N = 1 + h copies; if κ = 2/(N + 1) − x, then the error at one copy, 1 − κ, is at least (N − 1)/(N + 1)", certificate=off
+        attended, "=", sp.Rational(7, 9), "N copies of the key with the larger score, by log 8, have the value 1, and N copies of the other −1: their attention"
     )
+    fewer, more, nearer, farther = sp.symbols("x y z w", nonnegative=True)
+    half, quarter = sp.Rational(1, 2), sp.Rational(1, 4)
+    apart = sp.Rational(7, 9) - half
     yield Step(
-        worst, "<=", (1 + more) * (turn + off) - 1, "if κ = 2/(N + 1) + x, then the error at N copies, Nκ − 1, is at least (N − 1)/(N + 1)",
-        certificate=(1 + more) * off,
+        3 * quarter - fewer, "<", sp.UnevaluatedExpr(quarter + more) + sp.UnevaluatedExpr(apart + nearer) + sp.UnevaluatedExpr(apart + farther),
+        "if no error were above 1/2, then equal keys would force c₁ = 3/4 − x and c₃ = 1/4 + y, and two different keys c₁ − c₂ = 5/18 + z and c₂ − c₃ = 5/18 + w, as 7/9 − 1/2 = 5/18; "
+        "but c₃ and the two differences add up to more than c₁",
+        certificate=sp.Rational(1, 18) + fewer + more + nearer + farther,
     )  # fmt: skip
 
 
@@ -798,7 +819,7 @@ def _second_order(score: sp.Expr) -> sp.Expr:
     Claim(
         id="linear.taylor-features-positive",
         title="Second-order Taylor features keep every kernel value at or above 1/2; first-order ones are positive only for scores above −1",
-        states="Linear attention approximates attention; here the exponential is replaced by its Taylor polynomial of second order.",
+        states="(Not in the texts; a feature map of our choice.) The exponential is replaced by its Taylor polynomial of second order, so that linear attention approximates attention.",
         precise=r"The features $(1, x)$ have the kernel $1 + x\cdot y$, which is 0 at $x\cdot y = -1$ and negative below; the $1 + d + d^2$ features $(1, x, x\otimes x/\sqrt2)$ have the kernel "
         r"$1 + x\cdot y + (x\cdot y)^2/2 = \tfrac12\bigl((x\cdot y + 1)^2 + 1\bigr) \ge \tfrac12$.",
         sources=(S0.at("Linear Attention Approximations"), KATHAROPOULOS.at("feature maps and computational cost")),
@@ -809,11 +830,11 @@ def _second_order(score: sp.Expr) -> sp.Expr:
 def taylor_features_positive() -> Iterator[Step]:
     score = total(x[a] * y[a], a)
     pairs = total(total(x[a] * x[b] / sp.sqrt(2) * (y[a] * y[b] / sp.sqrt(2)), a), b)
-    yield Step(1 + score + pairs, "=", _second_order(score), "the d² products of two entries give (x·y)²/2")
-    yield Step(sp.Rational(1, 2), "<=", _second_order(u), "a square and a half", certificate=(u + 1) ** 2 / 2)
     below = sp.Symbol("y", positive=True)
     yield Step(1 + (-1 - below), "<", sp.S.Zero, "first order: at x·y = −1 − y the kernel value is −y", certificate=below)
     yield Step(sp.S.Zero, "<", 1 + (-1 + below), "and at x·y = −1 + y it is y")
+    yield Step(1 + score + pairs, "=", _second_order(score), "second order: the d² products of two entries give (x·y)²/2")
+    yield Step(sp.Rational(1, 2), "<=", _second_order(u), "with u = x·y a square and a half", certificate=(u + 1) ** 2 / 2)
 
 
 def _remainder_is_small(score: Fraction, slack: Fraction) -> Outcome:
@@ -829,7 +850,7 @@ def _remainder_is_small(score: Fraction, slack: Fraction) -> Outcome:
     Claim(
         id="linear.taylor-error",
         title="For scores within ±B the second-order kernel has a relative error of at most B³e^B/6 (and s³/6 at s ≥ 0)",
-        states="Linear attention approximates attention; here the exponential is replaced by its Taylor polynomial of second order.",
+        states="(Not in the texts; a feature map of our choice.) The exponential is replaced by its Taylor polynomial of second order, so that linear attention approximates attention.",
         precise=r"$\bigl|1 - (1 + s + s^2/2)\,e^{-s}\bigr| \le \tfrac16B^3e^{B}$ for $|s| \le B$; for $s \ge 0$ it is at most $s^3/6$. At $s = -y \le 0$ it lies between "
         r"$\tfrac16y^3$ and $\tfrac16y^3e^y$, at $s = y \ge 0$ between $\tfrac16y^3e^{-y}$ and $\tfrac16y^3$.",
         sources=(S0.at("Linear Attention Approximations"),),
@@ -886,7 +907,7 @@ above_low, below_high = sp.IndexedBase("x", nonnegative=True), sp.IndexedBase("y
     Claim(
         id="linear.weights-from-kernel-error",
         title="Kernel values within a relative error δ < 1 give weights within a factor (1 + δ)/(1 − δ)",
-        states="The kernel is approximated, and with it the attention weights.",
+        states="(Implied.) The kernel is approximated, and with it the attention weights.",
         precise=r"If $(1 - \delta)w_j \le \kappa_j \le (1 + \delta)w_j$ for every key, $w_j > 0$, $0 \le \delta < 1$, then "
         r"$\dfrac{1-\delta}{1+\delta}\,p_j \le \dfrac{\kappa_j}{\sum_l\kappa_l} \le \dfrac{1+\delta}{1-\delta}\,p_j$ with $p_j = w_j/\sum_lw_l$, however many keys there are.",
         sources=(S0.at("Linear Attention Approximations"),),
@@ -988,7 +1009,7 @@ def _met(body: sp.Expr) -> sp.Expr:
     Claim(
         id="linear.causal-is-recurrent",
         title="Causal linear attention is a recurrence over a state of fixed size",
-        states="Causal linear attention is an RNN with the state S_t = S_{t−1} + φ(k_t)v_tᵀ.",
+        states="(Not in the texts; from the cited paper.) Causal linear attention is an RNN with the state S_t = S_{t−1} + φ(k_t)v_tᵀ.",
         reading="With the denominator, a second state z_t = z_{t−1} + φ(k_t) goes beside it, and the output is φ(q_t)S_t / φ(q_t)z_t.",
         precise=r"From $S_0 = 0$, $z_0 = 0$: $S_t = \sum_{j\le t}\phi(k_j)v_j^\top$, $z_t = \sum_{j\le t}\phi(k_j)$, and row $t$ of causal kernel attention is "
         r"$\phi(q_t)^\top S_t\,/\,\phi(q_t)^\top z_t$. (In the steps $A_j$ is 1 for the keys before $t$, else 0, so the keys up to $t$ have $A_j + \delta_{jt}$; $t$ is written $k$.)",
@@ -1019,7 +1040,7 @@ def causal_is_recurrent() -> Iterator[Step]:
     Claim(
         id="linear.chunks-are-exact",
         title="Chunk by chunk, through the state for past chunks and the masked kernel within, causal linear attention is the same",
-        states="Between the parallel and the recurrent form lies a chunked one.",
+        states="(Not in the texts; from the cited paper.) Between the parallel and the recurrent form lies a chunked one.",
         precise=r"For a query in chunk $u$: $\phi(q)^\top S_{u-1} + \sum_{j\in u,\,j\le t}\kappa(q, k_j)\,v_j^\top = \sum_{j\le t}\kappa(q, k_j)\,v_j^\top$, the same with ones for the denominator, and "
         r"$S_u = S_{u-1} + \phi(K_u)^\top V_u$.",
         sources=(S1.at("Performer (Linear Attention)"), YANG.at("chunkwise parallel form")),
@@ -1038,13 +1059,15 @@ def chunks_are_exact() -> Iterator[Step]:
         "one chunk more: the state of two disjoint sets of keys is the sum of their states (A: keys before the chunk, B: the whole chunk)",
     )  # fmt: skip
     yield Step(
-        total(any_phi[i, r] * past, r) + beside, "=", total(both * kernel(i, j, any_phi, any_psi) * V[j, e], j),
-        "a query: past keys (A) through the state, those of its chunk that it sees (B) through their kernel values",
+        total(any_phi[i, r] * _met(any_psi[j, r]), r) + total(here[j] * kernel(i, j, any_phi, any_psi), j), "=",
+        total(both * kernel(i, j, any_phi, any_psi), j), "a query's denominator: past keys (A) through the state, those of its chunk that it sees (B) through their kernel values",
     )  # fmt: skip
     yield Step(
-        total(any_phi[i, r] * _met(any_psi[j, r]), r) + total(here[j] * kernel(i, j, any_phi, any_psi), j), "=",
-        total(both * kernel(i, j, any_phi, any_psi), j), "the denominator, with ones for the values",
-    )  # fmt: skip
+        total(any_phi[i, r] * past, r) + beside,
+        "=",
+        total(both * kernel(i, j, any_phi, any_psi) * V[j, e], j),
+        "and in the same way its numerator, with the values",
+    )
 
 
 # --- what m features cannot do --------------------------------------------------------------------------------------------------------
@@ -1075,7 +1098,7 @@ def _rank_is_bounded(queries: Matrix, state: Matrix) -> Outcome:
     Claim(
         id="linear.state-capacity",
         title="A state of m features recalls at most m linearly independent values, and m can be recalled",
-        states="State compression keeps the history in a state of fixed size (implied: a state of m features stores at most m independent associations, as rank(φ(Q)S) ≤ m).",
+        states="(Implied.) State compression keeps the history in a state of fixed size; one of m features stores at most m independent associations, as rank(φ(Q)S) ≤ m.",
         reading="Whatever was written to the state S [m, d_v], by whatever rule: what queries read from it, φ(q_i)S, divided by a denominator or not.",
         precise=r"Read with any queries, $\phi(Q)S$ has rank at most $m$: each row is $\sum_r\phi_{ir}S_{r\cdot}$, a combination of the $m$ rows of $S$; so more than $m$ linearly independent values cannot all be "
         r"read exactly. With one-hot features $\psi_{jr} = \delta_{jr}$, $m$ values are read exactly, and with denominator 1.",
@@ -1109,7 +1132,7 @@ def _powers_have_full_rank(queries: Row, keys: Row) -> Outcome:
     Claim(
         id="linear.no-finite-features-for-exp",
         title="No feature map into finitely many dimensions has the kernel exp(q·k)",
-        states="Linear attention only approximates softmax attention.",
+        states="(Implied.) Linear attention only approximates softmax attention: no feature map of fixed size gives it exactly.",
         precise=r"If $e^{q\cdot k} = \sum_{r=1}^m\phi_r(q)\,\psi_r(k)$ for all $q$ and $k$, then $m + 1$ keys have coefficients $\beta$, not all 0, with $\sum_j\beta_je^{q\cdot k_j} = 0$ for every $q$ ($m$ equations "
         r"$\sum_j\beta_j\psi_{jr} = 0$). Along a direction in which the keys differ (positions $y_j$), $\mathrm d/\mathrm du - y_k$ removes one exponential and multiplies the others by $y_j - y_k \ne 0$; "
         r"after $m$ such steps one exponential is left, with a coefficient that must be 0. So all are. A factor $g(q) \ne 0$ changes nothing: divide $\phi(q)$ by it. So no finite features give softmax's weights for all keys, "
@@ -1128,8 +1151,8 @@ def no_finite_features_for_exp() -> Iterator[Step]:
     whole = sp.Symbol("Z", nonzero=True, real=True)  # the sum of the query's kernel values
     first, other = (total(own[r] * any_psi[key, r], r) for key in (j, l))
     yield Step(
-        (first / whole) / (other / whole), "=", first / other,
-        "weights fix the kernel up to a factor: with a key l held fixed, every kernel value is κ(q, k_l) e^(−q·k_l) times e^(q·k), so the factor is g(q) = κ(q, k_l) e^(−q·k_l)",
+        sp.UnevaluatedExpr(first / whole) / sp.UnevaluatedExpr(other / whole), "=", first / other,
+        "a quotient of two weights is one of kernel values, whatever their sum Z is. So weights fix the kernel up to a factor: with a key l held fixed, every kernel value is κ(q, k_l) e^(−q·k_l) times e^(q·k), so the factor is g(q) = κ(q, k_l) e^(−q·k_l)",
         nonzero=(whole, other, other / whole),
     )  # fmt: skip
     scale = sp.Symbol("g", real=True)  # g(q)
@@ -1158,7 +1181,7 @@ def _slots_hold(query: Row, keys: Matrix, values: Matrix) -> Outcome:
     Claim(
         id="linear.outputs-mix-m-slots",
         title="With positive features every output is a mixture of m fixed vectors; the query only chooses the mixture",
-        states="Softmax is replaced by positive kernel functions (not said: what m features leave of it).",
+        states="(Not in the text, which replaces softmax by positive kernel functions.) What m positive features leave of it.",
         precise=r"$o_i = \sum_r\pi_{ir}\,\bar v_r$ with $\bar v_r = \sum_j\psi_{jr}v_j / \sum_l\psi_{lr}$, an average of the values that no query changes, and $\pi_{ir} = \phi_{ir}z_r/\sum_t\phi_{it}z_t$, "
         r"$z_r = \sum_l\psi_{lr}$, positive and of sum 1: all outputs lie in the convex hull of $m$ points, however many keys there are.",
         sources=(S0.at("Kernel Methods for Attention"),),
@@ -1180,10 +1203,11 @@ def outputs_mix_m_slots() -> Iterator[Step]:
 
 Features = Callable[[Row], Sequence[arb]]
 MAPS: dict[str, Features] = {
-    "exp(x)": exponentials,
-    "ReLU(x) + 1/10": lambda row: [ball(relu(entry) + Fraction(1, 10)) for entry in row],
-    "elu(x) + 1": lambda row: [elu_plus_one(entry) for entry in row],
+    "exponential": exponentials,
+    "relu": lambda row: [ball(relu(entry) + Fraction(1, 10)) for entry in row],
+    "elu": lambda row: [elu_plus_one(entry) for entry in row],
 }
+FORMULAS = {"exponential": "exp(x)", "relu": "ReLU(x) + 1/10", "elu": "elu(x) + 1"}
 
 
 def _near_softmax(features: str, queries: Matrix, keys: Matrix) -> Outcome:
@@ -1213,7 +1237,7 @@ def _near_worked(features: str, queries: Matrix, keys: Matrix) -> str:
         )
     told = "; ".join(f"{list(key)} has {', '.join(map(exact.show, MAPS[features](key)))}" for key in dict.fromkeys(tuple(key) for key in keys))
     return (
-        f"Features {features}, entry by entry; keys {', '.join(str(list(key)) for key in keys)}, of which {told}. The statement allows a mass of at most 1/2 to be in the "
+        f"Features {FORMULAS[features]}, entry by entry; keys {', '.join(str(list(key)) for key in keys)}, of which {told}. The statement allows a mass of at most 1/2 to be in the "
         "wrong place, for every query.\n\n" + "\n".join(lines)
     )
 
@@ -1222,7 +1246,7 @@ def _near_worked(features: str, queries: Matrix, keys: Matrix) -> str:
     Claim(
         id="linear.own-keys-share-m",
         title="With m positive features, n queries give their own keys a total weight of at most m",
-        states="The correct form: what no linear attention with a fixed number of positive features can approximate.",
+        states="(Not in the text; the corrected form of linear.approximates-attention.) What no linear attention with a fixed number of positive features can approximate.",
         precise=r"$\sum_{i=1}^n p'_{ii} \le m$ for positive features, whatever they are. Softmax with $q_i = \tau k_i$ and distinct unit keys ($d \ge 2$) has $\sum_ip_{ii} \to n$ as $\tau\to\infty$; and on average over the rows at least "
         r"$\bar p - m/n$ of the mass is in the wrong place, $\bar p = \tfrac1n\sum_ip_{ii}$.",
         sources=(S4.at("Linear Attention"),),
@@ -1277,7 +1301,7 @@ def _signed_features_miss(queries: Matrix, keys: Matrix, scores: Matrix) -> Outc
     Claim(
         id="linear.signed-features-miss-half",
         title="Where softmax is nearly one-hot, fewer features than keys, of any sign, leave some row with nearly half of its mass in the wrong place",
-        states="The correct form for features of any sign, such as cosines: what no fixed number of them can approximate.",
+        states="(Not in the texts; the corrected form of linear.approximates-attention for features of any sign, such as cosines.) What no fixed number of features can approximate.",
         reading="The features need not be positive, and weights may be negative or larger than 1; each row's kernel values have a sum that is not 0.",
         precise=r"Let $n > m$ queries and keys have the weights $p'_{ij} = \kappa_{ij}/\sum_l\kappa_{il}$ of any $m$ real features. For every matrix $P$ of positive rows that add up to 1, softmax's for one, some row $i$ has "
         r"$\tfrac12\sum_j|p_{ij} - p'_{ij}| \ge p_{ii} - \tfrac12$. With $q_i = \tau k_i$ and distinct unit keys ($d \ge 2$) $p_{ii}\to 1$ as $\tau\to\infty$ (linear.own-keys-share-m), so no bound "
@@ -1469,10 +1493,10 @@ def _given_features(rows_: sp.Expr, features: sp.Expr, width: sp.Expr) -> sp.Exp
     Claim(
         id="linear.bracketed-cost",
         title="With the denominator as φ(Q)(φ(K)ᵀ1), the formula takes 4nm d_v + 3nm − m d_v − m − n operations",
-        states="The correct form: linear in n once both products start with the keys.",
+        states="(Not in the text; the corrected form of linear.formula-is-linear.) The formula is linear in n once both products start with the keys.",
         reading="Operations (multiply, add, divide: one each) on given φ(Q), φ(K) [n, m] and V [n, d_v]; a product with 1 is a sum.",
         precise=r"$nmd_v \le 4nmd_v + 3nm - md_v - m - n \le 7nmd_v$ (written with $n = 1 + x$, $m = 1 + y$, $d_v = 1 + z$).",
-        sources=(S0.at("Kernel Methods for Attention"), S0.at("Computational Complexity")),
+        sources=(S0.at("Kernel Methods for Attention"), S0.at("Computational Complexity (linear attention)")),
         scope="every n, m and d_v",
         kind=Kind.COST,
         holds=_bracketed_is_linear,
@@ -1495,7 +1519,7 @@ def bracketed_cost() -> Iterator[Step]:
     Claim(
         id="linear.formula-is-linear",
         title="The formula of linear attention costs O(n)",
-        states="Attention is φ(Q)(φ(K)ᵀV) over φ(Q)φ(K)ᵀ1 (implied: which is computed in time linear in n).",
+        states="(Implied.) Attention is φ(Q)(φ(K)ᵀV) over φ(Q)φ(K)ᵀ1, which is computed in time linear in n.",
         reading="Products in the order that the formula's brackets give, and from the left where it has none, as a programming language evaluates it; m and d_v fixed.",
         precise=r"There is a $C$ such that the count is at most $C\,nmd_v$. False: from the left, $\phi(Q)\phi(K)^\top$ is an $n\times n$ matrix, and takes more than that for $n = Cd_v + 1$, whatever $C$.",
         sources=(S0.at("Kernel Methods for Attention"),),
@@ -1550,7 +1574,11 @@ def _cost_orders(length: int, width: int, features: int) -> Outcome:
         states="Linear attention costs O(nd²), or O(ndm) with m random features: its complexity is linear in the sequence length.",
         reading="Operations on given Q, K, V of width d (multiply, add, divide, and one for each value of the feature function), both products bracketed from the keys.",
         precise=r"Entry by entry ($m = d$): $4nd^2 + 5nd - d^2 - d - n$. With $m$ features $f(Wx + b)$: $8nmd + 5nm - md - m - n$. Both are within a constant of $nd^2$ and $ndm$ from both sides.",
-        sources=(S0.at("Computational Complexity"), S1.at("Performer (Linear Attention)"), KATHAROPOULOS.at("feature maps and computational cost")),
+        sources=(
+            S0.at("Computational Complexity (linear attention)"),
+            S1.at("Performer (Linear Attention)"),
+            KATHAROPOULOS.at("feature maps and computational cost"),
+        ),
         scope="every n, d and m; d_v = d",
         kind=Kind.COST,
         inventory=("C132",),
@@ -1583,9 +1611,9 @@ def _cross_at_width(length: int, width: int) -> Outcome:
     Claim(
         id="linear.crossover",
         title="Linear attention with d features takes fewer operations than softmax attention exactly if n > d",
-        states="Linear attention replaces O(n²d) by O(nd²).",
+        states="(Not in the text, which sets O(nd²) against O(n²d).) At which lengths linear attention takes fewer operations.",
         precise=r"$(4n^2d + 5n^2 - nd - 2n) - (4nd^2 + 5nd - d^2 - d - n) = (n - d)(4nd + 5n - d - 1)$, and the second factor is positive. For sequences shorter than the head is wide, standard attention takes fewer.",
-        sources=(S0.at("Computational Complexity"),),
+        sources=(S0.at("Computational Complexity (linear attention)"),),
         scope="every n and d; d_v = d, features entry by entry; every operation counted once (a machine may run one of the two nearer to its peak)",
         kind=Kind.COST,
         uses=("cost.time", "linear.cost"),
@@ -1596,10 +1624,10 @@ def crossover() -> Iterator[Step]:
     standard = _times(2, n, n, d) + _times(5, n, n) - _times(2, n) + _times(2, n, d, n) - _times(1, n, d)
     linear = _given_features(n, d, d) + 2 * _times(1, n, d)
     second = 4 * n * d + 5 * n - d - 1
-    yield Step(standard - linear, "=", (n - d) * second, "the two counts agree at n = d, so the difference has the factor n − d")
     fewer, other_size = sp.symbols("x y", integer=True, nonnegative=True)
     positive = second.subs({n: 1 + fewer, d: 1 + other_size}, simultaneous=True)
-    yield Step(sp.S.Zero, "<", positive, "and the other factor is positive for all n = 1 + x, d = 1 + y", certificate=sp.expand(positive))
+    yield Step(sp.S.Zero, "<", positive, "4nd + 5n − d − 1 is positive for all n = 1 + x, d = 1 + y", certificate=sp.expand(positive))
+    yield Step(standard - linear, "=", (n - d) * second, "the difference of the counts has the factor n − d, and its sign, as the other factor is positive")
 
 
 def _cross_at_features(length: int, width: int, features: int) -> Outcome:
@@ -1611,9 +1639,9 @@ def _cross_at_features(length: int, width: int, features: int) -> Outcome:
     Claim(
         id="linear.more-features-than-keys",
         title="With m given features, linear attention takes fewer operations if m ≤ n, and more if m ≥ 2n",
-        states="Linear attention costs O(ndm) with m features, instead of O(n²d).",
+        states="(Not in the text, which sets O(ndm) against O(n²d).) With how many features linear attention takes fewer operations.",
         precise=r"$(4n^2d + 5n^2 - nd - 2n) - (4nmd + 3nm - md - m - n)$ is positive for $m \le n$ and negative for $m \ge 2n$. Second-order Taylor features ($m = 1 + d + d^2$) therefore need $n > m/2$, of the order of $d^2$.",
-        sources=(S0.at("Computational Complexity"),),
+        sources=(S0.at("Computational Complexity (linear attention)"),),
         scope="every n, m and d; d_v = d, features given",
         kind=Kind.COST,
         uses=("cost.time", "linear.bracketed-cost"),
@@ -1631,55 +1659,58 @@ def more_features_than_keys() -> Iterator[Step]:
     yield Step(more, "<", sp.S.Zero, "n = 1 + x, m = 2n + z, d = 1 + y", certificate=sp.expand(-more))
 
 
-def _held_at_once(length: int, features: int, width: int, value_width: int) -> int:
-    """Everything that attention over n tokens holds when its last row is written: Q, K, V and the output, and the state."""
+def _all_features_at_once(length: int, features: int, value_width: int) -> int:
+    """Numbers held beside inputs and outputs if φ(Q) and φ(K) are formed whole, as the formula is written: both, the state, and a denominator for each row."""
     meter = Meter()
-    for _ in range(length):
-        meter.hold(2 * width + 2 * value_width)
+    meter.hold(2 * length * features)
     meter.hold(features * value_width + features)
+    for _ in range(length):
+        meter.hold(1)
     return meter.peak
 
 
-def _streamed(length: int, features: int, width: int, value_width: int) -> int:
-    """Numbers held by the causal recurrence when tokens come and outputs go one at a time: state, token, its features, its output and denominator."""
+def _row_by_row(length: int, features: int, value_width: int) -> int:
+    """The same if a token's features and its denominator are formed when they are needed, and dropped; its numerator is kept in the output's place."""
     meter = Meter()
     meter.hold(features * value_width + features)
     for _ in range(length):
-        token = 2 * width + value_width + 2 * features + value_width + 1
+        token = 2 * features + 1
         meter.hold(token)
         meter.held -= token
     return meter.peak
 
 
-def _constant_memory(length: int, features: int, width: int, value_width: int) -> Outcome:
-    sizes = features, width, value_width
-    return decided(_held_at_once(length, *sizes) == _held_at_once(1, *sizes))
+def _constant_memory(length: int, features: int, value_width: int) -> Outcome:
+    return decided(_all_features_at_once(length, features, value_width) == _all_features_at_once(1, features, value_width))
 
 
-def _state_memory(length: int, features: int, width: int, value_width: int) -> Outcome:
-    sizes = features, width, value_width
-    whole = 2 * length * (width + value_width) + features * (value_width + 1)
-    alone = features * (value_width + 1) + 2 * (features + width + value_width) + 1
-    return decided(_streamed(length, *sizes) == alone and _held_at_once(length, *sizes) == whole)
+def _state_memory(length: int, features: int, value_width: int) -> Outcome:
+    state = features * (value_width + 1)
+    return decided(
+        _row_by_row(length, features, value_width) == state + 2 * features + 1
+        and _all_features_at_once(length, features, value_width) == state + length * (2 * features + 1)
+    )
 
 
-def _constant_worked(length: int, features: int, width: int, value_width: int) -> str:
-    sizes = features, width, value_width
+def _constant_worked(length: int, features: int, value_width: int) -> str:
+    sizes = features, value_width
     return (
-        f"m = {features}, d = {width}, d_v = {value_width}. Over n = {length} tokens, Q, K, V and the output hold {length} · {2 * width + 2 * value_width} numbers, S and z hold {features * (value_width + 1)}: "
-        f"{_held_at_once(length, *sizes)} together, against {_held_at_once(1, *sizes)} for n = 1; constant memory would be the same number. Token by token, state and token together hold {_streamed(length, *sizes)} for every n."
+        f"m = {features}, d_v = {value_width}. Beside inputs and outputs, S and z hold {features * (value_width + 1)} numbers, φ(Q) and φ(K) 2·{features} for each token, and the denominators one for each: "
+        f"{_all_features_at_once(length, *sizes)} together for n = {length}, against {_all_features_at_once(1, *sizes)} for n = 1; constant memory would be the same number. With the features formed row by row it is "
+        f"{_row_by_row(length, *sizes)} for every n."
     )
 
 
 @derived(
     Claim(
         id="linear.state-memory",
-        title="The state takes m(d_v + 1) numbers for every n; with inputs and outputs the memory grows by 2(d + d_v) a token",
-        states="The correct form: what is constant is the state of the recurrence.",
-        precise=r"$S$ and $z$: $m d_v + m$ numbers. Token by token (a token's $q$, $k$, $v$, features, output and denominator beside the state): $m(d_v + 1) + 2(m + d + d_v) + 1$ for every $n$. All tokens at once: "
-        r"$2n(d + d_v) + m(d_v + 1)$.",
+        title="Beside inputs and outputs: m(d_v + 1) numbers of state and 2m + 1 for one token, whatever n; or n(2m + 1) for all tokens at once",
+        states="(Not in the text; the corrected form of linear.constant-memory.) What is constant is the state of the recurrence, and what one token needs beside it.",
+        reading="Numbers held at once beside inputs and outputs, as for standard and tiled attention (cost.tiled-memory), in the forward pass; the numerator of a row is kept in the output's place.",
+        precise=r"$S$ and $z$: $md_v + m$ numbers. Row by row, with the features of one token's query and key and one denominator beside the state: $m(d_v + 1) + 2m + 1$ for every $n$. With $\phi(Q)$, $\phi(K)$ and "
+        r"all denominators formed at once: $m(d_v + 1) + n(2m + 1)$. A backward pass that needs the features of all tokens keeps these, or forms them again.",
         sources=(S1.at("Performer (Linear Attention)"), KATHAROPOULOS.at("transformers are RNNs")),
-        scope="every n, m, d and d_v; causal or, with the keys of the whole sequence read first, bidirectional",
+        scope="every n, m and d_v; causal or, with the keys of the whole sequence read first, bidirectional",
         kind=Kind.COST,
         uses=("linear.causal-is-recurrent",),
         holds=_state_memory,
@@ -1689,10 +1720,12 @@ def state_memory() -> Iterator[Step]:
     state = _times(1, m, d_v) + _times(1, m)
     yield Step(state, "=", m * (d_v + 1), "an entry for each feature and value entry, and one for each feature")
     yield Step(
-        state + 2 * (_times(1, n, d) + _times(1, n, d_v)), "=", 2 * n * (d + d_v) + m * (d_v + 1), "all tokens at once: Q, K, V and the output beside it"
+        sp.UnevaluatedExpr(state) + 2 * _times(1, n, m) + _times(1, n),
+        "=",
+        m * (d_v + 1) + n * (2 * m + 1),
+        "all tokens at once: their features, of query and key, and their denominators beside it",
     )
-    token = 2 * _times(1, d) + 2 * _times(1, d_v) + 2 * _times(1, m) + 1
-    yield Step(state + token, "=", m * (d_v + 1) + 2 * (m + d + d_v) + 1, "token by token: there is no n in it")
+    yield Step(sp.UnevaluatedExpr(state) + 2 * _times(1, m) + 1, "=", m * (d_v + 1) + 2 * m + 1, "row by row: there is no n in it")
 
 
 @derived(
@@ -1700,13 +1733,14 @@ def state_memory() -> Iterator[Step]:
         id="linear.constant-memory",
         title="Linear attention needs memory that is constant in the sequence length",
         states="Performer is memory efficient: its memory is constant in the sequence length.",
-        reading="All that attention over n tokens holds, inputs and outputs included, with the features formed a row at a time.",
-        precise=r"The numbers held for $n$ tokens are as many as for one. False: $2(n - 1)(d + d_v) > 0$ more for $n > 1$. With the assumption, $m(d_v + 1)$ for every $n$.",
+        reading="Numbers held at once beside inputs and outputs, which grow with n either way (so memory is counted for standard and tiled attention too: cost.tiled-memory). Feature matrices φ(Q) and φ(K) as the formula "
+        "φ(Q)(φ(K)ᵀV) has them, formed whole.",
+        precise=r"The numbers held for $n$ tokens are as many as for one. False if $\phi(Q)$ and $\phi(K)$ are formed whole: $(n - 1)(2m + 1)$ more. With the assumption, $m(d_v + 1) + 2m + 1$ for every $n$.",
         sources=(S1.at("Performer (Linear Attention)"),),
-        scope="every n, m, d and d_v",
+        scope="every n, m and d_v",
         kind=Kind.COST,
         inventory=("C133",),
-        unsaid="inputs and outputs are not counted (or tokens come and outputs go one at a time), and nothing is kept for a backward pass; what is constant is the state",
+        unsaid="features are formed row by row, and nothing is kept for a backward pass",
         corrected_by="linear.state-memory",
         holds=_constant_memory,
         worked=_constant_worked,
@@ -1714,10 +1748,17 @@ def state_memory() -> Iterator[Step]:
 )
 def constant_memory() -> Iterator[Step]:
     more = sp.Symbol("x", integer=True, positive=True)
-    state, tables = _times(1, m, d_v) + _times(1, m), _times(1, n, d) + _times(1, n, d_v)
-    longer = (state + 2 * tables).subs(n, 1 + more)
-    yield Step(state, "=", m * d_v + m, "the state does not depend on n")
-    yield Step((state + 2 * tables).subs(n, 1), "<", longer, "but 1 + x tokens have x more rows of Q, K, V and output", certificate=2 * more * (d + d_v))
+    state, whole = _times(1, m, d_v) + _times(1, m), 2 * _times(1, n, m) + _times(1, n)
+    yield Step(
+        (state + whole).subs(n, 1), "<", (state + whole).subs(n, 1 + more), "1 + x tokens have x more rows of φ(Q) and φ(K), and x more denominators, if these are all held at once",
+        certificate=more * (2 * m + 1),
+    )  # fmt: skip
+    yield Step(
+        sp.UnevaluatedExpr(state) + 2 * _times(1, m) + 1,
+        "=",
+        m * (d_v + 1) + 2 * m + 1,
+        "with the assumption, state and one row's features and denominator: there is no n in it",
+    )
 
 
 # --- gradients ------------------------------------------------------------------------------------------------------------------------
@@ -1806,7 +1847,7 @@ DIVISORS = (_mass(i), _mass(k))
     Claim(
         id="linear.gradient-of-values",
         title="The gradient in a value reads a state that later queries wrote",
-        states="Training differentiates linear attention.",
+        states="(Not in the texts; from the cited paper.) Training differentiates linear attention.",
         precise=r"With $D_i = \sum_l A_{il}\kappa_{il}$: $\partial L/\partial V_{je} = \sum_i A_{ij}\,\kappa_{ij}\,G_{ie}/D_i = \sum_r\psi_{jr}R_{re}$ with $R_{re} = \sum_i A_{ij}\,\phi_{ir}\,G_{ie}/D_i$: "
         r"for a causal mask a state that is summed from the last token to the first, of the same size as $S$.",
         sources=GRADIENT_SOURCES,
@@ -1826,7 +1867,7 @@ def gradient_of_values() -> Iterator[Step]:
     Claim(
         id="linear.gradient-of-query-features",
         title="The gradient in a query's features reads the state of the forward pass",
-        states="Training differentiates linear attention.",
+        states="(Not in the texts; from the cited paper.) Training differentiates linear attention.",
         precise=r"$\partial L/\partial\phi_{it} = \dfrac1{D_i}\sum_e G_{ie}\,(S^{(i)}_{te} - Y_{ie}z^{(i)}_t)$ with $S^{(i)}_{te} = \sum_jA_{ij}\psi_{jt}V_{je}$ and $z^{(i)}_t = \sum_jA_{ij}\psi_{jt}$: the states "
         r"that row $i$ was read from, which a second run of the recurrence gives back.",
         sources=GRADIENT_SOURCES,
@@ -1847,7 +1888,7 @@ def gradient_of_query_features() -> Iterator[Step]:
     Claim(
         id="linear.gradient-of-key-features",
         title="The gradient in a key's features reads two states that later queries wrote",
-        states="Training differentiates linear attention.",
+        states="(Not in the texts; from the cited paper.) Training differentiates linear attention.",
         precise=r"$\partial L/\partial\psi_{jt} = \sum_e R_{te}V_{je} - w_t$ with $R_{te} = \sum_iA_{ij}\phi_{it}G_{ie}/D_i$ and $w_t = \sum_iA_{ij}\phi_{it}\sum_eG_{ie}Y_{ie}/D_i$: without a mask the same for every key, with a causal one sums over the queries from $j$ on.",
         sources=GRADIENT_SOURCES,
         scope=GRADIENT_SCOPE,

@@ -46,6 +46,9 @@ A, B = sp.IndexedBase("A", nonnegative=True), sp.IndexedBase("B", nonnegative=Tr
 alpha, beta = sp.symbols("alpha beta", positive=True)
 
 
+FROM_ZERO = "(The case counts places from 0; below they are counted from 1.)"
+
+
 def box(tall: sp.Expr, wide: sp.Expr) -> sp.Expr:
     """The number of pairs of one of `tall` queries and one of `wide` keys, as a sum."""
     return sp.Sum(sp.Sum(sp.S.One, (two, 1, wide)), (one, 1, tall))
@@ -166,7 +169,7 @@ def _pairs_of_longformer(length: int, reach: int, selected: Sequence[int], facto
 def _pairs_by_hand(length: int, reach: int, selected: Sequence[int], factor: int) -> str:
     count = pairs(pattern(length, reach, selected, read=False))
     return (
-        f"n = {length}, w = {reach}; selected are the tokens {[place + 1 for place in selected]}, {len(selected)} of {length}. Each of these sees all {length} tokens, every "
+        f"{FROM_ZERO} n = {length}, w = {reach}; selected are the tokens {[place + 1 for place in selected]}, {len(selected)} of {length}. Each of these sees all {length} tokens, every "
         f"other one (if any) those within {reach}. That is {count} pairs, more than {factor}·n·w = {factor * length * reach}. With all tokens selected there are n² pairs, "
         "and n² > c·n·w as soon as n > c·w, whatever c is; the statement needs one c for all lengths."
     )
@@ -186,7 +189,8 @@ longformer_cost_as_made = derived(
         id="long_range.longformer-cost-as-made",
         title="Longformer attention costs O(n·w)",
         states="A sliding window with selected tokens that attend to all positions has complexity O(n × w), where w is the window size.",
-        reading="Some fixed multiple of n·w bounds the number of pairs of a query and a key for every choice of selected tokens.",
+        reading="Some fixed multiple of n·w bounds the number of pairs of a query and a key for every choice of selected tokens. The text gives this pattern one size, the window's; it says nothing "
+        "of how many tokens are selected, so their number is not a constant here. (Of BigBird it names r, w and g: there they are, long_range.bigbird-cost.)",
         precise=r"With $w \ge 1$ tokens to each side and $g$ selected tokens: at most $n(3w + 2g) \le (3 + 2\gamma)\,n w$ pairs if $g \le \gamma w$ (written "
         r"with $w = 1 + s$ and "
         r"$m = n - g$); but $n^2$ pairs if all are selected, more than $c\,nw$ for every $c$.",
@@ -207,7 +211,7 @@ longformer_cost_as_made = derived(
     Claim(
         id="long_range.longformer-cost",
         title="A window of w to each side and g global rows and columns are n(2w + 1 + 2g) pairs, less what counts twice and what falls off the ends",
-        states="The correct form: how many pairs Longformer's pattern has.",
+        states="(Not in the text; the corrected form of long_range.longformer-cost-as-made.) How many pairs Longformer's pattern has.",
         precise=r"With the $g$ global tokens in front and $n - g \ge w$: exactly $2gn - g^2 + (n-g)(2w+1) - w(w+1)$ pairs. Wherever they stand: at most "
         r"$2gn - g^2 + (n-g)(2w+1) \le n(3w + 2g)$, for $w \ge 1$. In the derivation $m = n - g$, and $w = 1 + s$ in the bound.",
         sources=(S1.at("Longformer Attention"), BELTAGY.at("section 3.1")),
@@ -257,7 +261,7 @@ def _gaps_by_hand(length: int, reach: int, dilation: int, place: int) -> str:
     here = place % length
     seen = [key + 1 for key, visible in enumerate(_dilated(length, reach, dilation)[here]) if visible and key >= here]
     return (
-        f"n = {length}, dilation {dilation}, {reach} keys to each side: from itself to the right, the query at {here + 1} sees the positions {seen}. The gaps are "
+        f"{FROM_ZERO} n = {length}, dilation {dilation}, {reach} keys to each side: from itself to the right, the query at {here + 1} sees the positions {seen}. The gaps are "
         f"{_gaps(length, reach, dilation, here)}; they do not increase, as each would have to be larger than the one before."
     )
 
@@ -288,7 +292,7 @@ increasing_gaps = derived(
     Claim(
         id="long_range.constant-gaps",
         title="In Longformer's dilated window every gap is the dilation, and L layers reach L·D·w positions to each side",
-        states="The correct form: gaps are constant. (Gaps that grow with distance belong to another pattern, with offsets 1, 2, 4, 8, …)",
+        states="(Not in the text; the corrected form of long_range.increasing-gaps.) The gaps are constant. Gaps that grow with distance belong to another pattern, with offsets 1, 2, 4, 8, …",
         precise=r"Query $i$ sees $i + Dt$, $|t| \le w$: neighbours are $D$ apart at every distance, the farthest is at $Dw$, and $L$ layers of one dilation "
         r"reach $LDw$.",
         sources=(S1.at("Longformer Attention"), BELTAGY.at("section 3.1")),
@@ -322,7 +326,7 @@ def _mixing_by_hand(length: int, reach: int, selected: Sequence[int], layers: in
     known = paths(pattern(length, reach, selected, read=False), layers)
     q, key = next((q, key) for q in range(length) for key in range(length) if not known[q][key])
     return (
-        f"n = {length}, w = {reach}, {layers} layers; the selected tokens are {[place + 1 for place in selected]}. Token {q + 1} sees only tokens within {reach} "
+        f"{FROM_ZERO} n = {length}, w = {reach}, {layers} layers; the selected tokens are {[place + 1 for place in selected]}. Token {q + 1} sees only tokens within {reach} "
         f"of it; after {layers} layers it knows of the tokens {[at + 1 for at, got in enumerate(known[q]) if got]} and not of token {key + 1}. A selected token does know "
         f"of all, but no token farther than {reach} from it reads it. The statement would need every token to know of every other."
     )
@@ -353,9 +357,9 @@ global_mixing = derived(
     Claim(
         id="long_range.global-mixing",
         title="Selected tokens that attend to all positions mix information globally",
-        states="Beside a window, global attention: selected tokens attend to all positions.",
-        reading="In a fixed number of layers (two or more), whatever the length, every token can depend on every token. Attending is reading; "
-        "nothing is said of who attends to the selected tokens.",
+        states="(Implied.) Beside a window there is global attention, in which selected tokens attend to all positions: through them every token can depend on every other.",
+        reading='The text names the component and not what it is for. Judged is whether the words "attend to all positions" are enough for it: in a fixed number of layers (two or more), whatever the length, '
+        "every token can depend on every token. Attending is reading; nothing is said of who attends to the selected tokens.",
         precise=r"If every token attends to the selected token $l$ as well, then $\sum_k A_{ik}B_{kj} \ge A_{il}B_{lj} = \alpha\beta > 0$ for two layers' "
         r"weights $A$, $B$.",
         sources=(S1.at("Longformer Attention"), S1.at("BigBird Attention"), BELTAGY.at("section 3.1")),
@@ -372,7 +376,7 @@ global_both_ways = derived(
     Claim(
         id="long_range.global-both-ways",
         title="With a token that sees all and is seen by all, two layers connect every pair",
-        states="The correct form: global tokens need both directions.",
+        states="(Not in the text; the corrected form of long_range.global-mixing.) Global tokens need both directions.",
         precise=r"$\sum_k A_{ik}B_{kj} \ge A_{il}B_{lj} = \alpha\beta > 0$ for all $i, j$ and a global token $l$: the graph has diameter at most 2, "
         r"and exactly 2 if any pair is missing from the pattern. Written with $A_k, B_k \ge 0$ for the other tokens $k$ between.",
         sources=(S1.at("Longformer Attention"), S1.at("BigBird Attention"), BELTAGY.at("section 3.1")),
@@ -396,7 +400,7 @@ def _known_to(length: int, reach: int, selected: Sequence[int], layers: int) -> 
     Claim(
         id="long_range.readers-alone",
         title="What selected tokens read reaches another token only through windows: one layer to read, and one for every w positions",
-        states="How far one-way global tokens mix.",
+        states="(Not in the text; it follows from its pattern, read word for word.) How far global tokens mix that read all and are read by their window only.",
         precise=r"If selected tokens attend to all but only windows of $w$ attend to them, token $i$ can depend on token $j$ after $L$ layers exactly if "
         r"$|i-j| \le Lw$ "
         r"or some selected $p$ has $|i-p| \le (L-1)w$. By induction on $L$; $i > p$ and $i > j$ are written out, with keys $i - t$, $w = t + s$.",
@@ -450,7 +454,7 @@ def _pairs_of_bigbird(length: int, reach: int, globals_: int, count: int, start:
         id="long_range.bigbird-cost",
         title="Random keys, a window and global tokens are linearly many pairs",
         states="The pattern combines r random keys for each token, a sliding window, and g tokens that attend to all positions: sparse attention.",
-        reading="r, the window and g are fixed numbers. A window of size 2w + 1; random keys that are not seen already; global tokens in both directions (the "
+        reading="The text names r, w and g as sizes of the pattern, so they are fixed numbers. A window of size 2w + 1; random keys that are not seen already; global tokens in both directions (the "
         "larger count).",
         precise=r"$2gn - g^2 + (n-g)(2w+1) - w(w+1) + r(n-g) = (2g + 2w + 1 + r)\,n - g^2 - g(2w+1+r) - w(w+1)$ pairs: fewer than $n^2$ as soon as $n > "
         r"2g+2w+1+r$.",
@@ -512,7 +516,7 @@ def _layer_by_hand(tokens: Row, reach: int, selected: int, random: int, place: i
     other = replaced(tokens, at, token)
     before, after = (stacked(inputs, [weights], full(size))[q] for inputs in (tokens, other))
     return (
-        f"Tokens {list(tokens)} and {other}; scores are {weights[0]}·x_i·x_j, values {weights[1]}·x_j. Full attention gives token {q + 1} "
+        f"{FROM_ZERO} Tokens {list(tokens)} and {other}; scores are {weights[0]}·x_i·x_j, values {weights[1]}·x_j. Full attention gives token {q + 1} "
         f"(with the residual) {exact.show(before)} and {exact.show(after)}. In the pattern (window {reach} to each side, global token {selected % size + 1}, "
         f"random keys for each token: {random}) token {q + 1} sees the tokens {[seen + 1 for seen in range(size) if mask[q][seen]]}, which are the same in both. So one layer with the pattern "
         "gives the same output twice, whatever its weights are, and cannot give full attention's two."
@@ -557,7 +561,7 @@ two_layers_hand_over = derived(
     Claim(
         id="long_range.two-layers-hand-over",
         title="With a global token and a state of n slots, two layers give every token the whole input",
-        states="The strongest form near it: what a sparse pattern with a global token can still express, and at what price.",
+        states="(Not in the text; the strongest form near long_range.bigbird-as-expressive.) What a sparse pattern with a global token can still express, and at what price.",
         precise=r"$m\sum_t \delta_{tr}\,\frac1m\,\bigl(n\sum_j \delta_{jk}\,\frac1n V_{j}\bigr) = V_{k}$ for every $k$, at every token that sees $m$ keys, the "
         r"global token $r$ among them: all scores 0, token $j$'s vector in slot $j$ of $n$. What follows is a function of the whole input at each position, "
         r"full attention for one. The state is $n$ times as wide. With windows and global tokens alone, at a fixed depth and width, differentiable layers "
@@ -604,16 +608,17 @@ def _bottleneck(left: int, more: int, reach: int, globals_: int, layers: int, nu
 @derived(
     Claim(
         id="long_range.bottleneck",
-        title="At a fixed depth and width, differentiable layers of windows and global tokens cannot compute one layer of full attention for long inputs",
-        states="What the pattern of windows and global tokens gives up.",
+        title="At a fixed depth and width, differentiable layers of windows and global tokens alone cannot compute one layer of full attention for long inputs",
+        states="(Not in the texts, which say that sparse patterns maintain modelling power, or expressiveness.) What windows and global tokens alone give up.",
+        reading="Windows without gaps, and global tokens. Not covered are patterns with more to them: random keys (and so BigBird's), strides, dilated windows, and blocks with a number of representatives that grows with the length.",
         precise=r"Cut the other tokens in two, the right part at least as large as the left. The right part reads at most $w + g$ tokens outside it in a "
         r"layer, so its outputs depend on the rest through $M \le L(w+g)D$ numbers ($L$ layers of width $D$), and the Jacobian, $\sum_{k\le M} A_{ik}B_{kj}$, "
-        r"vanishes on some $z \ne 0$ if $M$ is less than the number of left tokens (rank plus nullity). Give full attention, from as many right queries to the "
+        r"vanishes on some $z \ne 0$ if $M$ is less than the number of left tokens. (This is cited and not proved here: fewer equations than unknowns, $Bz = 0$, have a solution $z \ne 0$, as rank and nullity add up to the number of unknowns.) Give full attention, from as many right queries to the "
         r"left keys, the scores of low_rank.two-features, so that each of these queries has more than half of its weight on a left key of its own. Where $|z_i| = 1$ is the largest entry, "
         r"$|(Pz)_i| \ge 2p_{ii} - 1 > 0$, so the Jacobian of full attention in the values does not vanish on $z$. Written with $z_j = y_j - 1$, $y_j \ge 0$, and $\rho$ for the exponentials of the "
         r"keys that are not on the left.",
-        sources=(S1.at("Longformer Attention"), S1.at("BigBird Attention"), HORN.at("Section 0.2.3"), ZAHEER.at("section 3.4")),
-        scope="every n, w, g, L, D; differentiable layers, global tokens in both directions, no random keys. The two features of the scores may be functions "
+        sources=(S1.at("Longformer Attention"), S1.at("BigBird Attention"), S0.at("Motivation"), HORN.at("Section 0.2.3"), ZAHEER.at("section 3.4")),
+        scope="every n, w, g, L, D; differentiable layers, windows without gaps and global tokens in both directions, nothing else. The two features of the scores may be functions "
         "of the position",
         inventory=("C095", "C076"),
         uses=("low_rank.two-features",),
@@ -640,6 +645,10 @@ def bottleneck() -> Iterator[Step]:
         sp.Sum(out[i, number] * total(into[number, j] * z[j], j), (number, 1, passed)),
         "by the chain rule; where all M sums Bz vanish, so does the Jacobian's product with z",
     )
+    sharp = sp.UnevaluatedExpr(-sp.log(2 * n))
+    yield Step(
+        2 / (1 + n * sp.exp(sharp)) - 1, "=", sp.Rational(1, 3), "full attention: 2p_ii − 1 is at least this for N = n other keys and β = log(2N) (low_rank.two-features)"
+    )  # fmt: skip
     apart, rest = 1 - sp.KroneckerDelta(i, j), sp.Symbol("rho", nonnegative=True)
     mass = total(p[l], l) + rest
     own, entry = p[i] / mass, above[j] - 1
@@ -647,13 +656,9 @@ def bottleneck() -> Iterator[Step]:
         2 * own - 1,
         "<=",
         own + total(apart * p[j] / mass * entry, j),
-        "full attention at the i where z is largest in size, scaled to z_i = 1: the other entries are at least −1",
+        "and at the i where z is largest in size, scaled to z_i = 1, its Jacobian's product with z is at least 2p_ii − 1: the other entries are at least −1",
         certificate=total(apart * p[j] / mass * above[j], j) + rest / mass,
     )
-    sharp = sp.log(2 * n)
-    yield Step(
-        2 / (1 + n * sp.exp(-sharp)) - 1, "=", sp.Rational(1, 3), "and 2p_ii − 1 is at least 1/3 for N = n other keys and β = log(2N) (low_rank.two-features)"
-    )  # fmt: skip
 
 
 # --- random keys --------------------------------------------------------------------------------------------------------------------------
@@ -715,8 +720,14 @@ def _enough() -> Iterator[Step]:
     yield Step(
         sp.exp(-keys - n * less), "<=", sp.exp(-keys), "n queries miss it with probability e^(−r − ns)", certificate=sp.exp(-keys) * (1 - sp.exp(-n * less))
     )  # fmt: skip
-    yield Step(n * sp.exp(-(sp.log(n / level) + above)), "=", level * sp.exp(-above), "n keys at r = log(n/δ) + x")
-    yield Step(n * sp.exp(-(sp.log(n / level) + above)), "<=", level, "so δ is not exceeded", certificate=level * (1 - sp.exp(-above)))
+    enough = sp.log(n / level) + above
+    yield Step(
+        n * sp.exp(sp.UnevaluatedExpr(-enough)),
+        "<=",
+        level,
+        "n keys at r = log(n/δ) + x: some key is unread with probability at most δ",
+        certificate=level * (1 - sp.exp(-above)),
+    )
 
 
 def _often_unread() -> Iterator[Step]:
@@ -744,21 +755,19 @@ random_readers = derived(
     Claim(
         id="long_range.random-readers",
         title="Random keys give every token a reader",
-        states="Each token attends to r random tokens; random attention is offered as a pattern for long sequences (implied: that it reaches every token).",
-        reading="Random keys alone, as one text offers them; of BigBird, which has a window and global tokens beside, this is the random part taken by itself. "
-        "Where each query draws r distinct keys at random, a number that the texts do not tie to the length, every token is more likely than not to be read by "
-        "some query.",
+        states="(Implied.) Random attention, randomly sampled positions, is offered against quadratic complexity, and it reaches every token.",
+        reading="Random keys alone, as the text offers them. Where each query draws r distinct keys at random, a number that is not tied to the length, every token is more likely than not to be read by "
+        "some query. (Of BigBird nothing of the kind is said here: its window reads every token.)",
         precise=r"$\Pr[\text{every key is read}] \ge \tfrac12$: for $r \ge \log(2n)$, with $\delta = \tfrac12$ in $\Pr[\text{some key is unread}] \le n e^{-r} "
         r"\le \delta$ for $r = \log\frac n\delta + x$. But with $r$ fixed it tends to 0: it is at most $1/(1 + n e^{-2r})$ for $n \ge 2r$.",
-        sources=(S4.at("Sparse Attention"), S1.at("BigBird Attention"), MOTWANI.at("chapter 3")),
+        sources=(S4.at("Sparse Attention"), MOTWANI.at("chapter 3")),
         scope="random keys alone, drawn independently and uniformly by each query, its own key not excluded",
         inventory=("C096",),
         uses=("long_range.unread-keys",),
-        unsaid="r grows with the length, at least like log n (long_range.enough-random-keys); with a constant r, and nothing beside such as a window, a share "
-        "of about e^(−r) of the tokens is read by nobody",
+        unsaid="r grows with the length, so that r ≥ log(2n)",
         holds=_likely_all_read,
         worked=_unread_by_hand,
-        corrected_by="long_range.unread-keys",
+        corrected_by="long_range.enough-random-keys",
     )
 )(_enough_or_often_unread)
 
@@ -767,14 +776,14 @@ random_readers = derived(
     Claim(
         id="long_range.unread-keys",
         title="With r random keys per query, μ = n((n − r)/n)ⁿ keys are unread on average, and all are read with a probability of at most 1/(1 + μ)",
-        states="The correct form: a share of about e^(−r) of the tokens is read by nobody.",
+        states="(Not in the texts; it follows from their random keys.) A share of about e^(−r) of the tokens is read by no random key.",
         precise=r"A given key is unread with probability $\bigl(\frac{n-r}{n}\bigr)^n$; with $\mu = n\bigl(\frac{n-r}{n}\bigr)^n$ the number $X$ of unread "
         r"keys has mean $\mu$ and "
         r"$1 - \mu \le \Pr[X = 0] \le \frac{1}{1+\mu}$. So $r$ has to grow like $\log n$. In the derivation $n = r + x$; two keys are missed at once with "
         r"probability "
         r"$\bigl(\frac{n-r}{n}\bigr)^2 e^{-y}$, $y \ge 0$, in one query, and $u = \bigl(\frac{n-r}{n}\bigr)^n$.",
         sources=(S1.at("BigBird Attention"), S4.at("Sparse Attention"), MOTWANI.at("chapter 3")),
-        scope="every n > r ≥ 1 (at r = n nothing is unread); r distinct keys, drawn independently and uniformly by each query",
+        scope="every n > r ≥ 1 (at r = n nothing is unread); r distinct keys, drawn independently and uniformly by each query. Of BigBird this is the random part by itself; its window reads every token",
         inventory=("C096",),
         holds=_unread_as_said,
     )
@@ -783,9 +792,10 @@ def unread_keys() -> Iterator[Step]:
     every, u, short = r + x, sp.Symbol("u", positive=True), sp.Symbol("y", nonnegative=True)
     drawn = sp.Symbol("t", integer=True, nonnegative=True)
     size = drawn + 1 + free
+    missed, again = sp.UnevaluatedExpr((size - drawn) / size), sp.UnevaluatedExpr((size - drawn - 1) / (size - drawn))
     yield Step(
-        (size - drawn) / size * ((size - drawn - 1) / (size - drawn)), "=", (size - drawn - 1) / size,
-        "t draws miss a key with probability (n − t)/n; one more of the n − t keys that are left: induction",
+        missed * again, "=", (size - drawn - 1) / size,
+        "n = t + 1 + s keys: t draws miss a key with probability (n − t)/n, and one more of the n − t keys that are left misses it with (n − t − 1)/(n − t): induction",
     )  # fmt: skip
     chance = (x / every) ** every
     yield Step(sp.Sum(chance, (one, 1, every)), "=", every * chance, "n queries miss it independently, and expectations add up over the n keys")
@@ -823,10 +833,10 @@ enough_random_keys = derived(
     Claim(
         id="long_range.enough-random-keys",
         title="log(n/δ) random keys per query are enough for every token to be read with probability 1 − δ",
-        states="How many random keys give every token a reader.",
+        states="(Not in the text; the corrected form of long_range.random-readers.) How many random keys give every token a reader.",
         precise=r"$\Pr[\text{some key is unread}] \le \mu = n\bigl(1 - \frac rn\bigr)^n \le n e^{-r} \le \delta$ for $r = \log\frac n\delta + x$, $x \ge 0$. "
         r"Written with $1 - \frac rn = e^{-r/n - s}$, $s \ge 0$.",
-        sources=(S1.at("BigBird Attention"), S4.at("Sparse Attention"), MOTWANI.at("chapter 3")),
+        sources=(S4.at("Sparse Attention"), MOTWANI.at("chapter 3")),
         scope="every n > r and 0 < δ < 1; r distinct keys, drawn independently and uniformly by each query. A reader in one layer; what is read is passed on "
         "by other keys",
         inventory=("C096",),
@@ -850,11 +860,11 @@ def _with_replacement(length: int, draws: int) -> Outcome:
     Claim(
         id="long_range.random-with-replacement",
         title="Keys drawn with replacement are unread at least as often, and more often for r ≥ 2",
-        states="Random attention: randomly sample positions (whether with or without replacement is not said).",
+        states="Random attention: randomly sample positions (whether with or without replacement is left open).",
         precise=r"With replacement a key is unread with probability $\bigl(1 - \frac1n\bigr)^{nr}$, as a coupon after $nr$ draws. $1 - \frac rn \le \bigl(1 - "
         r"\frac1n\bigr)^r$ by induction on $r$: $1 - \frac{r+1}{n} < \bigl(1 - \frac rn\bigr)\bigl(1 - \frac1n\bigr)$, so that the two are equal at $r = 1$ "
         r"only; and the $n$-th powers stand in the same order, written with $q = \bigl(1 - \frac1n\bigr)^r$ and $1 - \frac rn = q\,e^{-s}$ (0 at $r = n$).",
-        sources=(S4.at("Sparse Attention"), S1.at("BigBird Attention"), MOTWANI.at("chapter 3")),
+        sources=(S4.at("Sparse Attention"), MOTWANI.at("chapter 3")),
         scope="every n ≥ 2 and r ≤ n, independent uniform draws (at n = 1 the key is always read)",
         inventory=("C096",),
         holds=_with_replacement,
@@ -889,11 +899,11 @@ def _unread_stays_unread(drawn: Sequence[Sequence[int]], layers: int) -> Outcome
     Claim(
         id="long_range.unread-token",
         title="A token that nobody reads influences no other token at any depth",
-        states="What an unread key means for the graph: it has no edge that leads out.",
+        states="(Not in the text; it follows from its random keys.) What an unread key means for the graph: it has no edge that leads out.",
         precise=r"If only row $l$ has an entry at $l$ in both layers' Jacobians, $A_{il} = \alpha\,\delta_{il}$ and $B_{kl} = \beta\,\delta_{kl}$, then "
         r"$(AB)_{il} = \alpha\beta\,\delta_{il}$, and so on for more layers: with the draws of unread keys kept from layer to layer, the graph is not strongly "
         r"connected.",
-        sources=(S1.at("BigBird Attention"), S4.at("Sparse Attention")),
+        sources=(S4.at("Sparse Attention"),),
         scope="every pattern that leaves a key unread by others, every depth, the same pattern in each layer; residual and own key included",
         inventory=("C096",),
         holds=_unread_stays_unread,
@@ -930,7 +940,7 @@ def _random_cost(length: int, draws: int, width: int) -> Outcome:
     Claim(
         id="long_range.random-cost",
         title="r random positions per query take n(4rd + 5r − d − 2) operations",
-        states="Against quadratic complexity: randomly sample positions (implied: r a query, at a cost of O(nr)).",
+        states="(Implied.) Against quadratic complexity positions are sampled at random: r for each query, at a cost of O(nr).",
         reading="Operations (multiply, add, compare, exp, divide: one each) on given Q, K, V and r distinct positions for each query; scores of other pairs "
         "are never computed.",
         precise=r"$n(4rd + 5r - d - 2) \le 9nrd$ operations: linear in $n$ and in $r$. With $r = n$ it is the count of full attention; a mask over all $n^2$ "
@@ -1000,7 +1010,7 @@ def _leak_by_hand(tokens: Row, weights: Sequence[tuple[int, int]], place: int, t
     other = [*tokens[: here + 1], *[token] * (len(tokens) - here - 1)]
     predicted = generated(tokens, weights, masked=False)[here]
     return (
-        f"Two texts, {list(tokens)} and {other}, that agree up to place {here + 1}. When the next token is to be generated there, the model is given "
+        f"{FROM_ZERO} Two texts, {list(tokens)} and {other}, that agree up to place {here + 1}. When the next token is to be generated there, the model is given "
         f"{list(tokens[: here + 1])} "
         f"in both cases: full attention on these tokens, without a mask, ends in {exact.show(predicted)} for both. The statement would need two different predictions, "
         "but there is no future token to leak. Given the whole text at once, as in training, the unmasked model would see the target."
@@ -1046,7 +1056,7 @@ one_pass = derived(
     Claim(
         id="long_range.one-pass",
         title="A causal mask makes one pass over a text agree with token-by-token recomputation; without one, recomputation sees no future either",
-        states="The correct form: what the mask is needed for.",
+        states="(Not in the text; the corrected form of long_range.generation-needs-mask.) What the mask is needed for.",
         precise=r"With the mask, row $i$ of one pass is attention on the first $i$ tokens, at every depth (by induction on the layers). Without it, one pass "
         r"has "
         r"$\partial o_i/\partial v_k = p_{ik} > 0$ for the next token $k = i+1$, while recomputation on the first $i$ tokens contains no $v_k$ with $k > i$.",
@@ -1102,7 +1112,12 @@ def generation_cost() -> Iterator[Step]:
     lower = sp.Symbol("s", integer=True, nonnegative=True)  # layers below the top one
     row = sp.Sum(sp.S.One, (one, 1, n + 1))
     anew, cached = lower * n * (n + 1) * (2 * n + 1) / 6 + n * (n + 1) / 2, (lower + 1) * n * (n + 1) / 2
-    yield Step(anew.subs(n, 1), "=", lower + 1, "L = s + 1 layers; the first token is one pair in each of them")
+    yield Step(
+        anew.subs(n, 1),
+        "=",
+        lower * box(sp.S.One, sp.S.One) + sp.Sum(sp.S.One, (one, 1, 1)),
+        "L = s + 1 layers, n = 1: what is said, and one pair in each of s lower layers and one in the top one",
+    )
     yield Step(
         anew + lower * box(n + 1, n + 1) + row, "=", anew.subs(n, n + 1),
         "for token n + 1 the s lower layers have (n + 1)² pairs each, and the last row of the top one n + 1",
@@ -1229,7 +1244,7 @@ sequential_generation = derived(
     Claim(
         id="long_range.sequential-generation",
         title="L layers are a chain of L evaluations on known tokens, and of nL in the generation of n tokens",
-        states="The correct form: parallel where the tokens are known, sequential where each is the output for the one before.",
+        states="(Not in the text; the corrected form of long_range.parallel-training-and-inference.) Parallel where the tokens are known, sequential where each is the output for the one before.",
         precise=r"Chain of $L$ for every $n$ on known tokens; in generation $c(1) = L$ and $c(n+1) = c(n) + L$: $nL + L = (n+1)L$. (Within a layer, sums over "
         r"keys take "
         r"$\lceil\log_2 n\rceil$ rounds: cost.logarithmic-depth.)",
@@ -1272,11 +1287,9 @@ def _reached(weights: Sequence[Row], width: int) -> Outcome:
 
 def _pattern_by_hand(weights: Sequence[Row], width: int) -> str:
     shown = "; ".join("(" + ", ".join(str(Fraction(weight, sum(row))) for weight in row) + ")" for row in weights)
-    if any(weight == 0 for row in weights for weight in row):
-        return f"The pattern with the rows {shown} has a weight of 0, and no exponential is 0: no finite scores give it, at any width."
     logs = _logs(weights)
     return (
-        f"The rows {shown} need scores whose differences from the row's first are log 2 times {[[int(entry) for entry in row] for row in logs]}. "
+        f"Each row of the case stands for its numbers over their sum. The rows {shown} need scores whose differences from the row's first are log 2 times {[[int(entry) for entry in row] for row in logs]}. "
         f"This matrix has rank {rank(logs)}, and q_i·(k_j − k_1) with width {width} has rank at most {width}."
     )
 
@@ -1346,15 +1359,15 @@ any_pattern = derived(
         title="Full attention reaches every matrix of weights",
         states="Global attention: maximum expressiveness, no restrictions on attention patterns.",
         reading="The second reading, of patterns as weights: every row-stochastic matrix is the matrix of weights of some queries and keys of the given width. "
-        "(The first, that no pair is excluded, is true: long_range.no-pair-excluded.)",
+        "(The first, that no pair is excluded, is true: long_range.no-pair-excluded.) A weight of exactly 0 is never reached, and is not held against the text: the search keeps to positive weights.",
         precise=r"$\dfrac{p_b/p_0}{1 + \sum_{a=1}^{d} p_a/p_0} = \dfrac{p_b}{p_0 + \sum_{a=1}^{d} p_a}$: with $d = n - 1$ features every positive row is "
-        r"reached, by the unit vectors and 0 as keys and $\log(p_a/p_0)$ as query. No row with a 0 is, though at this width each is approached as closely as "
-        r"one likes (long_range.no-pair-excluded); and with fewer features not every positive matrix.",
+        r"reached, by the unit vectors and 0 as keys and $\log(p_a/p_0)$ as query. With fewer features not every positive matrix is: with width 1 not $P = \tfrac14\begin{pmatrix}2&1&1\\1&2&1\\1&1&2\end{pmatrix}$, whose "
+        r"$\log(P_{rj}/P_{r1})$ have rank 2 (long_range.reached-patterns).",
         sources=(S1.at("Global Attention"),),
         scope="softmax attention, finite queries and keys of width d, any number of queries",
         inventory=("C191",),
         uses=("softmax.positive",),
-        unsaid="no weight is to be 0 (patterns with zeros are limits only), and the keys are at least n − 1 wide",
+        unsaid="the keys are at least n − 1 wide (and no weight is to be exactly 0; patterns with zeros are limits)",
         corrected_by="long_range.reached-patterns",
         holds=_any_pattern,
         worked=_pattern_by_hand,
@@ -1366,7 +1379,7 @@ any_pattern = derived(
     Claim(
         id="long_range.reached-patterns",
         title="Full attention reaches exactly the positive patterns whose logarithms have rank at most d",
-        states="The correct form: what full attention of a given width can express in a layer.",
+        states="(Not in the text; the corrected form of long_range.any-pattern.) What full attention of a given width can express in a layer.",
         precise=r"$P_{rj} = P_{rl}\,e^{\sum_{a\le d} Q_{ra}(K_{ja} - K_{la})}$: every weight is positive, and $\log(P_{rj}/P_{rl})$, as a matrix with rows $r$ "
         r"and columns $j$ for a fixed $l$, is a "
         r"product of width $d$, so of rank at most $d$. Conversely, if $\log P_{rj} = c_r + \sum_a Q_{ra}K_{ja}$, these $Q$ and $K$ give $P$; a matrix of rank "
@@ -1389,8 +1402,10 @@ def reached_patterns() -> Iterator[Step]:
     yield Step(weight(j), "=", shifted, "a row is not changed by a number added to all its scores: whatever P has these logarithms is reached")
     apart = total(Q[r, a] * K[j, a], a) - total(Q[r, a] * K[l, a], a)
     yield Step(total(Q[r, a] * (K[j, a] - K[l, a]), a), "=", apart, "differences of scores along a row are products of width d")
-    own_score, other_score = (sp.exp(total(Q[r, a] * K[key, a], a)) for key in (j, l))
-    yield Step(weight(j) * other_score, "=", weight(l) * own_score, "and every P that is reached has these as logarithms of P_rj/P_rl")
+    yield Step(
+        sp.UnevaluatedExpr(weight(j)) / sp.UnevaluatedExpr(weight(l)), "=", sp.exp(total(Q[r, a] * (K[j, a] - K[l, a]), a)),
+        "and every P that is reached has these as logarithms of P_rj/P_rl: a matrix of rank at most d",
+    )  # fmt: skip
 
 
 # --- scaling to long sequences ------------------------------------------------------------------------------------------------------------------
@@ -1434,13 +1449,13 @@ def _budget(budget: int, keys: int) -> Outcome:
     Claim(
         id="long_range.length-for-a-budget",
         title="For the pairs that full attention spends on n tokens, c keys per query serve n²/c tokens",
-        states="Sparsity: sparse attention patterns enable scaling to longer sequences.",
+        states="Sparse attention patterns enable scaling to longer sequences.",
         reading="At the same number of pairs of a query and a key, and so at the same time for fixed widths.",
         precise=r"With $n = cx$: $\sum_{i \le xn} c = n^2$, so that the sparse pattern serves $x = n/c$ times as many tokens. Four times the pairs are twice "
         r"the length of full attention "
         r"and four times that of the sparse pattern.",
         sources=(S1.at("Conceptual Understanding"), S1.at("Sparse Attention Mechanisms")),
-        scope="every n, c; a number c of keys for each query that does not grow with the length. What the model still computes is another matter: "
+        scope="every c, and every n that c divides (otherwise n²/c is rounded down); a number c of keys for each query that does not grow with the length. What the model still computes is another matter: "
         "sparsity.receptive-field",
         kind=Kind.COST,
         inventory=("C236", "C192"),
@@ -1475,19 +1490,19 @@ def _window_error(scores: Row, values: Row, place: int, reach: int) -> Outcome:
         id="long_range.window-bias",
         title="A window sets to zero what lies outside; full attention gives it a positive weight ε and differs by ε times a difference of means",
         states="Local attention has an inductive bias: it assumes that local dependencies are the most important.",
-        reading="What the pattern assumes, not whether a given language obeys it: the window is right where what lies outside does not matter.",
+        reading="The text says that a window assumes it, and not that it is so. Judged is what a window assumes, not whether a given language obeys it: the window is right where what lies outside does not matter.",
         precise=r"$o_{\text{full}} - o_{\text{window}} = \varepsilon\,(\bar v_{\text{outside}} - \bar v_{\text{window}})$, with softmax means over each part "
         r"and $\varepsilon$ the weight outside, "
         r"$0 < \varepsilon < 1$. So the two outputs agree exactly if the two means do, and no window agrees with full attention "
         r"for all values.",
         sources=(S1.at("Local Attention"),),
-        scope="one layer on given scores, every window that leaves some key outside and some within; weights p_j within (n of them), p_h outside",
+        scope="one layer on given scores, every window that leaves some key outside and some within; weights p_j and values v_j within (n of them), q_h and u_h outside (H of them), up to a common factor",
         inventory=("C236",),
         holds=_window_error,
     )
 )
 def window_bias() -> Iterator[Step]:
-    outside, far, at = sp.IndexedBase("p_h", positive=True), sp.IndexedBase("v_h", real=True), sp.Symbol("h", integer=True, positive=True)
+    outside, far, at = sp.IndexedBase("q", positive=True), sp.IndexedBase("u", real=True), sp.Symbol("h", integer=True, positive=True)
     number = sp.Symbol("H", integer=True, positive=True)
     kept, gone = total(p[j], j), sp.Sum(outside[at], (at, 1, number))
     within, beyond = total(p[j] * v[j], j), sp.Sum(outside[at] * far[at], (at, 1, number))
@@ -1531,7 +1546,14 @@ def quadratic() -> Iterator[Step]:
     yield Step(work(2 * n), "=", 4 * work(n), "of twice the length")
 
 
-METHODS = ("window and one global token", "two levels", "levels until one block is left", "every b-th position", "two levels of pooling")
+REMEDIES = {
+    "window": "window and one global token",
+    "blocks": "two levels",
+    "levels": "levels until one block is left",
+    "stride": "every b-th position",
+    "pooling": "two levels of pooling",
+}
+METHODS = tuple(REMEDIES)
 
 
 def _tokens(block: int, blocks: int, share: int) -> int:
@@ -1582,7 +1604,7 @@ def _method_by_hand(method: str, block: int, blocks: int, share: int) -> str:
         METHODS[3]: f"each of {length} queries sees every b-th position, {blocks} of them",
     }.get(method, "counted one by one")
     return (
-        f"{length} tokens, {method}, b = {block}: {parts}. That makes {count} pairs, more than n²/{share} = {exact.show(ball(Fraction(length**2, share)))}. With b fixed "
+        f"{length} tokens (for b, q and s, the case's block, blocks and share: b(q + s(3b + 2)), long enough for a lower order to show), {REMEDIES[method]}, b = {block}: {parts}. That makes {count} pairs, more than n²/{share} = {exact.show(ball(Fraction(length**2, share)))}. With b fixed "
         f"the number grows as n², and no length brings it below that share; a lower order would, for every share."
     )
 
@@ -1651,7 +1673,7 @@ solutions_as_made = derived(
     Claim(
         id="long_range.solutions",
         title="Windows with global tokens, pooling and full hierarchies are linear; two levels of self-attention are nb + (n/b)², a stride is n²/b",
-        states="The correct form: the pairs of each remedy.",
+        states="(Not in the texts; the corrected form of long_range.solutions-as-made.) The pairs of each remedy.",
         precise=r"Window $b$ to each side and one global token: at most $n(3b+2)$. Blocks of $b$ and one level above: $nb + (n/b)^2$, quadratic for fixed $b$, "
         r"and $2n^{4/3}$ for $b = n^{1/3}$. Levels until one block is left: at most $3b(n-1)$. Every $b$-th position: $n^2/b$. Pooling, one softmax in each "
         r"block and one over the blocks: $n + n/b$ scores. In the derivation $n = bq$.",
@@ -1669,5 +1691,6 @@ def solutions() -> Iterator[Step]:
     block, blocks = sp.symbols("b q", integer=True, positive=True)
     inside = sp.Sum(box(block, block), (sp.Symbol("u", integer=True, positive=True), 1, blocks))
     yield Step(box(block * blocks, blocks), "=", (block * blocks) ** 2 / block, "every b-th position: q = n/b keys for each of n = bq queries")
-    yield Step(block**3 * block + (block**3 / block) ** 2, "=", 2 * block**4, "two levels at n = b³, where b⁴ = n^(4/3)")
+    cube = sp.UnevaluatedExpr(block**3)
+    yield Step(cube * block + (cube / block) ** 2, "=", 2 * block**4, "two levels at n = b³, where b⁴ = n^(4/3)")
     yield Step(inside + box(blocks, blocks), "=", block * blocks * block + (block * blocks / block) ** 2, "two levels: q blocks, and q representatives")

@@ -71,7 +71,6 @@ def projection_cost() -> Iterator[Step]:
     position, feature = sp.symbols("l_2 x_2", integer=True, positive=True)
     once = sp.Sum(sp.Sum(total(sp.Integer(1), l), (feature, 1, d)), (c, 1, rank))
     scores = total(sp.Sum(sp.Sum(sp.Integer(1), (feature, 1, d)), (c, 1, rank)), l)
-    yield Step(2 * once + 2 * scores, "=", 4 * n * rank * d, "Two projections, the scores, and the mixture of the projected values.")
     full = 2 * total(sp.Sum(sp.Sum(sp.Integer(1), (feature, 1, d)), (position, 1, n)), l)
     yield Step(
         full - 2 * once - 2 * scores,
@@ -79,6 +78,7 @@ def projection_cost() -> Iterator[Step]:
         2 * n * d * (n - 2 * rank),
         "Full attention takes 2nd(n − 2k) multiply-adds more: it is the dearer one exactly if 2k < n.",
     )
+    yield Step(2 * once + 2 * scores, "=", 4 * n * rank * d, "Two projections, the scores, and the mixture of the projected values.")
 
 
 # --- how close ---------------------------------------------------------------------------------------------------------------------------
@@ -191,7 +191,8 @@ output_error = derived(
     Claim(
         id="low_rank.output-error",
         title="A low rank serves as well as it fits the input's attention matrix",
-        states="Low-rank approximations approximate attention. How well they do depends on how well the attention matrix of the input is approximated.",
+        states="(Not in the text, which says that low-rank approximations approximate attention.) How well they do depends on how well the attention matrix "
+        "of the input is approximated.",
         precise=r"If the weights are $P = AB + \Delta$ with $\sum_j|\Delta_{ij}| \le \varepsilon$ in every row, then $\bigl|\sum_j P_{ij}v_j - \sum_c "
         r"A_{ic}\sum_j B_{cj}v_j\bigr| \le \varepsilon\max_j|v_j|$, at $nk$ multiply-adds a column for $B$ and again for $A$, once $A$ and $B$ are given. "
         r"Written with $\Delta_{ij} = f_j - h_j$, $|\Delta_{ij}| = f_j + h_j$, and $v_j = v_{\max} - y_j = z_j - v_{\max}$ (that is, $v_{\max} = (y_j + "
@@ -217,7 +218,8 @@ def _lower_bound_holds(length: int, rank_: int, sharpness: int) -> Outcome:
     Claim(
         id="low_rank.lower-bound",
         title="Attention that keeps to one key in each row is near no matrix of smaller rank",
-        states="Low-rank approximations approximate attention. There are attention matrices that none of them comes near to.",
+        states="(Not in the text, which says that low-rank approximations approximate attention.) There are attention matrices that none of them comes near "
+        "to.",
         precise=r"For row-stochastic $P \in \mathbb R^{n\times n}$ with positive entries and every $M$ of rank below $n$, some row has $\sum_j|P_{ij} - M_{ij}| \ge 2\min_i "
         r"p_{ii} - 1$. Rank plus nullity is $n$, so $Mx = 0$ for "
         r"some $x \ne 0$; the row is the $i$ where $x$ is largest in size, "
@@ -257,7 +259,9 @@ def _two_features_holds(length: int, sharpness: int) -> Outcome:
     Claim(
         id="low_rank.two-features",
         title="Scores of rank 2 give attention matrices that no low rank approximates",
-        states="Low-rank approximations approximate attention. The scores QKᵀ have rank at most d; the weights after the softmax need not be near any matrix of low rank.",
+        states="(Not in the text, which says that low-rank approximations approximate attention.) The scores QKᵀ have rank at most d; the weights after the "
+        "softmax need not be near any matrix "
+        "of low rank.",
         precise=r"With queries $(i, 1)$ and keys $\beta(2j, -j^2)$ the score is $\beta i^2 - \beta(i-j)^2$, and every $p_{ii} \ge 1/(1 + "
         r"(n-1)e^{-\beta})$: by low_rank.lower-bound every matrix of rank below $n$ is off by "
         r"$\dfrac{1 - (n-1)e^{-\beta}}{1 + (n-1)e^{-\beta}}$ in some row, which tends to 1 as $\beta$ grows. Written with $(i-j)^2 = 1 + g_j$, $j \ne i$.",
@@ -315,7 +319,7 @@ def _landmarks_hold(lower: Fractions, upper: Fractions, left: Fractions, right: 
     Claim(
         id="low_rank.nystrom",
         title="A Nyström approximation is exact where the landmarks carry the whole rank",
-        states="Low-rank approximations approximate attention. One of them rebuilds the matrix from a few landmark rows and columns.",
+        states="(Not in the text, which names low-rank approximations.) One of them rebuilds the matrix from a few landmark rows and columns.",
         precise=r"Let the landmark block $A$ be invertible, with $B = A^{-1}$, and let the whole matrix have the rank of $A$, so that it is $\begin{pmatrix}A & AX\\ YA & "
         r"YAX\end{pmatrix}$. Then $\begin{pmatrix}A\\ YA\end{pmatrix}B\begin{pmatrix}A & AX\end{pmatrix}$ is the matrix itself. Entry by entry, with $y$ a row of $I$ or "
         r"of $Y$ and $z$ a column of $A$ or of $AX$: $yABz - yz = y(AB - I)z$ for every $B$, and this is 0 for the inverse. (Nyströmformer's three factors are "
@@ -359,7 +363,7 @@ def _mixed(weights: Sequence[int], projection: Matrix, values: Sequence[int], sh
     Claim(
         id="low_rank.projection-is-not-causal",
         title="A positive projection over positions lets every query see every value",
-        states="Low-rank approximations approximate attention. Where they mix positions before the softmax there is no place for a causal mask.",
+        states="(Not in the text, which names low-rank approximations.) Where they mix positions before the softmax there is no place for a causal mask.",
         precise=r"$\partial o/\partial v_i = \sum_c p_c F_{ci}$ for $o = \sum_c p_c\sum_j F_{cj}v_j$, $p$ the weights over the projected positions: the "
         r"same for early and for late positions $i$, and with positive weights and a "
         r"projection $F > 0$ never 0.",

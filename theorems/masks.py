@@ -14,7 +14,7 @@ from flint import arb
 from theorems import exact
 from theorems.claim import Claim, derived
 from theorems.outcome import Outcome
-from theorems.sources import S0, S1, S2, S3, S4
+from theorems.sources import S0, S1, S2, S3, S4, TORCH_SDPA
 from theorems.step import Step
 from theorems.symbols import S, i, j, k, l, n, s, total, v
 
@@ -30,11 +30,12 @@ w = sp.IndexedBase("w", real=True)  # values of the hidden keys, w[g]
 y = sp.IndexedBase("y", nonnegative=True)  # slack of each hidden score
 mu = sp.IndexedBase("mu", nonnegative=True)  # the factor of each key: 1 visible, 0 hidden
 V_ii = sp.Symbol("V_ii", real=True)  # the value at row i's own key, whose score is S[i, i]
-x, tau, theta = sp.symbols("x tau theta", real=True)  # arbitrary changes of one key's score and value
+x, tau, theta = sp.symbols("x tau theta", real=True)  # a hidden key's new score and value, or the rates at which they move with θ
 
 MASK_VALUE = 10**9  # the texts' snippets use −1e9
 ROUNDS_TO_ZERO = arb(2) ** -1075  # half of the smallest float64: anything below it is stored as 0
 MARGIN = 1000  # exp(−1000) is far below that, for any number of keys that fits a machine
+FILLED, ADDED = "filled", "added"  # the two snippets: masked_fill(mask == 0, −1e9), and logits + mask · (−1e9)
 FORMATS = {"float64": (53, 1023), "float32": (24, 127), "bfloat16": (8, 127), "float16": (11, 15)}  # significand bits, largest exponent
 
 
@@ -45,6 +46,11 @@ def _visible_sum(body: sp.Expr) -> sp.Expr:
 
 def _hidden_sum(body: sp.Expr) -> sp.Expr:
     return sp.Sum(body, (g, 1, H))
+
+
+def _struck_out(body: sp.Expr) -> sp.Expr:
+    """The sum over the keys after i, with their factor exp(−∞) = 0 written down."""
+    return sp.UnevaluatedExpr(sp.Mul(sp.Integer(0), sp.Sum(body, (j, i + 1, n)), evaluate=False))
 
 
 def filled(scores: Row, visible: Flags, value: int) -> list[int]:
@@ -77,19 +83,18 @@ def _causal_rows(scores: Sequence[Row]) -> Outcome:
     Claim(
         id="masks.causal-rows",
         title="A causal mask of −∞ leaves row i the softmax of its first i scores",
-        states="A lower-triangular mask, filled or added as −∞ above the diagonal, lets row i see positions up to i only.",
+        states="A lower-triangular mask, tril(ones(seq_len, seq_len)), with −∞ filled in (or added) where it is 0, lets row i see positions up to i only.",
         precise=r"Row $i$ gets $\mathrm{softmax}(s_1,\dots,s_i)$ and exact zeros after it. Its normaliser is positive because its own key is visible, so no 0/0 arises. A finite mask "
         r"value $-B$, filled into the $H=n-i$ hidden places, leaves them a mass of at most $He^{-B}/\sum_{j\le i}e^{s_j}$, which tends to 0 as $B\to\infty$.",
         sources=(S1.at("Causal (Masked) Attention"), S3.at("Causal Masking")),
-        scope="every row i ≥ 1 of every length, every real score; exp(−∞) = 0; filling −∞ and adding 0/−∞ agree because every finite score + (−∞) = −∞",
-        inventory=("C176", "C181"),
+        scope="every row i ≥ 1 of every length, every real score, as many queries as keys; exp(−∞) = 0; filling −∞ and adding 0/−∞ agree because every finite "
+        "score + (−∞) = −∞",
+        inventory=("C163", "C176", "C181"),
         holds=_causal_rows,
     )
 )
 def causal_rows() -> Iterator[Step]:
     seen = _visible_sum(sp.exp(s[j]))
-    yield Step(sp.Integer(0), "<", seen, "row i sees at least its own key, so nothing is divided by zero")
-    yield Step(_visible_sum(sp.exp(s[j]) / sp.Sum(sp.exp(s[l]), (l, 1, i))), "=", sp.Integer(1), "the visible weights sum to one by themselves")
     hidden = _hidden_sum(sp.exp(-B))
     yield Step(hidden, "=", H * sp.exp(-B), "filling puts the same number in every hidden place")
     yield Step(
@@ -98,6 +103,14 @@ def causal_rows() -> Iterator[Step]:
         H * sp.exp(-B) / seen,
         "dropping the hidden part of the normaliser only increases the quotient",
         certificate=H**2 * sp.exp(-2 * B) / (seen * (seen + H * sp.exp(-B))),
+    )
+    yield Step(_visible_sum(sp.exp(s[j]) / sp.Sum(sp.exp(s[l]), (l, 1, i))), "=", sp.Integer(1), "the visible weights sum to one by themselves")
+    yield Step(sp.Integer(0), "<", seen, "row i sees at least its own key, so nothing is divided by zero")
+    yield Step(
+        sp.exp(s[k]) / (seen + _struck_out(sp.exp(s[j]))),
+        "=",
+        sp.exp(s[k]) / seen,
+        "with −∞ a later key's exponential is exp(−∞) = 0: key k ≤ i has its weight among the first i",
     )
 
 
@@ -129,9 +142,13 @@ def _with_hidden_key(score: sp.Expr, value: sp.Expr) -> sp.Expr:
     Claim(
         id="masks.hidden-key-has-no-influence",
         title="What stands at a key hidden by −∞ cannot be seen in the output",
-        states="A causal mask prevents information of future positions from leaking. (It does so, like every mask, if it is applied before the softmax.)",
-        precise=r"If key $k$ is hidden by $-\infty$ and some key is visible, then replacing its score and its value by any others leaves the row's output exactly as it was.",
-        sources=(S1.at("Causal (Masked) Attention"), S0.at("Mathematical Formulation")),
+        states="(Not in the text, which multiplies its mask onto the softmax.) A mask of −∞, put in before the softmax, keeps the output from depending on "
+        "the keys that it hides.",
+        precise=r"If key $k$ is hidden by $-\infty$ and some key is visible, then replacing its score and its value by any others leaves the row's output "
+        r"exactly as it was. In the formula row $i$ sees its own key, of score $S_{ii}$ and value $V_{ii}$; every other key $j$ has the factor $\mu_j$ (1 if "
+        r"it is visible, 0 if it is hidden) on its exponential, and $\delta_{jk}$ picks "
+        "the hidden key.",
+        sources=(S0.at("Mathematical Formulation (sparse attention)"),),
         scope="every number of keys, every mask that leaves one key visible, every real score and value; finite changes, hence also all derivatives",
         inventory=("C089",),
         holds=_unmoved,
@@ -175,10 +192,12 @@ def _worked_multiplied(scores: Row, values: Row, visible: Flags, place: int, sco
 masking_after_softmax_hides = Claim(
     id="masks.multiplied-mask-hides",
     title="A mask multiplied onto the softmax hides the masked keys",
-    states="The weights of sparse attention are the softmax of all scores, multiplied elementwise by the mask of the pattern.",
-    reading="As a mask it should keep the output of a row from depending on the keys that the row must not see (a causal mask, for one).",
+    states="(Implied.) The weights of sparse attention are the softmax of all scores, multiplied elementwise by the mask; so a row's output does not depend "
+    "on the keys that its mask hides.",
+    reading="The mask is any 0/1 mask (the text names none; a causal one would be such a mask), and hiding a key means that neither its score nor its value "
+    "shows in the output.",
     precise=r"With $A = M\odot\mathrm{softmax}(s)$ and $M_k=0$, the output $\sum_j A_jv_j$ does not depend on the score and the value at key $k$.",
-    sources=(S0.at("Mathematical Formulation"),),
+    sources=(S0.at("Mathematical Formulation (sparse attention)"),),
     scope="one row, any mask with a visible key",
     inventory=("C089",),
     holds=_multiplied_unmoved,
@@ -215,7 +234,7 @@ multiplied_mask = Claim(
     states="Sparse attention weights are a mask multiplied elementwise onto the softmax of all scores.",
     reading="The result should be what the same page defines for a window: a softmax over the keys that are kept.",
     precise=r"$M\odot\mathrm{softmax}(s)=\mathrm{softmax}$ over the keys with $M_j=1$, for every 0/1 mask with a visible key.",
-    sources=(S0.at("Mathematical Formulation"),),
+    sources=(S0.at("Mathematical Formulation (sparse attention)"),),
     scope="one row, any 0/1 mask that keeps a key",
     inventory=("C088",),
     holds=_multiplied_is_attention,
@@ -228,10 +247,11 @@ multiplied_mask = Claim(
     Claim(
         id="masks.renormalised-mask",
         title="A mask on the weights needs a second normalisation",
-        states="The weights of sparse attention are the mask times the softmax. (Only after a division by their own sum are they the softmax over the kept keys.)",
-        precise=r"$\dfrac{M_i\,\mathrm{softmax}(s)_i}{\sum_j M_j\,\mathrm{softmax}(s)_j} = \dfrac{M_ie^{s_i}}{\sum_j M_je^{s_j}}$ wherever the divisor is not 0; "
-        r"without that division the row sums to $1$ minus the hidden mass.",
-        sources=(S0.at("Mathematical Formulation"),),
+        states="(Not in the text, which leaves the division out.) The mask times the softmax, divided by its own sum, is the softmax over the kept keys.",
+        precise=r"Let $\mu_j$ be the mask, 1 for a kept key and 0 for a hidden one. $\dfrac{\mu_i\,\mathrm{softmax}(s)_i}{\sum_j\mu_j\,\mathrm{softmax}(s)_j} "
+        r"= \dfrac{\mu_ie^{s_i}}{\sum_j\mu_je^{s_j}}$ "
+        r"wherever the divisor is not 0; without that division the row sums to $1$ minus the hidden mass.",
+        sources=(S0.at("Mathematical Formulation (sparse attention)"),),
         scope="every number of keys, every real score, every non-negative mask with a positive entry",
         inventory=("C088",),
         holds=_renormalised_is_attention,
@@ -256,12 +276,14 @@ def renormalised_mask() -> Iterator[Step]:
 
 
 def stacked(tokens: Sequence[int], weights: Sequence[tuple[int, int]], causal: bool) -> list[arb]:
-    """Layers x ← x + Att(x) on tokens of width 1; each layer has a (query·key, value) pair of weights."""
+    """Layers x ← r(x + Att(x)) on tokens of width 1, where r(x) = x + max(x, 0) acts on each token alone; each layer has a (query·key, value) pair of "
+    "weights."""
     values = [exact.ball(token) for token in tokens]
     seen = triangle(len(tokens), len(tokens)) if causal else [[True] * len(tokens)] * len(tokens)
     for score, value in weights:
         rows = exact.attention([[score * token] for token in values], [[token] for token in values], [[value * token] for token in values], visible=seen)
         values = [token + row[0] for token, row in zip(values, rows, strict=True)]
+        values = [token + token.max(arb(0)) for token in values]
     return values
 
 
@@ -275,29 +297,30 @@ def _future_unseen(tokens: Row, weights: Sequence[tuple[int, int]], place: int, 
         id="masks.causal-stack",
         title="Under a causal mask no output depends on a later token, at any depth",
         states="A causal mask keeps information of future positions out of the present ones.",
-        precise=r"$\partial o_i/\partial x_k=0$ for every $k>i$, for any number of causally masked layers. One layer: a later token enters row i only through the score and "
-        r"value at a hidden key, and along any line in which both move (at the rates $x$ and $\tau$) the derivative of the output is 0. More layers: a product of two "
-        r"Jacobians without entries at $k>i$ has none either, since each term of $\sum_k A_{ik}B_{kj}$ with $j>i$ has $k>i$ or $j>k$.",
+        precise=r"Whatever stands at the later positions, row $i$ is the same; so $\partial o_i/\partial x_k=0$ for every $k>i$, for any number of causally "
+        r"masked layers. One layer: tokens "
+        r"after place $i$ enter row $i$ only through scores and values whose exponentials are multiplied by $e^{-\infty}=0$, and they may be replaced ($s'$ "
+        r"and $v'$ instead of $s$ and $v$). "
+        r"Depth, by induction: a layer takes two sequences that agree up to place $i$ to two that agree up to place $i$, for every $i$, and so does anything "
+        r"that acts on each position by itself.",
         sources=(S1.at("Causal (Masked) Attention"), S3.at("Causal Masking"), S4.at("BERT and GPT")),
-        scope="every length, every depth, mask value −∞; between the layers anything that acts on each position by itself (residuals, norms, feed-forward)",
+        scope="every length, every depth, mask value −∞; between the layers anything that acts on each position by itself (residuals, norms, feed-forward; "
+        "differentiable or not). The step is the "
+        "induction's: one layer. The search runs up to three layers with residuals and a rectifier",
         inventory=("C177",),
         uses=("masks.hidden-key-has-no-influence",),
         holds=_future_unseen,
     )
 )
 def causal_stack() -> Iterator[Step]:
-    outer, inner = sp.IndexedBase("A", real=True), sp.IndexedBase("B", real=True)  # the Jacobians of two layers
-    mask = sp.Symbol("z", nonnegative=True)
-    past_terms = sp.Sum(outer[i, l] * (mask * inner[l, j]), (l, 1, i))
-    future_terms = sp.Sum((mask * outer[i, l]) * inner[l, j], (l, i + 1, n))
+    other_scores, other_values = sp.IndexedBase("s'", real=True), sp.IndexedBase("v'", real=True)
+
+    def output(scores: sp.IndexedBase, values: sp.IndexedBase) -> sp.Expr:
+        return (_visible_sum(sp.exp(s[j]) * v[j]) + _struck_out(sp.exp(scores[j]) * values[j])) / (_visible_sum(sp.exp(s[j])) + _struck_out(sp.exp(scores[j])))
+
     yield Step(
-        past_terms + future_terms,
-        "=",
-        mask * (sp.Sum(outer[i, l] * inner[l, j], (l, 1, i)) + sp.Sum(outer[i, l] * inner[l, j], (l, i + 1, n))),
-        "if both Jacobians have the factor z at later positions, so has each term of their product at j > i: the mask −∞ is z = 0",
+        output(other_scores, other_values), "=", output(s, v), "the later tokens' exponentials are multiplied by exp(−∞) = 0, whatever their scores and values"
     )
-    moving = _with_hidden_key(s[k] + theta * x, v[k] + theta * tau)
-    yield Step(sp.Derivative(moving, theta), "=", sp.Integer(0), "no term of the row's output moves with the hidden key")
 
 
 def _value_moves_output(scores: Row, values: Row, place: int, shift: int) -> Outcome:
@@ -313,7 +336,8 @@ def _value_moves_output(scores: Row, values: Row, place: int, shift: int) -> Out
         title="Without a mask every value moves every output",
         states="Bidirectional attention can see later tokens.",
         precise=r"$\partial o_i/\partial v_k = p_{ik} > 0$ for every pair $i$, $k$, later ones included. A later token moves its value (at a rate $\tau$) and its score "
-        r"(at a rate $x$) together: then $o_i$ moves at the rate $p_{ik}(\tau + x(v_k - o_i))$, which is 0 for one value of $\tau$ alone, $-x(v_k - o_i)$.",
+        r"(at a rate $x$) together, as $\theta$ grows: then $o_i$ moves at the rate $p_{ik}(\tau + x(v_k - o_i))$, which is 0 for one value of $\tau$ alone, "
+        r"$-x(v_k - o_i)$.",
         sources=(S1.at("Non-Causal (Bidirectional) Attention"), S4.at("BERT and GPT")),
         scope="unmasked attention, every length, every finite score and value, each feature of the values; k ≠ i where the token moves (the row's own token moves its query as well)",
         inventory=("C178",),
@@ -373,7 +397,9 @@ def _worked_constant(scores: Row, hidden: Flags) -> str:
     return (
         f"Scores {list(scores)}, hidden {[int(flag) for flag in hidden]}: the mask makes them {masked}. Subtract their maximum {max(masked)}, which softmax ignores: "
         f"{[score - max(masked) for score in masked]}. The weights are [{weights}]; the hidden keys keep {exact.show(hidden_mass(scores, hidden))} (with −1e9 filled in "
-        f"instead of added, {exact.show(hidden_mass(_blanked(scores, hidden), hidden))}), where −∞ would give them nothing (or, with no key visible, no softmax at all: 0/0)."
+        f"instead of added, {exact.show(hidden_mass(_blanked(scores, hidden), hidden))}), where −∞ would give them nothing. The scores spread as far as the "
+        f"constant reaches. "
+        "(In a row with no visible key it does not even take large scores: the hidden keys share all the weight.)"
     )
 
 
@@ -384,11 +410,11 @@ large_constant = Claim(
     reading="For every row of scores and every mask, the weights of the masked keys are so small that float64 stores them as 0.",
     precise=r"$\sum_{j\ \mathrm{hidden}}p_j < 2^{-1075}$, half of the smallest positive float64, for every row of scores and every mask, with $-10^9$ added and with $-10^9$ filled in.",
     sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
-    scope="one row of real scores in exact arithmetic",
+    scope="one row of real scores in exact arithmetic; the search draws rows with a visible key",
     inventory=("C183", "C184"),
     holds=_nothing_is_left,
     worked=_worked_constant,
-    unsaid="some key of the row is visible, and its score lies clearly less than 1e9 (by 1000, say) below the hidden scores (below 0, where the constant is filled in)",
+    unsaid="some key is visible, and no hidden score exceeds its score by more than 10⁹ − 1000 (where −10⁹ is filled in: its score is at least −10⁹ + 1000)",
     corrected_by="masks.finite-constant",
 )
 
@@ -397,9 +423,12 @@ large_constant = Claim(
     Claim(
         id="masks.finite-constant",
         title="What a finite mask constant leaves to the hidden keys",
-        states="Positions with −1e9 added to (or filled into) their scores receive no attention. (What they keep is exponentially small in how far the constant outweighs the scores.)",
+        states="(Not in the text, which says that they receive no attention.) What positions keep with −1e9 added to (or filled into) their scores is "
+        "exponentially small in how far the constant outweighs "
+        "the scores.",
         precise=r"Let key $k$ be visible and the $H$ hidden scores be at most $s_k + B - D$. With $-B$ added to the hidden scores, the hidden keys together weigh at most "
-        r"$He^{-D}$; filling $-B$ in is adding it to hidden scores of 0. "
+        r"$He^{-D}$; filling $-B$ in is adding it to hidden scores of 0. In the formulas $\mu_j$ is the factor of a further visible key (0 for every key that "
+        r"is none). "
         r"For $B = 10^9$ and $D = 1000$ that is below $2^{-1075}$ for every $H$ up to $e^{254}$.",
         sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
         scope="every number of keys, every mask that leaves a key visible, every real score within the stated bound; the hidden scores are s_k + B − D − y_g with y_g ≥ 0",
@@ -439,35 +468,50 @@ def largest(form: str) -> int:
     return int((2 - Fraction(2, 2**bits)) * 2**exponent)
 
 
-def _finite_row(form: str, visible: Flags, value: int) -> Outcome:
-    """Whether masked_fill with `value` leaves a row (all scores 0) with finite weights: some logit must be finite after rounding to the format."""
-    return exact.decided(any(seen or rounded_is_finite(value, form) for seen in visible))
+def _finite_row(form: str, visible: Flags, value: int, snippet: str) -> Outcome:
+    """Whether a row (all scores 0) gets weights: filling in a value that the format does not hold raises, whatever the mask; adding it needs a visible key."""
+    held = rounded_is_finite(value, form)
+    return exact.decided(held or (snippet == ADDED and any(visible)))
 
 
-def _every_format(form: str, visible: Flags) -> Outcome:
-    return _finite_row(form, visible, -MASK_VALUE)
+def _every_format(form: str, visible: Flags, snippet: str) -> Outcome:
+    return _finite_row(form, visible, -MASK_VALUE, snippet)
 
 
-def _every_format_by_its_own(form: str, visible: Flags) -> Outcome:
-    return _finite_row(form, visible, -largest(form))
+def _every_format_by_its_own(form: str, visible: Flags, snippet: str) -> Outcome:
+    return _finite_row(form, visible, -largest(form), snippet)
 
 
-def _worked_format(form: str, visible: Flags) -> str:
-    return (
-        f"The largest finite {form} is {largest(form)}, and numbers from {largest(form)} plus half a unit in the last place on round to infinity, so −1e9 becomes −∞. "
-        f"In a row with mask {[int(seen) for seen in visible]} (1 = visible) every logit is then −∞, the row maximum too, and −∞ − (−∞) is not a number. "
-        "Check with `import numpy as np; np.float16(-1e9)`. (PyTorch's `masked_fill` raises at such a constant instead of filling it in.)"
+def _worked_format(form: str, visible: Flags, snippet: str) -> str:
+    seen = [int(flag) for flag in visible]
+    told = (
+        f"The largest finite {form} is {largest(form)}, and numbers from {largest(form)} plus half a unit in the last place on round to infinity: −1e9 is no "
+        f"number of this format. "
+        f"Take a row of {len(seen)} scores, all 0, with the mask {seen} (1 = visible). "
+    )
+    if snippet == FILLED:
+        return told + (
+            "PyTorch's `masked_fill` takes no value that the tensor's format cannot hold. It raises, whatever the mask. Check with "
+            f"`torch.zeros({len(seen)}, dtype=torch.{form}).masked_fill(torch.tensor({seen}) == 0, -1e9)`: “value cannot be converted to type c10::Half "
+            f"without overflow”. "
+            "(The other snippet adds −1e9, which rounds to −∞: the weights are right if some key is visible, and not a number if none is.)"
+        )
+    return told + (
+        "Added, −1e9 makes every hidden logit −∞; with no visible key the row maximum is −∞ too, and −∞ − (−∞) is not a number. "
+        f"Check with `torch.softmax(torch.zeros({len(seen)}, dtype=torch.{form}) + torch.ones({len(seen)}) * -1e9, -1)`."
     )
 
 
 dtype_agnostic = Claim(
     id="masks.minus-1e9-in-every-dtype",
     title="The masking code with −1e9 works in every dtype",
-    states="The attention snippets, with −1e9 written into them, apply to tensors of any floating dtype.",
-    reading="In float64, float32, bfloat16 and float16 alike −1e9 is a number, so that finite scores and any mask give finite weights, as in real arithmetic.",
-    precise=r"Rounded to the format, the masked logits of every row contain a finite number, for each of the four formats.",
+    states="(Implied.) The attention snippets, with −1e9 written into them, apply to tensors of any floating dtype.",
+    reading="In float64, float32, bfloat16 and float16 alike both snippets, the one that adds −1e9 and the one that fills it in, turn finite scores and any "
+    "mask into weights.",
+    precise=r"In each of the four formats: filling $-10^9$ in does not raise, and rounded to the format the logits with $-10^9$ added contain a finite number.",
     sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
-    scope="IEEE formats with rounding to nearest; rows of any mask, fully masked ones included",
+    scope="IEEE formats with rounding to nearest; rows of any mask, fully masked ones included (the search draws rows with a visible and a hidden key); "
+    "masked_fill as in PyTorch 2.13",
     inventory=("C185",),
     holds=_every_format,
     worked=_worked_format,
@@ -479,7 +523,8 @@ dtype_agnostic = Claim(
     Claim(
         id="masks.smallest-finite-fill",
         title="Fill with the dtype's own most negative number",
-        states="The snippets have −1e9 written into them. (Filled in with the most negative finite number of its own format instead, every row stays finite.)",
+        states="(Not in the text, whose snippets have −1e9 written into them.) Filled in with the most negative finite number of its own format, every row "
+        "stays finite.",
         precise=r"A row with a visible key has a finite largest score, as with any mask. A row of $n$ keys that are all filled with the same finite number $-B$ has the weights $1/n$; and "
         r"$-B$ is finite in the format if it is the format's own most negative number.",
         sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
@@ -543,8 +588,9 @@ any_broadcastable_mask = Claim(
     Claim(
         id="masks.out-of-place-mask",
         title="Out of place, any broadcastable mask works",
-        states="The optional mask is added to the logits in place. (The sum logits + mask has room for every mask that broadcasts with the logits; in place the mask must "
-        "broadcast to the logits' own shape.)",
+        states="(Not in the text, which adds the mask in place.) The sum logits + mask has room for every mask that broadcasts with the logits; in place the "
+        "mask must "
+        "broadcast to the logits' own shape.",
         precise=r"If logits and mask broadcast together, both broadcast to the shape that has the larger of the two sizes in each axis. Let the larger one be $a$. The smaller one is "
         r"$b = 1 + \beta(a - 1)$ with $\beta = 0$ (it is 1) or $\beta = 1$ (it is the same), so $(a - b)(b - 1) = 0$: it is $a$ or 1, and broadcasts to $a$.",
         sources=(S2.at("Implementation Example"),),
@@ -599,12 +645,12 @@ def _worked_share(scores: Row, mask: Row) -> str:
 
 shared_masks = Claim(
     id="masks.snippets-share-masks",
-    title="The course's snippets can be given the same mask",
-    states="Several snippets take an argument called mask, and none of them says which value hides a key.",
-    reading="One 0/1 mask handed to the two snippets of the same text gives the same attention weights (to float64 accuracy).",
+    title="The two snippets of one text can be given the same mask",
+    states="(Implied.) Two snippets of one text take an argument called mask, and neither says which value hides a key: the same mask may be given to both.",
+    reading="One 0/1 mask handed to the two snippets gives the same attention weights (to float64 accuracy).",
     precise=r"softmax of $s + m\cdot(-10^9)$ equals softmax of $s$ with $-10^9$ filled in where $m=0$, for every mask $m\in\{0,1\}^n$.",
-    sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation"), S1.at("Causal (Masked) Attention"), S3.at("Causal Masking")),
-    scope="one row of small scores; the fill convention of the second snippet is also that of the tril snippet, and an additive 0/−∞ mask is a third convention",
+    sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
+    scope="one row of small scores; the two snippets of this text alone (how other texts write their masks is told on the page of disagreements)",
     inventory=("C182",),
     holds=_share,
     worked=_worked_share,
@@ -616,13 +662,16 @@ shared_masks = Claim(
     Claim(
         id="masks.opposite-polarity",
         title="The two snippets agree when one mask is the other's complement",
-        states="Two snippets of one text take a mask. (1 hides a key in the adding snippet and shows it in the filling one; with the mask complemented for one of them, they agree but "
-        "for what a finite constant leaves.)",
+        states="(Not in the text, which does not say what its masks mean.) 1 hides a key in the adding snippet and shows it in the filling one; with the mask "
+        "complemented for one of them, they agree but "
+        "for what a finite constant leaves.",
         precise=r"Let $Z=e^{s_i}+R$ be the visible keys' exponentials, and $F$, $G$ what the hidden keys keep in the normaliser when $-B$ is filled "
         r"($F=He^{-B}$) or added ($G=e^{-B}\sum_g e^{u_g}$). The weight that filling gives a visible key $i$ exceeds the one that adding gives it by at most $G/Z$, and falls short of it "
         r"by at most $F/Z$; the hidden keys together weigh at most $F/Z$ under filling and $G/Z$ under adding.",
         sources=(S2.at("Implementation Example"), S2.at("Advanced Implementation")),
-        scope="rows with a visible key, every real score, every B; a fully masked row is uniform under filling and the plain softmax under adding",
+        scope="rows with a visible key, every real score, every B; a fully masked row is uniform under filling and, in exact arithmetic, the plain softmax "
+        "under adding (float32 rounds scores "
+        "beside −10⁹ to multiples of 64, and small ones come out uniform)",
         inventory=("C182",),
         holds=_share_flipped,
     )
@@ -700,16 +749,15 @@ def _worked_triangle(cached: int, fresh: int) -> str:
 
 square_triangle = Claim(
     id="masks.tril-is-the-causal-mask",
-    title="The lower triangle is the causal mask",
-    states="The causal mask is the lower triangle of a matrix of ones. (In a decoder with a cache there are fewer queries than keys.)",
+    title="With a cache too, tril(ones(n_q, n_k)) is the causal mask",
+    states="(Not in the text, whose tril(ones(seq_len, seq_len)) is square and right: masks.causal-rows.) A decoder with a cache, which has fewer queries "
+    "than keys, may use tril(ones(n_q, n_k)).",
     reading="tril(ones(n_q, n_k)), with the n_q queries being the newest of n_k positions, lets each query see its own position and all earlier ones, and nothing later.",
     precise=r"$[\,j\le i\,]$ equals $[\,j\le i+(n_k-n_q)\,]$ for all queries i and keys j.",
-    sources=(S1.at("Causal (Masked) Attention"), S1.at("Attention Caching")),
-    scope="any number of cached and new tokens",
-    inventory=("C163",),
+    sources=(TORCH_SDPA,),
+    scope="any number of cached and new tokens. (The documentation cited numbers queries from the first key, as this mask does, for its option is_causal)",
     holds=_square_triangle,
     worked=_worked_triangle,
-    unsaid="there are as many queries as keys (nothing is cached)",
     corrected_by="masks.shifted-triangle",
 )
 
@@ -718,7 +766,8 @@ square_triangle = Claim(
     Claim(
         id="masks.shifted-triangle",
         title="With a cache the triangle's diagonal shifts by the number of cached keys",
-        states="Keys and values of earlier tokens are cached. (The causal mask of the newest n_q of n_k positions is then tril(ones(n_q, n_k), diagonal = n_k − n_q).)",
+        states="(Implied.) With keys and values of earlier tokens cached, the causal mask of the newest n_q of n_k positions is tril(ones(n_q, n_k), diagonal "
+        "= n_k − n_q).",
         precise=r"Let $n_k=n_q+c$. Query $i$ stands at position $i+c$. Row $i$ of the shifted triangle shows keys 1 to $i+c$, its own among them, and hides the $n_q-i$ keys after it. "
         r"Without the shift the row would show keys 1 to $i$, which are $c$ keys fewer.",
         sources=(S1.at("Attention Caching"), S1.at("Causal (Masked) Attention")),

@@ -41,8 +41,10 @@ TRANSFORMERS = Source(key="transformers-outputs", title="Transformers: Model out
 x, y = sp.IndexedBase("x", nonnegative=True), sp.IndexedBase("y", nonnegative=True)
 u, z = sp.IndexedBase("u", real=True), sp.IndexedBase("z", real=True)
 alpha = sp.IndexedBase("alpha", nonnegative=True)  # weights, some of which may be 0
+apart = sp.UnevaluatedExpr  # keeps a part as a reader would write it
 N = sp.Symbol("N", integer=True, positive=True)  # runs, less one
 w = sp.Symbol("w", integer=True, nonnegative=True)  # half-width of a window
+PARTS = "(The case gives a row of weights as parts, which are divided by their sum; a row of zeros stands for all weight on the first key.)"
 
 
 def row_of(parts: Sequence[int]) -> list[Fraction]:
@@ -193,7 +195,7 @@ def _sum_worked(rows: Parts) -> str:
     added = sum(distances(one), Fraction(0))
     return (
         f"The map {_told(one)} has rows with mean distances {', '.join(map(str, distances(one)))}. The formula adds them up: {added}. No two of the {len(one)} positions are "
-        f"further apart than {len(one) - 1}, so that is no average distance. Divided by the {len(one)} rows it is {added / len(one)}."
+        f"further apart than {len(one) - 1}, so that is no average distance. Divided by the {len(one)} rows it is {added / len(one)}. {PARTS}"
     )
 
 
@@ -226,10 +228,10 @@ def _mean_distance_holds(rows: Parts) -> Outcome:
     Claim(
         id="metrics.distance-mean",
         title="The mean attention distance is a sum over n rows, divided by n",
-        states="How far attention looks, on average.",
+        states="(Not in the text; what holds of its average distance.) How far attention looks, on average.",
         precise=r"$\bar D=\frac1n\sum_{i,j}|i-j|\,\alpha_{ij}$, where $\sum_{i,j}\alpha_{ij}=n$, satisfies $0\le\bar D\le\frac1n\sum_i\max(i-1,n-i)\le n-1$. In the formula position $j$ lies "
         r"$f_i-x_{ij}$ from $i$, with $f_i$ the distance of the furthest, and $\sum_j\alpha_{ij}=1$.",
-        sources=(S0.at("Attention Distance Analysis"), S1.at("Attention Distance"), VIG),
+        sources=(S0.at("Attention Distance Analysis"), VIG),
         scope="every length, all maps whose rows sum to one",
         inventory=("C275",),
         uses=("softmax.row-sum",),
@@ -265,7 +267,7 @@ def _code_distance_worked(parts: Sequence[int], place: int) -> str:
     true = sum((abs(place - at) * weight for at, weight in enumerate(row)), Fraction(0))
     return (
         f"The query at position {place} (from 0) has the weights {', '.join(map(str, row))}. The code adds up weight times position: {_position(row)}. Weight times distance from the "
-        f"query is {true}. The code never looks at where the query is."
+        f"query is {true}. The code never looks at where the query is. {PARTS}"
     )
 
 
@@ -282,7 +284,7 @@ def _mean_position_holds(parts: Sequence[int], place: int) -> Outcome:
     Claim(
         id="metrics.mean-position",
         title="Weights times positions give the mean position attended; less the query's own it is a signed offset, at most the mean distance",
-        states="What the sum of weights times positions computes.",
+        states="(Not in the text; what holds of its code for the average distance.) What the sum of weights times positions computes.",
         precise=r"$\Big|\sum_jp_jj-i\Big|\le\sum_jp_j|j-i|$, with equality if and only if no weight lies before $i$ or none after it: in causal maps, or for the first query. In the formula "
         r"weights $p_j$ lie $x_j$ at or after $i$, weights $q_r$ lie $y_r$ before it.",
         sources=(S1.at("Attention Distance"),),
@@ -341,7 +343,7 @@ def _closed_forms_hold(length: int, width: int) -> Outcome:
     Claim(
         id="metrics.distance-closed-forms",
         title="The mean attention distance of standard heads",
-        states="Mean attention distance of uniform, causal, shifted, local and first-token heads.",
+        states="(Not in the text; values of the mean distance.) Mean attention distance of uniform, causal, shifted, local and first-token heads.",
         precise=r"Uniform: $\frac{n^2-1}{3n}$. Causal and uniform: $\frac{i-1}2$ in row $i$, $\frac{n-1}4$ on the mean. Each position at the one $k<n$ before it (the first $k$ at themselves): "
         r"$\frac{k(n-k)}n$, so 0 for the diagonal and $\frac{n-1}n$ for the previous token. All at the first token: $\frac{n-1}2$. Uniform over a window of half-width $w$, "
         r"away from the ends: $\frac{w(w+1)}{2w+1}$. By induction on $n$, $i$ or $w$.",
@@ -362,18 +364,24 @@ def distance_closed_forms() -> Iterator[Step]:
     def causal(count: sp.Expr) -> sp.Expr:
         return count * (count - 1) / 4
 
-    yield Step(triangle(sp.Integer(0)), "=", sp.Integer(0), "0 + 1 + … + w = w(w + 1)/2: so for w = 0")
-    yield Step(triangle(w) + (w + 1), "=", triangle(w + 1), "and if so for w, then for w + 1")
-    yield Step(2 * triangle(w) / (2 * w + 1), "=", w * (w + 1) / (2 * w + 1), "a window has each distance 1, …, w twice")
-    yield Step(triangle(i - 1) / i, "=", (i - 1) / 2, "row i of a causal map has the distances 0, …, i − 1, each with weight 1/i")
-    yield Step(causal(sp.Integer(1)), "=", sp.Integer(0), "the sum of (i − 1)/2 over n rows is n(n − 1)/4: so for one row")
-    yield Step(causal(n) + n / 2, "=", causal(n + 1), "and row n + 1 adds n/2")
-    yield Step(causal(n) / n, "=", (n - 1) / 4, "the mean over n rows")
-    yield Step(triangle(n - 1) / n, "=", (n - 1) / 2, "with every query at the first token, the distances are 0, …, n − 1")
+    yield Step(
+        apart(triangle(w)) + (w + 1), "=", triangle(w + 1),
+        "0 + 1 + … + w = w(w + 1)/2: for w = 0 both sides are 0, and if it is so for w, then for w + 1",
+    )  # fmt: skip
+    yield Step(2 * apart(triangle(w)) / (2 * w + 1), "=", w * (w + 1) / (2 * w + 1), "a window of 2w + 1 keys has each distance 1, …, w twice")
+    yield Step(apart(triangle(n - 1)) / n, "=", (n - 1) / 2, "with every query at the first token, the distances are 0, …, n − 1")
     yield Step(sp.Sum(k, (j, 1, l)) / (k + l), "=", k * l / (k + l), "a shift by k: of n = k + l rows, l have the distance k and k have 0")
-    yield Step(pairs(sp.Integer(1)), "=", sp.Integer(0), "one position has no distance")
-    yield Step(pairs(n) + 2 * triangle(n), "=", pairs(n + 1), "position n + 1 lies 1, …, n from the others, seen from either end")
-    yield Step(pairs(n) / n**2, "=", (n**2 - 1) / (3 * n), "uniform weights are 1/n, and the mean over rows divides by n once more")
+    yield Step(apart(triangle(i - 1)) / i, "=", (i - 1) / 2, "row i of a causal map has the distances 0, …, i − 1, each with weight 1/i")
+    yield Step(
+        apart(causal(n)) + n / 2, "=", causal(n + 1),
+        "these add up to n(n − 1)/4 over n rows: one row has the distance 0, and row n + 1 adds n/2",
+    )  # fmt: skip
+    yield Step(apart(causal(n)) / n, "=", (n - 1) / 4, "causal and uniform: the mean over n rows")
+    yield Step(
+        apart(pairs(n)) + 2 * apart(triangle(n)), "=", pairs(n + 1),
+        "all distances of n positions add up to n(n² − 1)/3: one position has none, and position n + 1 lies 1, …, n from the others, seen from either end",
+    )  # fmt: skip
+    yield Step(apart(pairs(n)) / n**2, "=", (n**2 - 1) / (3 * n), "uniform weights are 1/n, and the mean over rows divides by n once more")
 
 
 # --- pattern detectors ------------------------------------------------------------------------------------------------------------------
@@ -451,29 +459,31 @@ def detector_scores() -> Iterator[Step]:
     yield Step(
         inside / (inside + outside), "=", 1 - outside / (inside + outside), "a row has on the pattern's keys what it lacks elsewhere, and neither is negative"
     )
-    yield Step(sp.Integer(0), "<=", total(y[r], r) / m, "a mean of masses is not negative, and 0 only if all are")
-    yield Step(
-        total(1 - x[r], r) / m,
-        "<=",
-        sp.Integer(1),
-        "what is missing to one is the mean mass x elsewhere: 0 exactly if there is none",
-        certificate=total(x[r], r) / m,
-    )
     yield Step(sp.Sum(1 / n, (j, 1, l)), "=", l / n, "l keys of the uniform head have l/n together")
 
     def near(width: sp.Expr) -> sp.Expr:
         return n * (2 * width + 1) - width * (width + 1)
 
-    yield Step(near(sp.Integer(0)), "=", n, "pairs within a distance of 0: the diagonal")
-    yield Step(near(w) + 2 * (n - w - 1), "=", near(w + 1), "there are n − w − 1 pairs at the distance w + 1 on either side")
+    yield Step(
+        apart(near(w)) + 2 * (n - w - 1), "=", near(w + 1),
+        "the formula counts the pairs within a distance w: n for w = 0, the diagonal, and there are n − w − 1 pairs at the distance w + 1 on either side",
+    )  # fmt: skip
     weight = sp.exp(S[r, j]) / total(sp.exp(S[r, l]), l)
     yield Step(total(total(weight / m, j), r), "=", sp.Integer(1), "the mean weights of all keys sum to one")
     yield Step(
         1 / n,
         "<=",
         (1 + total(x[j], j)) / n,
-        "if key j gets x_j less than the best, the best gets (1 + Σ x)/n",
+        "for broadcast: if key j gets x_j less than the best, the best gets (1 + Σ x)/n",
         certificate=total(x[j], j) / n,
+    )
+    yield Step(sp.Integer(0), "<=", total(y[r], r) / m, "a mean of masses is not negative, and 0 only if all are")
+    yield Step(
+        total(1 - x[r], r) / m,
+        "<=",
+        sp.Integer(1),
+        "and what it lacks to one is the mean mass x elsewhere: 0 exactly if there is none",
+        certificate=total(x[r], r) / m,
     )
 
 
@@ -491,7 +501,7 @@ def syntactic_score(one: Map, edges: Sequence[Edge]) -> Fraction:
 
 
 def _as_coded(one: Map, edges: Sequence[Edge]) -> Fraction | None:
-    """The text's loop, in Python: None where it divides by zero. A negative index counts from the end."""
+    """The text's loop, in Python: None where it divides by zero."""
     added, count = Fraction(0), 0
     for head, dependent in edges:
         added += one[dependent][head]
@@ -499,29 +509,23 @@ def _as_coded(one: Map, edges: Sequence[Edge]) -> Fraction | None:
     return added / count if count else None
 
 
-def _syntactic_code_holds(rows: Parts, order: Sequence[int], choices: Sequence[int], marked: bool) -> Outcome:
-    """The loop returns the mean weight from a dependent to its head, where a root may stand in the list with −1 for its head."""
-    one, (root, edges) = map_of(rows), tree(order, choices)
-    found = _as_coded(one, [(-1, root), *edges] if marked else edges)
-    return exact.decided(found is not None and bool(edges) and found == syntactic_score(one, edges))
+def _syntactic_code_holds(rows: Parts, order: Sequence[int], choices: Sequence[int]) -> Outcome:
+    """The loop returns the mean weight from a dependent to its head."""
+    one, (_, edges) = map_of(rows), tree(order, choices)
+    found = _as_coded(one, edges)
+    return exact.decided(found is not None and found == syntactic_score(one, edges))
 
 
-def _syntactic_code_worked(rows: Parts, order: Sequence[int], choices: Sequence[int], marked: bool) -> str:
-    one, (root, edges) = map_of(rows), tree(order, choices)
-    given = [(-1, root), *edges] if marked else edges
-    found = _as_coded(one, given)
-    alone = (
-        " (A sentence of one word has a tree without pairs: there the code divides 0 by 0, a ZeroDivisionError in Python.)"
-        if _as_coded(one, []) is None
-        else ""
-    )
+def _syntactic_code_worked(rows: Parts, order: Sequence[int], choices: Sequence[int]) -> str:
+    one, (_, edges) = map_of(rows), tree(order, choices)
     return (
-        f"The map is {_told(one)} and the pairs (head, dependent) are {given}, with −1 as the head of the root. In Python an index of −1 reads the last column: the root's weight on "
-        f"the last word, {one[root][-1]}, is counted as syntactic. The code returns {found}; the mean over the true edges {edges} is {syntactic_score(one, edges)}.{alone}"
+        f"A sentence of {len(one)} word has the map {_told(one)} and a tree of {len(edges)} pairs: its only word is the root. The loop adds up nothing and "
+        f"counts nothing, and the code divides 0 by 0, a ZeroDivisionError "
+        "in Python. There is no mean to return, and no number comes back."
     )
 
 
-def _syntactic_score_holds(rows: Parts, order: Sequence[int], choices: Sequence[int], marked: bool) -> Outcome:
+def _syntactic_score_holds(rows: Parts, order: Sequence[int], choices: Sequence[int]) -> Outcome:
     """Over the true edges, if there are any: the loop's mean, in [0, 1], 1 exactly if each dependent looks at its head alone; 1/n for the uniform head."""
     one, (_, edges) = map_of(rows), tree(order, choices)
     if not edges:
@@ -565,13 +569,12 @@ syntactic_code = Claim(
     id="metrics.syntactic-code",
     title="The code returns the mean attention from dependents to their heads",
     states="A function adds up attention_weights[dependent, head] over the pairs (head, dependent) of a dependency tree, and divides by their number.",
-    reading="It returns that mean for every sentence and its tree, the tree given as one pair for each word with a head; some formats list the root too, with a marker (0 from 1, so −1 "
-    "from 0) for its head.",
-    precise=r"For every tree, $\frac1m\sum_tA_{\mathrm{dep}(t),\mathrm{head}(t)}$ over the words that have a head.",
+    reading="It returns a number, that mean, for every sentence and its tree, the tree given as one pair for each word that has a head in the sentence.",
+    precise=r"For every tree, $\frac1m\sum_tA_{\mathrm{dep}(t),\mathrm{head}(t)}$ over the $m$ words that have a head.",
     sources=(S0.at("Syntactic Attention Patterns"),),
     scope="sentences of any length, any tree, maps whose rows sum to one",
     inventory=("C273",),
-    unsaid="the tree has at least one pair (two words or more), and the root is not listed",
+    unsaid="the sentence has two words or more, so that its tree has a pair",
     corrected_by="metrics.syntactic-score",
     derive=syntactic.derive,
     holds=_syntactic_code_holds,
@@ -609,7 +612,8 @@ def _shows_syntax_worked(sentences: Sequence[Sentence], absolute: bool, at: int,
     return (
         f"{'A sentence' if len(sentences) == 1 else f'{len(sentences)} sentences'} of {length} words with the pairs (head, dependent) {edges}, counted from 0. A head that always "
         f"{looks} has the map {_told(_positional(length, absolute, at))} for every sentence of that length, and scores {syntactic_score(_positional(length, absolute, at), edges)} here, "
-        f"more than {level}. It knows nothing of syntax: the trees' heads happen to stand there."
+        f"more than {level}. It knows nothing of syntax: the trees' heads happen to stand there. (The case gives a sentence as an order in which its words are "
+        f"named and, for each, the place of its head among those named before.)"
     )
 
 
@@ -647,11 +651,12 @@ def _baseline_holds(sentences: Sequence[Sentence], absolute: bool, at: int, leve
     Claim(
         id="metrics.syntactic-baseline",
         title="A head that looks at fixed offsets scores at most the share of dependencies at one offset; one that knows absolute positions may score more",
-        states="What a syntactic score has to be compared with.",
+        states="(Not in the text, which tests for syntax with a score.) What a syntactic score has to be compared with.",
         precise=r"A head that gives weight $w_o$ to the key at offset $o$, for every sentence alike, scores $\sum_ow_of_o\le\max_of_o$, with $f_o$ the share of dependents whose head stands at "
         r"offset $o$: reached by always looking at the commonest offset (weight that would fall outside the sentence stays on the word itself). On a chain in which each word hangs from the one before it, that is 1. "
         r"A head with any fixed weights $w_{ij}$ by positions scores $\frac1m\sum_{i,j}w_{ij}c_{ij}\le\frac1m\sum_i\max_jc_{ij}$, with $c_{ij}$ the number of pairs whose dependent stands at $i$ and "
-        r"head at $j$, over all sentences that are scored: reached by always looking at the commonest head of each place. On a single sentence that is 1. Where $n$ words hang from the first one, the head that looks at the first word scores 1, and no fixed offset more than "
+        r"head at $j$, over all sentences that are scored: reached by always looking at the commonest head of each place. On a single sentence that is 1. "
+        r"Where $n-1$ words hang from the first one, the head that looks at the first word scores 1, and no fixed offset more than "
         r"$\frac1{n-1}$.",
         sources=(S0.at("Probing Attention for Linguistic Structure"), CLARK),
         scope="every tree and sentence, every weighting of offsets or of positions; in the formulas $X_{tj}$ says whether pair t has offset j, n offsets in all, and $f_j=f-x_j$; "
@@ -698,7 +703,9 @@ shows_syntax = Claim(
     title="A high syntactic score shows that attention captures syntax",
     states="Whether attention captures syntactic relationships is tested by a function that returns the mean attention from dependents to heads.",
     reading="At the least, a high score, above one half say, sets a head apart from one that looks at a position, relative or absolute, whatever the words are: such a head does not score so high. "
-    "Attention captures syntax if its weights follow the trees where positions alone do not; by what means it follows them is not asked.",
+    "Attention captures syntax if its weights follow the trees where positions alone do not; by what means it follows them is not asked. Under the assumption "
+    "below the sentence is true as a definition: to score more than "
+    "positions alone can is then what capturing syntax means; what is judged is whether the score alone shows it.",
     precise=r"Every head that always looks at the same offset, or at the same place, scores at most $\lambda$, for some level $\lambda<1$.",
     sources=(S0.at("Syntactic Attention Patterns"), S0.at("Probing Attention for Linguistic Structure")),
     scope="one sentence or several of one length, any trees, levels of one half and more",
@@ -744,7 +751,8 @@ def _defined_worked(model: Sequence[int], human: Sequence[int]) -> str:
     _, *variances = _moments(*rows)
     return (
         f"The model attends with the weights {', '.join(map(str, rows[0]))}, the reader with {', '.join(map(str, rows[1]))}. Their sums of squared deviations from the mean are "
-        f"{variances[0]} and {variances[1]}, and the correlation divides by the root of the product: 0/0. (In NumPy, `corrcoef` returns NaN with a warning.)"
+        f"{variances[0]} and {variances[1]}, and the correlation divides by the root of the product: 0/0. (In NumPy, `corrcoef` returns NaN with a warning.) "
+        f"{PARTS}"
     )
 
 
@@ -867,7 +875,7 @@ def _one_sign_worked(model: Sequence[int], human: Sequence[int]) -> str:
     return (
         f"The model attends with {', '.join(map(str, left))}, the reader with {', '.join(map(str, right))}. A coefficient has the sign of the sum of the products of deviations from the means. "
         f"Of the weights {told(left, right)}: Pearson's coefficient is {exact.show(correlation(left, right))}. The ranks are {', '.join(map(str, ranks[0]))} and "
-        f"{', '.join(map(str, ranks[1]))}; of these {told(*ranks)}: Spearman's coefficient is {exact.show(correlation(*ranks))}, of the other sign."
+        f"{', '.join(map(str, ranks[1]))}; of these {told(*ranks)}: Spearman's coefficient is {exact.show(correlation(*ranks))}, of the other sign. {PARTS}"
     )
 
 
@@ -887,13 +895,12 @@ def _concordant_holds(model: Sequence[int], human: Sequence[int]) -> Outcome:
     Claim(
         id="metrics.concordant-pairs",
         title="A covariance is a mean over pairs; if all pairs are ordered alike, every coefficient agrees on the sign",
-        states="What the coefficients of correlation have in common.",
+        states="What Pearson's and Spearman's coefficients have in common.",
         precise=r"$\sum_j(x_j-\bar x)(y_j-\bar y)=\frac1{2n}\sum_{j,k}(x_j-x_k)(y_j-y_k)$, of values for Pearson's and of ranks for Spearman's coefficient. If no pair of positions is ordered "
         r"oppositely, no term of either is negative; in the formula $x_j-x_k=\sigma_{jk}a_{jk}$ and $y_j-y_k=\sigma_{jk}b_{jk}$ with $a,b\ge0$: one sign for both, ties in either "
         r"or both included.",
         sources=(S0.at("Attention Alignment with Human Judgments"),),
         scope="every length, all real rows",
-        inventory=("C277",),
         holds=_concordant_holds,
     )
 )
@@ -917,16 +924,14 @@ def concordant_pairs() -> Iterator[Step]:
 
 coefficient_unnamed = Claim(
     id="metrics.coefficient-unnamed",
-    title="Alignment is corr(model, human), whichever coefficient of correlation is meant",
-    states="ρ = corr(model attention, human attention); which coefficient corr is, is not said.",
-    reading="As no coefficient is named, either of the two in common use will do: Pearson's and Spearman's at least agree on whether the model's attention goes with the readers' or against it.",
+    title="Pearson's and Spearman's coefficients agree on the sign",
+    states="(Not in the text, which writes corr, as a rule Pearson's coefficient.) Whether it would make a difference to take Spearman's coefficient for the "
+    "alignment with human attention.",
+    reading="The two coefficients at least agree on whether the model's attention goes with the readers' or against it.",
     precise="Pearson's and Spearman's coefficients of two distributions over n positions never have opposite signs.",
     sources=(S0.at("Attention Alignment with Human Judgments"),),
     scope="rows over any number of positions, ties at mean ranks",
-    inventory=("C277",),
-    unsaid="a coefficient is named, or the two rows order all pairs of positions alike",
     corrected_by="metrics.concordant-pairs",
-    derive=concordant_pairs.derive,
     holds=_one_sign_holds,
     worked=_one_sign_worked,
 )
@@ -1015,7 +1020,8 @@ def _numbered_worked(heads: Parts, others: Parts, order: Sequence[int]) -> str:
     before, after = correlation(_flat(first), _flat(second)), correlation(_flat(first), _flat(moved))
     return (
         f"One row of each head: in one run the heads have the weights {_told(first)}, in another {_told(second)}. The correlation is {exact.show(before)}. Give the heads of the second run other "
-        f"numbers, {_told(moved)}, and the rows of its output projection with them: it is the same function of its input, with the same heads, and the correlation is {exact.show(after)}."
+        f"numbers, {_told(moved)}, and the rows of its output projection with them: it is the same function of its input, with the same heads, and the "
+        f"correlation is {exact.show(after)}. {PARTS}"
     )
 
 
@@ -1044,11 +1050,11 @@ def _matched_holds(heads: Parts, others: Parts, order: Sequence[int]) -> Outcome
     Claim(
         id="metrics.matched-consistency",
         title="Consistency over matched heads does not depend on how heads are numbered",
-        states="Consistency of attention between runs, when heads may have changed places.",
+        states="(Not in the text, which correlates the attention of runs.) Consistency of attention between runs, when heads may have changed places.",
         precise=r"$\max_\sigma\frac1h\sum_g\mathrm{corr}(\alpha_g,\beta_{\sigma(g)})$, over all pairings $\sigma$ of the heads of two runs, is the same after the heads of either are renumbered by "
         r"$\pi$: the value of $\sigma$ after it is that of $\pi\sigma$ before, and both run over all pairings. It is at most 1, and 1 for a renumbered copy. In the formulas $C$ holds the correlations, "
         r"$X_{ij}$ is 1 where head $i$ is paired with head $j$, and $\pi$ swaps heads $k$ and $l$ of $n$.",
-        sources=(S0.at("Attention Consistency"), S0.at("Jensen-Shannon Divergence for Attention Analysis")),
+        sources=(S0.at("Attention Consistency"),),
         scope="every number of heads, any similarity of two heads that is at most 1; by products of swaps for every renumbering",
         inventory=("C279",),
         holds=_matched_holds,
@@ -1108,7 +1114,8 @@ def _one_list_worked(queries: Sequence[int], keys: Sequence[int]) -> str:
         else f"row {at + 1} is labelled {keys[at]} where the query is {queries[at]}; with the queries, column {at + 1} is labelled {queries[at]} where the key is {keys[at]}."
     )
     return (
-        f"Cross-attention from the words {list(queries)} to the words {list(keys)} (numbers stand for words) has a map of {len(queries)} by {len(keys)} weights. One list labels both axes. With "
+        f"Cross-attention from the words {', '.join(map(str, queries))} to the words {', '.join(map(str, keys))} (numbers stand for words) has a map of "
+        f"{len(queries)} by {len(keys)} weights. One list labels both axes. With "
         f"the keys, {told}"
     )
 
@@ -1139,15 +1146,17 @@ def _cells_hold(queries: Sequence[int], keys: Sequence[int]) -> Outcome:
 )
 def heatmap_cells() -> Iterator[Step]:
     picture = total(total(D(t, r) * D(j, k) * P[t, j], j), t)
-    yield Step(picture, "=", P[r, k], "one cell for each pair of a row and a column")
     yield Step(total(sp.exp(S[r, k]) / total(sp.exp(S[r, l]), l), k), "=", sp.Integer(1), "a row of the picture, read from left to right, sums to one")
+    yield Step(picture, "=", P[r, k], "one cell for each pair of a row and a column")
 
 
 heatmap_labels = Claim(
     id="metrics.heatmap-labels",
     title="The heat map's code labels the attention weights with their tokens",
     states="plot_attention_heatmap(attention_weights, tokens) draws the matrix with the same list of tokens along both axes.",
-    reading="Beside each row stands the token that attends and under each column the token attended to, for the kinds of attention that the text treats, cross-attention among them.",
+    reading="Beside each row stands the token that attends and under each column the token attended to, for the kinds of attention that the text treats, "
+    "cross-attention among them. (That there is one list suggests "
+    "self-attention; the purpose, to visualise attention weights, is stated without that restriction.)",
     precise="One list of tokens names the query of every row and the key of every column.",
     sources=(S1.at("Attention Heatmaps"), SEABORN),
     scope="one map of any number of queries and keys",
@@ -1163,7 +1172,8 @@ Shape = tuple[int, ...]
 
 
 def _output(layers: int, heads: int, length: int, width: int, form: str) -> tuple[Any, ...] | dict[str, Any]:
-    """What a call returns, by shapes: the attentions alone; a tuple that ends in them; or a mapping with them under their name, as the cited library documents."""
+    """What a call returns, by shapes, from a model with one full map a layer: the attentions alone; a tuple that ends in them; or a mapping with them under their name, as
+    the cited library documents."""
     attentions: tuple[Shape, ...] = ((1, heads, length, length),) * layers
     hidden: Shape = (1, length, width)
     match form:
@@ -1201,10 +1211,14 @@ def _by_name_holds(layers: int, heads: int, length: int, width: int, form: str) 
 attentions_by_name = Claim(
     id="metrics.attentions-by-name",
     title="Taken out of the model's output by name, the attentions are one array for each layer",
-    states="How to get the attention weights of all layers from a model.",
-    precise="The attentions are the entry of that name (the last one of a tuple), and iterating over them yields L arrays of shape [B, h, n, n].",
+    states="(Not in the text, which iterates over the model's output itself.) How to get the attention weights of all layers from a model.",
+    precise="The attentions are the entry of that name (the last one of a tuple, where the output ends in them), and iterating over them yields L arrays of "
+    "shape [B, h, n, n].",
     sources=(S0.at("Head View Analysis"), TRANSFORMERS),
-    scope="outputs in the three documented forms, for a model without cross-attention; any number of layers, heads, positions and features. What the code then makes of the rows: entropy.offset-1e-8",
+    scope="models with one full n × n map for each layer and without cross-attention, loaded with attn_implementation='eager' (with 'sdpa' no weights are "
+    "returned, and the entries may be None), whose output has one of the three "
+    "documented forms and, as a tuple, ends in the attentions (a Longformer's ends in global attentions); any number of layers, heads, positions and "
+    "features. What the code then makes of the rows: entropy.offset-1e-8",
     inventory=("C266",),
     holds=_by_name_holds,
 )
@@ -1216,9 +1230,11 @@ iterated = Claim(
     reading="For a model that takes this argument: the library that it comes from returns a mapping of named outputs, or a tuple of them on request, of which the attentions are one entry.",
     precise="Iterating over what the call returns yields L arrays of shape [1, h, n, n].",
     sources=(S0.at("Head View Analysis"), TRANSFORMERS),
-    scope="outputs in the three forms: the attentions alone, a tuple that ends in them, a mapping that names them; any number of layers, heads, positions and features",
+    scope="models with one full n × n map for each layer, which return their weights (attn_implementation='eager'), with outputs in the three forms: the "
+    "attentions alone, a tuple that ends in them, a mapping that names them; any number "
+    "of layers, heads, positions and features",
     inventory=("C266",),
-    unsaid="the model returns the attentions and nothing else (and turns the text into tokens itself)",
+    unsaid="the model returns the attentions and nothing else, one full map for each layer (and turns the text into tokens itself)",
     corrected_by="metrics.attentions-by-name",
     holds=_iterated_holds,
     worked=_iterated_worked,

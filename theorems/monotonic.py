@@ -132,7 +132,7 @@ def _mass_holds(chances: Chances) -> Outcome:
     Claim(
         id="monotonic.mass",
         title="Monotonic weights sum to one less the probability of passing everything",
-        states="Monotonic attention has the weights p_1 and, for i > 1, p_i times the product of the earlier 1 − p_j; what they add up to is not said.",
+        states="(Not in the text, which does not say what its weights p_i times the product of the earlier 1 − p_j add up to; it follows from them.) What is missing from 1 is the probability of passing everything.",
         precise=r"$\sum_{i=1}^n \alpha_i = 1 - \prod_{j=1}^n (1 - p_j)$ for $\alpha_i = p_i\prod_{j<i}(1 - p_j)$: what is missing is the probability that the scan stops nowhere. "
         r"By induction: where the first positions carry $1 - R$, with $R$ the product over them, one more makes it $1 - (1 - p)R$; before the first position that is $0 = 1 - 1$.",
         sources=(S0.at("Monotonic Attention"), RAFFEL.at("Section 2.3")),
@@ -165,8 +165,8 @@ def _distribution_worked(chances: Chances) -> str:
         title="Monotonic weights are a probability distribution over the positions",
         states="Attention weights are a probability distribution that sums to one; monotonic attention's weights are p_i times the product of the earlier 1 − p_j.",
         reading="The general framework's condition Σ α_i = 1 is meant for every mechanism that the text goes on to define, this one among them.",
-        precise=r"$(1 - R) + 1\cdot R = 1$: the weights sum to 1 if some $p_j = 1$, for instance the last, and only then. If every $p_j < 1$, as with a sigmoid of a finite energy, "
-        r"$R > 0$ and $\sum_i\alpha_i = 1 - R < 1$.",
+        precise=r"$\sum_i\alpha_i = 1$. This holds if some $p_j = 1$, for instance the last, and only then: a position with $p = 1$ makes $(1 - R) + 1\cdot R = 1$ of the mass $1 - R$ before it, and a mass of 1 "
+        r"stays. If every $p_j < 1$, as with a sigmoid of a finite energy, $R > 0$ and $\sum_i\alpha_i = 1 - R < 1$.",
         sources=(S0.at("Monotonic Attention"), S0.at("Attention as Probability Distribution")),
         scope="every finite n ≥ 1, every p in [0, 1]",
         inventory=("C067",),
@@ -186,7 +186,13 @@ def distribution() -> Iterator[Step]:
         (1 - R) + p * R,
         "=",
         1 - (1 - p) * R,
-        "one more position: where its p is 1 the mass is 1, whatever R was, and stays 1; so it is 1 exactly if some p_j is 1",
+        "one more position: the product R gains its factor 1 − p, which is 0 only for p = 1; and where R is 0 it stays so",
+    )
+    yield Step(
+        sp.UnevaluatedExpr(1 - R) + R,
+        "=",
+        sp.Integer(1),
+        "with p = 1 that position takes all of R, and the mass is 1, whatever R was: so it is 1 exactly if some p_j is 1",
     )
 
 
@@ -209,7 +215,8 @@ def _stopping_holds(chances: Chances) -> Outcome:
     arrival = [sum((chance for draws, chance in outcomes(chances) if not any(draws[:place])), Fraction(0)) for place in range(len(chances))]
     weights = expected_row(chances)
     same = all(x == q * come for x, q, come in zip(weights, chances, arrival, strict=True))
-    return exact.decided(same and all(x <= q for x, q in zip(weights, chances, strict=True)))
+    equal = all((x == q) == (q == 0 or not any(chances[:place])) for place, (x, q) in enumerate(zip(weights, chances, strict=True)))
+    return exact.decided(same and equal and all(x <= q for x, q in zip(weights, chances, strict=True)))
 
 
 def _both(body: sp.Expr) -> sp.Expr:
@@ -231,7 +238,7 @@ def _stopping_step() -> Step:
     Claim(
         id="monotonic.stopping-probability",
         title="p_i is the probability of stopping at i once the scan is there",
-        states="The correct form: p_i is a probability under a condition, and the probability of attending to position i is another one.",
+        states="(Not in the text; it follows from its formulas.) p_i is a probability under a condition, and the probability of attending to position i is another one.",
         precise=r"$P(\mathrm{attend}_i = 1) = p_i\,P(\text{no stop before } i) = \alpha_i \le p_i$: the probability of attending to $i$ is $\alpha_i$; $p_i$ is that probability given that no earlier "
         r"position was chosen. They are equal at $i = 1$, where $p_i = 0$, and where every earlier $p_j$ is 0; nowhere else.",
         sources=(S0.at("Monotonic Attention"), S0.at("Hard Monotonic Attention"), RAFFEL.at("Section 2.2")),
@@ -299,8 +306,7 @@ def _one_function_holds(chances: Chances) -> Outcome:
     Claim(
         id="monotonic.one-function",
         title="The formula by cases and the soft formula are one function",
-        states="Monotonic attention is defined with a case for i = 1; soft monotonic attention with one formula for all i.",
-        reading="The two headings give the same weights for the same p.",
+        states="(Implied by the letters under both headings.) Monotonic attention, defined with a case for i = 1, and soft monotonic attention, with one formula for all i, have the same weights.",
         precise=r"$p_1\prod_{j=1}^{0}(1 - p_j) = p_1$, the empty product being 1, and for $i > 1$ the two formulas are the same letters. Both equal $R_{i-1} - R_i$ with $R_i = \prod_{j\le i}(1 - p_j)$. "
         "So soft monotonic attention is no second mechanism.",
         sources=(S0.at("Monotonic Attention"), S0.at("Soft Monotonic Attention")),
@@ -312,8 +318,13 @@ def _one_function_holds(chances: Chances) -> Outcome:
 def one_function() -> Iterator[Step]:
     at = sp.IndexedBase("p", real=True)
     before_first = sp.Product(1 - at[k], (k, 1, 0)).doit()
-    yield Step(_as_written(before_first, at[1]), "=", at[1], "at i = 1 the product has no factor, and is 1")
     yield Step(R - R * (1 - p), "=", p * R, "R_i is R_{i−1} times 1 − p_i: the weight is what one more factor takes away, at i = 1 as further on")
+    yield Step(
+        _as_written(before_first, at[1]),
+        "=",
+        at[1],
+        "for i > 1 both formulas are the same letters; at i = 1 the product of the soft one has no factor, and is 1, which leaves p_1 as in the other",
+    )
 
 
 def _any_row_holds(weights: Sequence[int], rest: int) -> Outcome:
@@ -332,7 +343,7 @@ def _any_row_holds(weights: Sequence[int], rest: int) -> Outcome:
     Claim(
         id="monotonic.any-row",
         title="The formula of one row excludes nothing",
-        states="Weights of the form p_i times the product of the earlier 1 − p_j are called monotonic; which rows of weights have that form is not said.",
+        states="(Not in the text, which calls the weights p_i times the product of the earlier 1 − p_j monotonic; it follows from the formula.) Every row of weights has that form.",
         precise=r"$R\cdot\dfrac{\alpha}{R} = \alpha$ and $R\,(1 - \alpha/R) = R - \alpha$: every row $\alpha \ge 0$ with $\sum_i\alpha_i \le 1$ comes from $p_i = \alpha_i / R_{i-1}$, $R_{i-1} = 1 - \sum_{j<i}\alpha_j$ "
         r"(any $p_i$ where $R_{i-1} = 0$). So a sequence of rows from this formula may be any sequence of such weights: the formula alone puts no order on successive steps.",
         sources=(S0.at("Monotonic Attention"),),
@@ -397,10 +408,10 @@ def _prefix_steps() -> Iterator[Step]:
     Claim(
         id="monotonic.prefix-mass",
         title="Where each scan begins where the last one stopped, attention only moves on",
-        states="The expected alignment of monotonic attention advances from one output step to the next.",
+        states="(Not in the text, whose formula has one row; the process of Raffel et al.) If each scan begins where the last one stopped, attention advances from one output step to the next.",
         precise=r"$\sum_{k\le j}\alpha_{i,k} \le \sum_{k\le j}\alpha_{i-1,k}$ for every $j$: no prefix of positions ever gains mass; the difference is $(1 - p_{i,j})\,q_{i,j}$, the mass that passes $j$. "
         r"Here $\alpha_{i,j} = p_{i,j}\,q_{i,j}$ and $q_{i,j} = (1 - p_{i,j-1})q_{i,j-1} + \alpha_{i-1,j}$. At $j = n$: the total mass never grows either.",
-        sources=(RAFFEL.at("Section 2.3"),),
+        sources=(S0.at("Monotonic Attention"), RAFFEL.at("Section 2.3")),
         scope="every n ≥ 1, every p in [0, 1], any non-negative weights of the step before",
         inventory=("C066",),
         uses=("monotonic.recurrence",),
@@ -412,7 +423,9 @@ def prefix_mass() -> Iterator[Step]:
 
 
 def _progression_holds(rows: Sequence[Chances]) -> Outcome:
-    return exact.decided(_never_back([row(chances) for chances in rows]))
+    """Judged on rows whose scans are sure to stop; others are passed over."""
+    weights = [row(chances) for chances in rows]
+    return exact.decided(any(sum(one) != 1 for one in weights) or _never_back(weights))
 
 
 def _progression_worked(rows: Sequence[Chances]) -> str:
@@ -433,12 +446,13 @@ def _progression_worked(rows: Sequence[Chances]) -> str:
         id="monotonic.progression",
         title="The formula ensures that attention progresses monotonically",
         states="Monotonic attention, defined by p_i times the product of the earlier 1 − p_j, ensures that attention follows a monotonic progression.",
-        reading="Over successive output steps attention does not go back to earlier positions. In its weakest sense this says that no set of leading positions gains mass: "
-        "where one does, a step back has positive probability, whatever the joint law of the two successive positions is.",
+        reading="Over successive output steps attention does not go back to earlier positions. In its weakest sense this says, of rows whose mass is 1, that no set of leading "
+        "positions gains mass: where one does, a step back has positive probability, whatever the joint law of the two successive positions is. (A row of smaller mass may stop nowhere, and going on from there would "
+        "have to be defined first.)",
         precise=r"$\sum_{k\le j}\alpha_{i,k} \le \sum_{k\le j}\alpha_{i-1,k}$ if the scan of step $i$ begins where step $i - 1$ stopped, that is, if $p_{i,l}$ counts as 0 before that position. "
         r"The formula has one index and no memory: with rows of $p$ of their own, successive steps may go back.",
         sources=(S0.at("Monotonic Attention"), RAFFEL.at("Section 2.2")),
-        scope="every n ≥ 1, every p in [0, 1]",
+        scope="every n ≥ 1, every p in [0, 1]; counterexamples are looked for among rows of mass 1",
         inventory=("C066",),
         uses=("monotonic.recurrence",),
         unsaid="every output step begins its scan at the position where the step before it stopped",
@@ -709,7 +723,7 @@ def _float_closed_form_worked(p: Fraction, length: int, last: int, behind: int) 
     for place, (got, wanted) in enumerate(zip(float_closed_form(previous, chances), recurrent(previous, chances), strict=True), 1):
         if isinstance(got, str):
             return (
-                f"p_j = {p} at {length} positions, then {chances[-1]}; the step before left half of its mass on position 1 and half on position {late + 1}, where the product of the earlier 1 − p_l is "
+                f"(`last` counts sixteenths, and `behind` positions before the last.) p_j = {p} at {length} positions, then {chances[-1]}; the step before left half of its mass on position 1 and half on position {late + 1}, where the product of the earlier 1 − p_l is "
                 f"({1 - p})^{late} = {exact.show(exact.ball((1 - p) ** late), 8)}, and 1/2 divided by it is {exact.show(exact.ball(1 / (2 * (1 - p) ** late)), 8)}. The positive numbers of float32 run from "
                 f"1.4012985e-45 to 3.4028235e+38. The closed form, which computes with both, leaves this range and gives α_{place} = {got}. In exact arithmetic α_{place} = {exact.show(exact.ball(wanted))}."
             )
@@ -738,11 +752,15 @@ def closed_form_in_floats() -> Iterator[Step]:
     beyond, room = sp.Symbol("x", positive=True), sp.Symbol("y", nonnegative=True)
     small, enough = begun / (largest * (1 + beyond)), begun / largest + room
     share, left = 1 / (1 + beyond), sp.Symbol("X", nonnegative=True)
-    yield Step(
-        share * left, "<=", left + room, "a sum X in range, Ω = X + y, times p P ≤ 1, written 1/(1 + x), is in range too", certificate=(1 - share) * left + room
-    )
     yield Step(largest, "<", begun / small, "a product below a/Ω, P = a/(Ω (1 + x)): the quotient overflows", certificate=largest * beyond)
     yield Step(begun / enough, "<=", largest, "a product P = a/Ω + y: the quotient fits", certificate=largest**2 * room / (begun + largest * room))
+    yield Step(
+        share * left,
+        "<=",
+        left + room,
+        "and a sum X of quotients that is in range, Ω = X + y, times p P ≤ 1, written 1/(1 + x), is in range too: the weight is finite",
+        certificate=(1 - share) * left + room,
+    )
 
 
 UNIT, HALF_SMALLEST = Fraction(1, 2**SINGLE.bits), Fraction(2) ** (SINGLE.bottom - SINGLE.bits)
@@ -832,9 +850,10 @@ def _one_position_holds(draws: Bits) -> Outcome:
         id="monotonic.one-position",
         title="Hard monotonic attention picks one position or none",
         states="Hard monotonic attention makes binary decisions: draw z_i, attend to i if z_i = 1 and every earlier draw was 0.",
-        precise=r"$\sum_i \mathrm{attend}_i = 1 - \prod_i(1 - z_i)$, where $\mathrm{attend}_i = z_i\prod_{j<i}(1 - z_j) \in \{0, 1\}$: at most one position is attended to, the first with $z_i = 1$; none exactly if every $z_i = 0$.",
+        precise=r"$\sum_i \mathrm{attend}_i = 1 - \prod_i(1 - z_i)$, where $\mathrm{attend}_i = z_i\prod_{j<i}(1 - z_j) \in \{0, 1\}$: at most one position is attended to, the first with $z_i = 1$; none exactly if every $z_i = 0$. "
+        r"In the formulas the draw is written as $\delta_{ij}$ and the product of the earlier $1 - z_j$ as $\delta_{kl}$: Kronecker deltas stand for any numbers that are 0 or 1.",
         sources=(S0.at("Hard Monotonic Attention"), RAFFEL.at("Section 2.2")),
-        scope="every n ≥ 1, all 0/1 draws (a draw and the product of earlier 1 − z are written as Kronecker deltas, which are 0 or 1)",
+        scope="every n ≥ 1, all 0/1 draws",
         inventory=("C070",),
         holds=_one_position_holds,
     )
@@ -860,8 +879,8 @@ def _expectation_holds(chances: Chances) -> Outcome:
     Claim(
         id="monotonic.expectation",
         title="Soft monotonic attention is the expectation of hard monotonic attention",
-        states="Hard attention draws z_i with probability p_i and attends to the first 1; soft attention weighs position i with p_i times the product of the earlier 1 − p_j.",
-        reading="The draws are independent, as the text's z_i = Bernoulli(p_i) is usually read.",
+        states="(Implied by “approximation”.) The soft weights are the expectation of hard attention's choice, z_i = 1 with every earlier draw 0.",
+        reading="The draws are independent, as z_i = Bernoulli(p_i) is usually read. (Without this: monotonic.marginals-decide.)",
         precise=r"$E[\mathrm{attend}_i] = E[z_i]\prod_{j<i}E[1 - z_j] = p_i\prod_{j<i}(1 - p_j) = \alpha_i$.",
         sources=(S0.at("Hard Monotonic Attention"), S0.at("Soft Monotonic Attention"), RAFFEL.at("Section 2.3")),
         scope="every n ≥ 1, every p in [0, 1]; the search enumerates all 2^n outcomes",
@@ -905,7 +924,7 @@ def _marginals_worked(law: Sequence[int]) -> str:
     shown = ", ".join(f"{_listed(draws)} with probability {chance} (then attend is {_listed(attended(draws))})" for draws, chance in joint if chance)
     marginals = _marginals(joint)
     return (
-        f"Let z be {shown}. Then P(z_i = 1) is p = {_listed(marginals)}, and p_i times the product of the earlier 1 − p_j is {_listed(row(marginals))}. But the mean of attend is "
+        f"The counts {list(law)} belong to the outcomes of the draws in the order of {_listed(joint[0][0])}, …, {_listed(joint[-1][0])}; over their sum they are probabilities. So let z be {shown}. Then P(z_i = 1) is p = {_listed(marginals)}, and p_i times the product of the earlier 1 − p_j is {_listed(row(marginals))}. But the mean of attend is "
         f"{_listed(_mean_attended(joint))}."
     )
 
@@ -925,9 +944,9 @@ def _hazards_hold(law: Sequence[int]) -> Outcome:
     Claim(
         id="monotonic.hazards-decide",
         title="For dependent draws too the formula is exact, with p_i the chance of z_i = 1 after only zeros",
-        states="The correct form: what p_i has to be for the soft weights to be the expectation of the hard ones.",
+        states="(Not in the text; it follows from the definition of hard attention.) With the right p_i the soft weights are the expectation of the hard ones, whatever the law of the draws.",
         precise=r"$R\cdot\dfrac{S}{R} = S$ and $R\,(1 - S/R) = R - S$, with $R$ the probability that all earlier draws are 0 and $S$ that, besides, $z_i = 1$: with $p_i = P(z_i = 1 \mid z_1 = \dots = z_{i-1} = 0)$ the formula gives "
-        r"$E[\mathrm{attend}_i]$ for every joint law of the draws.",
+        r"$E[\mathrm{attend}_i]$ for every joint law of the draws. Of independent draws this $p_i$ is $P(z_i = 1)$.",
         sources=(S0.at("Hard Monotonic Attention"),),
         scope="every n ≥ 1, every joint law of 0/1 draws",
         inventory=("C071",),
@@ -946,12 +965,13 @@ def hazards_decide() -> Iterator[Step]:
 @derived(
     Claim(
         id="monotonic.marginals-decide",
-        title="The marginal probabilities of the draws decide the expectation",
-        states="Each z_i is 1 with probability p_i; whether the draws are independent is not said.",
+        title="The soft weights are the expectation of attend, with p_i = P(z_i = 1) for the draws z_i = Bernoulli(p_i)",
+        states="(Implied by “approximation”.) Each z_i is Bernoulli(p_i), and the soft weights are the expectation of hard attention's choice; whether the draws are independent is not said.",
         reading="Whatever the joint law of draws with these marginals, the soft weights are the expectation of attend.",
         precise=r"$E[\mathrm{attend}_i] = p_i\prod_{j<i}(1 - p_j)$ with $p_i = P(z_i = 1)$: true of independent draws.",
         sources=(S0.at("Hard Monotonic Attention"), S0.at("Soft Monotonic Attention")),
         scope="every n ≥ 1, every joint law of 0/1 draws",
+        inventory=("C071",),
         uses=("monotonic.expectation",),
         unsaid="the draws are independent",
         corrected_by="monotonic.hazards-decide",
@@ -980,7 +1000,8 @@ def _gradient_holds(chances: Chances, change: Fraction) -> Outcome:
     Claim(
         id="monotonic.gradient",
         title="Soft monotonic weights are differentiable, and affine in each p",
-        states="Soft monotonic attention is a differentiable stand-in for hard monotonic attention.",
+        states="Soft monotonic attention is a differentiable approximation of hard monotonic attention.",
+        reading="Judged here is the word “differentiable”. (How near the approximation is: monotonic.approximates-hard.)",
         precise=r"$\dfrac{\partial\alpha_i}{\partial p_i} = \prod_{j<i}(1 - p_j)$, $\dfrac{\partial\alpha_i}{\partial p_k} = -p_i\prod_{j<i,\,j\ne k}(1 - p_j)$ for $k < i$, and 0 for $k > i$: polynomials, so differentiable everywhere, "
         "$p = 0$ and $p = 1$ included.",
         sources=(S0.at("Soft Monotonic Attention"),),
@@ -1020,7 +1041,7 @@ def _mean_squared(weights: sp.Expr, chosen: sp.Expr) -> sp.Expr:
     Claim(
         id="monotonic.best-constant",
         title="Of all fixed weights the soft ones are nearest to hard attention, and their error is the variance",
-        states="Soft monotonic attention approximates hard monotonic attention.",
+        states="(Implied by “approximation”.) No other weights that do not depend on the draws approximate hard monotonic attention better.",
         reading="In mean square over the draws.",
         precise=r"$E\|\mathrm{attend} - c\|^2 = \sum_i\alpha_i(1 - \alpha_i) + \|\alpha - c\|^2$ for every fixed $c$: least at $c = \alpha$. What is left there, $\sum_i\alpha_i(1 - \alpha_i)$, no fixed weights can avoid; it is 0 only if every "
         r"$\alpha_i$ is 0 or 1.",
@@ -1043,24 +1064,25 @@ def best_constant() -> Iterator[Step]:
     )
 
 
+def _error(chances: Chances) -> Fraction:
+    """The mean squared distance of the drawn weights from the soft ones, over every outcome of the draws."""
+    mean = row(chances)
+    return sum((chance * sum((bit - x) ** 2 for bit, x in zip(attended(draws), mean, strict=True)) for draws, chance in outcomes(chances)), Fraction(0))
+
+
 def _worst_error_holds(chances: Chances) -> Outcome:
     """E‖attend − α‖² ≤ 1 − 1/n by enumeration, for n ≥ 2; and p_j = 1/(n − j + 1) reaches it."""
     size = len(chances)
-
-    def error(row_of: Chances) -> Fraction:
-        mean = row(row_of)
-        return sum((chance * sum((bit - x) ** 2 for bit, x in zip(attended(draws), mean, strict=True)) for draws, chance in outcomes(row_of)), Fraction(0))
-
     limit = 1 - Fraction(1, size)
     uniform = [Fraction(1, size - place) for place in range(size)]
-    return exact.decided(row(uniform) == [Fraction(1, size)] * size and error(uniform) == limit and (size == 1 or error(chances) <= limit))
+    return exact.decided(row(uniform) == [Fraction(1, size)] * size and _error(uniform) == limit and (size == 1 or _error(chances) <= limit))
 
 
 @derived(
     Claim(
         id="monotonic.worst-error",
         title="The mean squared error of soft monotonic attention on n ≥ 2 positions is at most 1 − 1/n, and can be that large",
-        states="Soft monotonic attention approximates hard monotonic attention; no error is given.",
+        states="(Not in the text, which gives no error; it follows from the formula.) In mean square the approximation may be off by 1 − 1/n.",
         precise=r"$\sum_i\alpha_i(1 - \alpha_i) \le 1 - \tfrac1n$ for $n \ge 2$ (written $n = 2 + x$), with equality for $p_j = 1/(n - j + 1)$, which makes every $\alpha_j = 1/n$: then every draw is at squared distance $1 - 1/n$ from the soft weights. "
         "So without an assumption about p no better bound holds.",
         sources=(S0.at("Soft Monotonic Attention"),),
@@ -1128,7 +1150,7 @@ def _affine_steps() -> Iterator[Step]:
     Claim(
         id="monotonic.mean-output",
         title="The soft output is the mean of the hard outputs, and its square falls short of their mean square by the variance",
-        states="Soft monotonic attention stands for hard monotonic attention; the output that it gives is the mean of the hard outputs.",
+        states="(Implied by “approximation”.) The output of soft monotonic attention is the mean of the outputs of hard monotonic attention.",
         precise=r"$E[o^2] = \bar o^2 + E[(o - \bar o)^2]$ and $E[b\,o + d] = b\,\bar o + d$, with $o = \sum_i\mathrm{attend}_i v_i$ the hard output and $\bar o = \sum_i\alpha_i v_i$ the soft one, coordinate by coordinate.",
         sources=(S0.at("Soft Monotonic Attention"), RAFFEL.at("Section 2.3")),
         scope="every n ≥ 1, every p in [0, 1], independent draws; a scan that stops nowhere has the output 0",
@@ -1187,20 +1209,99 @@ def later_layers() -> Iterator[Step]:
     yield from _affine_steps()
 
 
+def _met(chances: Chances) -> Chances:
+    """The p that the scan can meet: those with no p of 1 before them."""
+    return [x for place, x in enumerate(chances) if 1 not in chances[:place]]
+
+
+def _near_hard(chances: Chances) -> Outcome:
+    return exact.decided(2 * _error(chances) < 1)
+
+
+def _near_hard_worked(chances: Chances) -> str:
+    weights = row(chances)
+    drawn = {tuple(attended(draws)) for draws, chance in outcomes(chances) if chance}
+    far = ", ".join(f"{_listed(choice)} at {sum((x - y) ** 2 for x, y in zip(choice, weights, strict=True))}" for choice in sorted(drawn, reverse=True))
+    return (
+        f"p = {_listed(chances)}, so α = {_listed(weights)}. Hard attention draws one of these rows, at these squared distances from α: {far}. Their mean is {_error(chances)}, which is not below 1/2. "
+        "Weights that lie as far off say no more about the draw than (1/2, 1/2) does about (1, 0) and (0, 1)."
+    )
+
+
+def _near_saturation() -> Iterator[Step]:
+    """The mean squared error, position by position from the last to the first: E is that of the positions behind."""
+    behind, slack, extra, room = sp.symbols("E y x z", nonnegative=True)
+    weights = total(alpha[j], j)
+    squares = total(alpha[j] ** 2, j)
+    yield Step(
+        p * (1 - p) + total((1 - p) * alpha[j] * (1 - (1 - p) * alpha[j]), j),
+        "=",
+        p * (1 - p) + (1 - p) * ((weights - squares) + p * squares),
+        "one more position in front, with p: its weight is p, and the weights α behind it become (1 − p) α",
+    )
+    yield Step(
+        stopping * passing + passing * (behind + stopping * (1 - room)),
+        "<=",
+        passing * behind + 2 * stopping * passing,
+        "with E = Σ α_j − Σ α_j² the error behind it, c = 1 − p, and Σ α_j² ≤ 1, written 1 − z",
+        certificate=stopping * passing * room,
+    )
+    share = sp.Symbol("q", positive=True)
+    low = share / (1 + share)
+    yield Step(
+        low * (1 - low),
+        "<=",
+        low + slack,
+        "p c is at most p, and at most c: so at most δ if p or c is (δ = p + y, with p = q/(1 + q) < 1)",
+        certificate=low**2 + slack,
+    )
+    yield Step(
+        passing * behind + 2 * stopping * passing,
+        "<=",
+        (passing + stopping) * behind + 2 * (stopping * passing + extra),
+        "so a position that is met adds at most 2δ to the error, δ = p c + x, and one that is not met adds none (p + c = 1): n positions within δ of 0 or 1 leave an error of at most 2nδ",
+        certificate=stopping * behind + 2 * extra,
+    )
+
+
+@derived(
+    Claim(
+        id="monotonic.approximates-hard",
+        title="Soft monotonic attention approximates hard monotonic attention",
+        states="Soft monotonic attention is a differentiable approximation of hard monotonic attention.",
+        reading="The soft weights are near the hard ones, in the weakest sense that says anything: in mean square over the draws nearer than 1/2, the squared distance of (1/2, 1/2) from (1, 0) and from (0, 1).",
+        precise=r"$E\|\mathrm{attend} - \alpha\|^2 < \tfrac12$. With $p = (\tfrac12, 1)$ every draw is at squared distance $\tfrac12$ from $\alpha = (\tfrac12, \tfrac12)$. If each $p_i$ that the scan meets is within $\delta$ of 0 or of 1, then "
+        r"$E\|\mathrm{attend} - \alpha\|^2 \le 2n\delta$. (To the mean of the draws the soft weights are equal: monotonic.expectation.)",
+        sources=(S0.at("Soft Monotonic Attention"),),
+        scope="every n ≥ 1, every p in [0, 1], independent draws",
+        inventory=("C072",),
+        uses=("monotonic.best-constant",),
+        unsaid="every p that the scan meets is near 0 or 1, within a δ below 1/(4n), or only the mean of the draws is meant",
+        corrected_by="monotonic.saturated",
+        holds=_near_hard,
+        worked=_near_hard_worked,
+    )
+)
+def approximates_hard() -> Iterator[Step]:
+    yield from _near_saturation()
+
+
 def _saturated_holds(chances: Chances) -> Outcome:
-    """Soft and hard agree on every possible draw exactly if no p that the scan can meet lies strictly between 0 and 1."""
+    """Soft and hard agree on every possible draw exactly if no p that the scan can meet lies strictly between 0 and 1; and the error is at most 2nδ."""
     weights = row(chances)
     agree = all(attended(draws) == weights for draws, chance in outcomes(chances) if chance)
-    met = [x for place, x in enumerate(chances) if all(y != 1 for y in chances[:place])]
-    return exact.decided(agree == all(x in (0, 1) for x in met))
+    met = _met(chances)
+    most = 2 * len(chances) * max(min(x, 1 - x) for x in met)
+    return exact.decided(agree == all(x in (0, 1) for x in met) and _error(chances) <= most)
 
 
 @derived(
     Claim(
         id="monotonic.saturated",
-        title="Soft and hard attention agree exactly if every p that the scan meets is 0 or 1",
-        states="Soft monotonic attention approximates hard monotonic attention; when the two agree is not said.",
-        precise=r"$\alpha_i(1 - \alpha_i) = 0$ for 0/1 stopping probabilities, so the mean squared error $\sum_i\alpha_i(1 - \alpha_i)$ vanishes; if the first $p_i$ that is neither follows only zeros, $\alpha_i = p_i$ and $0 < p_i(1 - p_i)$.",
+        title="Soft and hard attention agree exactly if every p that the scan meets is 0 or 1, and nearly if every such p is near to that",
+        states="(Not in the text; it follows from the formulas.) Soft and hard monotonic attention agree where every p is 0 or 1.",
+        precise=r"$E\|\mathrm{attend} - \alpha\|^2 = \sum_i\alpha_i(1 - \alpha_i) \le 2n\delta$ if each $p_i$ that the scan meets is within $\delta$ of 0 or of 1. For $\delta = 0$ it vanishes, as "
+        r"$\alpha_i(1 - \alpha_i) = 0$ for 0/1 stopping probabilities; if the first $p_i$ that is neither follows only zeros, $\alpha_i = p_i$ and $0 < p_i(1 - p_i)$.",
         sources=(S0.at("Soft Monotonic Attention"), RAFFEL.at("Section 2.3")),
         scope="every n ≥ 1, every p in [0, 1], independent draws",
         inventory=("C072",),
@@ -1220,7 +1321,13 @@ def saturated() -> Iterator[Step]:
     )
     behind = _as_written(p, sp.Integer(0))
     yield Step(_as_written(behind, 1 - behind), "=", sp.Integer(0), "behind a p of 1 the product is 0, and so is the weight, whatever p is there: no error")
-    yield Step(sure * none * (1 - sure * none), "=", sp.Integer(0), "p and the product before it are bits: so is the weight, and its error is 0")
+    yield Step(
+        sure * none * (1 - sure * none),
+        "=",
+        sp.Integer(0),
+        "p and the product before it are 0 or 1 (written as Kronecker deltas): so is the weight, and its error is 0",
+    )
+    yield from _near_saturation()
 
 
 # --- what it is used for --------------------------------------------------------------------------------------------------------------------
@@ -1237,7 +1344,7 @@ def _online_holds(chances: Chances, later: Chances) -> Outcome:
     Claim(
         id="monotonic.online",
         title="A position's weight is known as soon as the scan has come to it",
-        states="Monotonic attention suits online processing.",
+        states="Monotonic attention is applied to online sequence processing.",
         reading="The weight of a position does not depend on what comes after it. (Softmax weights do.)",
         precise=r"$\dfrac{\partial\alpha_i}{\partial p_m} = 0$ for $m > i$, soft and hard alike: $\alpha_i$ is a function of $p_1, \dots, p_i$. A softmax weight shrinks with every key that is added: "
         r"$\dfrac{w}{W + y} < \dfrac{w}{W}$, where $w$ is the key's own exponential, $W$ the sum of all exponentials and $y$ that of the new key.",
@@ -1285,8 +1392,8 @@ def _linear_time_holds(draws: Sequence[Bits]) -> Outcome:
 @derived(
     Claim(
         id="monotonic.linear-time",
-        title="All output steps together evaluate at most n + m − 1 stopping probabilities",
-        states="Monotonic attention suits online processing of long sequences.",
+        title="All output steps of hard monotonic attention with memory evaluate at most n + m − 1 stopping probabilities together",
+        states="(Implied by “online sequence processing”.) Monotonic attention is cheap as positions arrive.",
         reading="The cost of hard monotonic attention with memory, counted in stopping probabilities that are evaluated.",
         precise=r"$m$ output steps over $n$ positions evaluate at most $n + m - 1$ stopping probabilities: $t_m - 1 + m$ if step $m$ stops at $t_m \le n$. (Softmax attention evaluates $nm$ energies; so may the formula without memory, "
         "whose every scan begins at 1. Both bounds are reached.)",
@@ -1335,8 +1442,8 @@ def _alignment_holds(rows: Sequence[Chances], path: Sequence[int]) -> Outcome:
 @derived(
     Claim(
         id="monotonic.alignments",
-        title="Monotonic attention can follow exactly the alignments that never step back",
-        states="Monotonic attention suits speech and translation with monotonic alignment.",
+        title="Hard monotonic attention with memory can follow exactly the alignments that never step back",
+        states="Monotonic attention is applied to speech recognition (temporal alignment) and machine translation (monotonic alignment).",
         reading="Which alignments of output steps to positions have positive probability, with memory and stopping probabilities strictly between 0 and 1.",
         precise=r"$P(t_1, \dots, t_m) > 0$ if and only if $t_1 \le t_2 \le \dots \le t_m$: from $k$, position $j \ge k$ is chosen with probability $p_j\prod_{l=k}^{j-1}(1 - p_l) > 0$, and $j < k$ with probability 0, as no prefix gains mass. An alignment that swaps two words, as a translation may need it, is out of "
         "reach, however the model is trained.",
@@ -1363,7 +1470,7 @@ def alignments() -> Iterator[Step]:
 applications = Claim(
     id="monotonic.applications",
     title="Monotonic attention is useful for speech recognition, translation and online processing",
-    states="Monotonic (and stepwise) attention is said to be applied to speech recognition, machine translation and online sequence processing.",
+    states="Monotonic (and stepwise) attention is applied to speech recognition, machine translation and online sequence processing.",
     precise="There is none: usefulness is a matter of trained models and data, and the text gives stepwise attention no formula.",
     sources=(S0.at("Applications"), S0.at("Monotonic and Stepwise Attention")),
     scope="-",

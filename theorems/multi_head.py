@@ -18,7 +18,7 @@ from theorems.exact import scores as ball_scores
 from theorems.outcome import Outcome
 from theorems.sources import S1, S3, S4, VASWANI
 from theorems.step import Step
-from theorems.symbols import K, Q, a, d, d_v, e, f, g, h, head, j, l, m, n, r, t, total
+from theorems.symbols import K, Q, a, b, d, d_v, e, f, g, h, head, j, l, m, n, r, t, total
 
 q = sp.Symbol("q", integer=True, positive=True)  # a feature of the concatenation, 1..h d_v
 y = sp.Symbol("y", integer=True, positive=True)  # a feature of the output, 1..width
@@ -74,7 +74,7 @@ def _concatenation_is_sum(heads: Sequence[Rows], projection: Rows) -> Outcome:
         states="The outputs of the h heads are concatenated and projected by W_O.",
         precise=r"$\mathrm{Concat}(H_1, \ldots, H_h)\, W_O = \sum_{g=1}^{h} H_g W_O^{(g)}$, where $W_O^{(g)}$ are rows $(g-1)d_v + 1, \ldots, g d_v$ of $W_O$; "
         r"the concatenation has $h \cdot d_v$ features, $W_O$ maps them to $d_{model}$.",
-        sources=(S3.at("Multi-Head Attention"), S4.at("Architecture"), S1.at("Building on Yesterday's Foundation"), VASWANI.at("section 3.2.2")),
+        sources=(S3.at("Multi-Head Attention"), S4.at("Architecture (multi-head)"), S1.at("Building on Yesterday's Foundation"), VASWANI.at("section 3.2.2")),
         scope="every number of heads, rows, features and outputs; all real entries; heads of equal width d_v",
         inventory=("C193",),
         holds=_concatenation_is_sum,
@@ -196,10 +196,11 @@ def _definitions_by_hand(queries: Rows, keys: Rows, values: Rows, weights: Seque
 definitions_agree = Claim(
     id="multi_head.definitions-agree",
     title="The two definitions of a head agree",
-    states="One text projects the given Q, K and V for each head; another projects one input X three times. Both call the result multi-head attention.",
+    states="(Implied by two texts together.) One text projects the given Q, K and V for each head; another projects one input X three times. Both call the result multi-head "
+    "attention, so both compute the same.",
     reading="Attention(Q W_Q, K W_K, V W_V) and Attention(X W_Q, X W_K, X W_V), with X the rows that ask (X = Q), compute the same for the same weights.",
     precise="The two formulas return the same for all Q, K, V and all projections.",
-    sources=(S3.at("Multi-Head Attention"), S4.at("Architecture")),
+    sources=(S3.at("Multi-Head Attention"), S4.at("Architecture (multi-head)")),
     scope="one head; all sizes",
     inventory=("C234",),
     holds=_definitions_agree,
@@ -213,10 +214,10 @@ definitions_agree = Claim(
     Claim(
         id="multi_head.definitions-agree-on-one-input",
         title="On one input the two definitions of a head are one, even if Q, K and V are projections of it already",
-        states="The correct form: with Q = K = V = X the formulas are the same, and a projection of a projection is one projection by the product of the matrices.",
+        states="(Implied by both texts, for self-attention.) With Q = K = V = X the formulas are the same, and a projection of a projection is one projection by the product of the matrices.",
         precise=r"For $Q = X A$, $K = X B$, $V = X C$ a head of the one definition, $\mathrm{Attention}(Q W_Q, K W_K, V W_V)$, is the head of the other on $X$ with the "
         r"matrices $A W_Q$, $B W_K$, $C W_V$: logits, weights and output agree. $A = B = C = I$ is $Q = K = V = X$.",
-        sources=(S3.at("Multi-Head Attention"), S4.at("Architecture")),
+        sources=(S3.at("Multi-Head Attention"), S4.at("Architecture (multi-head)")),
         scope="every number of rows and features; all real entries",
         holds=_definitions_agree_on_one_input,
     )
@@ -357,9 +358,23 @@ def wider_keys_score_more() -> Iterator[Step]:
     )
 
 
-def _from_one_input(queries: Rows, keys: Rows) -> Outcome:
-    """Row-wise projections of one input give queries and keys of equal length, whatever the matrices."""
-    return decided(len(queries) == len(keys))
+def _from_one_input(asking: Rows, asked: Rows, projection: Rows) -> Outcome:
+    """Queries come from the rows that ask, keys from the rows that are asked: whether these keys are the same projection of the rows that ask."""
+    return decided(times(asked, projection) == times(asking, projection))
+
+
+def _only_of_one_input(asking: Rows, asked: Rows, projection: Rows) -> Outcome:
+    """The keys of one input are those of the other under this projection and under the identity, if the two are equal; else not under the identity."""
+    unit = [[int(i == column) for column in range(len(asked[0]))] for i in range(len(asked[0]))]
+    agree = [times(asked, some) == times(asking, some) for some in (projection, unit)]
+    return decided(all(agree) if asking == asked else not agree[1])
+
+
+def _two_inputs_by_hand(asking: Rows, asked: Rows, projection: Rows) -> str:
+    return (
+        f"The queries are projected from the rows X = {asking}, the keys from the rows Y = {asked}, as in the cross-attention that the same text defines. With W_K = {projection} the "
+        f"keys are Y W_K = {times(asked, projection)}; the same projection of the queries' input would give X W_K = {times(asking, projection)}."
+    )
 
 
 def _from_one_input_if_equally_long(queries: Rows, keys: Rows) -> Outcome:
@@ -378,35 +393,50 @@ def keys_to_one(rows: Rows) -> list[list[int]]:
     return [[1] for _ in rows[0]]
 
 
-def _lengths_by_hand(queries: Rows, keys: Rows) -> str:
-    return (
-        f"Q = {queries} has {len(queries)} row(s), K = {keys} has {len(keys)}. X W has as many rows as X, for every W; no X has both {len(queries)} and "
-        f"{len(keys)} rows. Cross-attention, which the same text defines, is such a case."
-    )
-
-
 one_input = Claim(
     id="multi_head.one-input",
     title="Q, K and V are projections of the same input",
     states="In practice Q, K and V are derived from the same input by learned linear projections.",
-    reading="Whatever Q and K attention is used with, some X and matrices give Q = X W_Q and K = X W_K. (V has as many rows as K, so it adds no condition; "
-    "how often this is so in practice is not tested.)",
-    precise="For all Q and K there are X, W_Q, W_K with Q = X W_Q and K = X W_K.",
+    reading="A layer projects its queries from rows X and its keys from rows Y, by learned matrices. The formulas say K = X W_K, with the X of the queries, whatever W_K has been "
+    "learned; V is as K. (A remark: that some other X gives the same Q and K is not what is said. It exists whenever there are as many queries as keys, "
+    "X = [Q | K], see multi_head.one-input-if-equally-long. How often layers have one input in practice is not tested.)",
+    precise="$Y W_K = X W_K$ for the rows $X$ that the queries, and $Y$ that the keys are projected from, and every $W_K$.",
     sources=(S3.at("Query, Key, Value Decomposition"),),
     scope="all numbers of queries and keys",
     inventory=("C200",),
     holds=_from_one_input,
-    worked=_lengths_by_hand,
-    unsaid="there are as many queries as keys, as in self-attention; in cross-attention queries come from one sequence and keys and values from another, of any length",
-    corrected_by="multi_head.one-input-if-equally-long",
+    worked=_two_inputs_by_hand,
+    unsaid="self-attention is meant (the same text's cross-attention has two inputs)",
+    corrected_by="multi_head.one-input-is-self-attention",
 )
 
 
 @derived(
     Claim(
+        id="multi_head.one-input-is-self-attention",
+        title="Q, K and V are projections of one input in self-attention, and for every choice of the matrices only there",
+        states="(Implied by the text's self-attention and cross-attention together.) In self-attention one input gives queries, keys and values.",
+        precise=r"With $Y = X + E$: $Y W_K - X W_K = E\,W_K$. In self-attention $E = 0$, and the keys are $X W_K$ for every $W_K$. Conversely, if they are so for every $W_K$, they are for "
+        r"the identity, $\sum_a E_{ja}\delta_{ab} = E_{jb}$, so $E = 0$. (Two inputs of different lengths have keys of different number, and the question does not arise.)",
+        sources=(S3.at("Query, Key, Value Decomposition"), S3.at("Self-Attention"), S3.at("Cross-Attention")),
+        scope="every number of rows and features, all real inputs and matrices; the derivation: inputs of one shape",
+        holds=_only_of_one_input,
+    )
+)
+def one_input_is_self_attention() -> Iterator[Step]:
+    X, E, projection = (sp.IndexedBase(name, real=True) for name in ("X", "E", "W_K"))
+    yield Step(total(E[j, a] * sp.KroneckerDelta(a, b), a), "=", E[j, b], "W_K = I shows every entry by which the two inputs differ")
+    yield Step(
+        total((X[j, a] + E[j, a]) * projection[a, b], a) - total(X[j, a] * projection[a, b], a), "=", total(E[j, a] * projection[a, b], a),
+        "the keys Y W_K of the input Y = X + E differ from X W_K by E W_K: not at all in self-attention, where E = 0",
+    )  # fmt: skip
+
+
+@derived(
+    Claim(
         id="multi_head.one-input-if-equally-long",
-        title="Q and K are projections of one input exactly if they have equally many rows",
-        states="The correct form: what decides is whether there are as many queries as keys.",
+        title="Some input has Q and K for its projections exactly if they have equally many rows",
+        states="(Not in the text; a remark on what its formulas cannot tell apart.) Whether any X at all gives Q = X W_Q and K = X W_K depends on the number of rows alone.",
         precise=r"With unequal numbers of rows no $X$ gives both, since $X W$ has as many rows as $X$. If both have equally many rows, $X = [Q\,|\,K]$ does: with blocks $H_g$ of $X$, the selector with "
         r"rows $\delta_{gp}\,\delta_{ef}$ gives $\sum_{g,e} H_{gre}\, \delta_{gp}\, \delta_{ef} = H_{prf}$, block $p$ of $X$.",
         sources=(S3.at("Query, Key, Value Decomposition"),),

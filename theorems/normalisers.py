@@ -764,7 +764,12 @@ def _cut_off_holds(scores: Row, alpha: Fraction) -> Outcome:
 def entmax_cut_off() -> Iterator[Step]:
     lower = sp.Symbol("x", nonnegative=True)
     best = (tau + sp.exp(-a * lower)) / a
-    yield Step((sp.exp(-lower)) ** a, "=", a * best - tau, "p = [a s − τ]₊^(1/a), so the best key's weight to the power a is its distance from the threshold")
+    yield Step(
+        sp.Pow(sp.exp(-lower), a, evaluate=False),
+        "=",
+        a * sp.UnevaluatedExpr(best) - tau,
+        "p = [a s − τ]₊^(1/a), so the best key's weight to the power a is its distance from the threshold",
+    )
     yield Step(
         a * (best - 1 / a - h),
         "<=",
@@ -840,7 +845,12 @@ def entmax_shortfall() -> Iterator[Step]:
     weight = p[j] / total(p[l], l)
     alpha = a + 1
     one = sp.Integer(1)
-    yield Step((one - one**alpha) / (alpha * a), "=", sp.Integer(0), "a one-hot row has the entropy 0, so its objective is the best score")
+    yield Step(
+        (one - sp.UnevaluatedExpr(one) ** alpha) / (alpha * a),
+        "=",
+        sp.Integer(0),
+        "a one-hot row, with a weight 1, has the entropy 0, so its objective is the best score",
+    )
     best, spread = sp.Symbol("s_max", real=True), sp.Symbol("H", nonnegative=True)
     gain = best + h - spread
     yield Step(best - gain, "<=", spread, "the maximiser's objective, ⟨p, s⟩ + H, is no smaller than that: max s + h", certificate=h)

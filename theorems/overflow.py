@@ -8,7 +8,7 @@ not depend on any library's exponential.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import sympy as sp
@@ -17,7 +17,7 @@ from flint import arb
 from theorems import exact
 from theorems.claim import Claim, derived
 from theorems.outcome import Outcome
-from theorems.sources import BLANCHARD, MILAKOV, S1
+from theorems.sources import BLANCHARD, HIGHAM, MILAKOV, S1
 from theorems.step import Step
 from theorems.symbols import T, i, j, l, n, s, total
 
@@ -136,8 +136,8 @@ def _unless_too_close(decide: Callable[[], bool]) -> Outcome:
         return Outcome.UNDECIDED
 
 
-def _in(fmt: str, scores: Sequence[int]) -> list[Fraction]:
-    """Whole scores as numbers of the format."""
+def _in(fmt: str, scores: Sequence[int] | Sequence[Fraction]) -> list[Fraction]:
+    """Scores as numbers of the format."""
     return _finite_numbers([Fraction(x) for x in scores], FORMATS[fmt])
 
 
@@ -214,9 +214,58 @@ gap = sp.IndexedBase("g", nonnegative=True)  # how far score j lies below the ro
 
 
 def _fits(written: Callable[[sp.Expr], sp.Expr], because: str) -> Step:
-    """Σ e^x ≤ Ω for exponents x that lie g_j ≥ 0 below log(Ω/n), each as `written`."""
-    top = sp.log(limit / n)
-    return Step(total(_power_of(written(top - gap[j])), j), "<=", limit, because, certificate=total(limit / n * (1 - sp.exp(-gap[j])), j))
+    """Σ e^x ≤ Ω/2 for exponents x that lie g_j ≥ 0 below log(Ω/2n), each as `written`."""
+    top = sp.log(limit / (2 * n))
+    return Step(total(_power_of(written(top - gap[j])), j), "<=", limit / 2, because, certificate=total(limit / (2 * n) * (1 - sp.exp(-gap[j])), j))
+
+
+def _may_fit(scores: Sequence[Fraction], fmt: Format) -> bool:
+    """Whether no score exceeds log(Ω/2n), and the row is no longer than 2^(p − 1)."""
+    count = len(scores)
+    return 2 * count <= 2**fmt.bits and bool(exact.ball(max(scores)).exp() * (2 * count) <= exact.ball(fmt.largest))
+
+
+def _below_holds(fmt: str, scores: Sequence[Fraction], temperature: int = 1, cap: int | Fraction | None = None) -> Outcome:
+    """No overflow where the scores, divided, clipped and rounded, stay at or below the threshold; of other rows nothing is said."""
+    form, given = FORMATS[fmt], _clipped(fmt, _cooled(fmt, scores, temperature), cap)
+    return _unless_too_close(lambda: not _overflows(given, form)) if _may_fit(given, form) else Outcome.HELD
+
+
+@derived(
+    Claim(
+        id="overflow.below-the-threshold",
+        title="Softmax as written overflows on no row of n scores up to log(Ω/2n), if n is at most 2^(p − 1)",
+        states="(Not in the text; it follows from the format's range and the error of a rounded sum.) What divided, clipped or widely held scores must satisfy, so that neither an exponential nor their sum overflows.",
+        reading="Scores as the format holds them, after any division or clipping. Each exponential is correctly rounded, they are added one after the other, and each partial sum is rounded.",
+        precise=r"Let $p$ be the significant bits, $u = 2^{-p}$ the unit roundoff, $\Omega$ the largest finite number, and $nu \le \frac12$. With $s_j \le \log(\Omega/2n)$ each computed exponential is at most $b(1 + u)$, $b = \Omega/2n$ (a rounding keeps the order, and $b$ is a normal number's size), and the sum of the first $k$ is at most "
+        r"$kb/(1 - ku)$ by induction, before its rounding as well: a rounding adds at most the factor $1 + u$. For $k = n$ that is at most $\Omega$. (In the steps $u = 1/(k + 1 + y)$ with $y > 0$, so that $(k + 1)u < 1$; in the last $u = 1/(2n + y)$ with $y \ge 0$.)",
+        sources=(HIGHAM.at("section 4.2"), BLANCHARD),
+        scope="float16, bfloat16, float32 and float64, rounding to nearest, correctly rounded exponentials; rows of up to 1024, 128, 2^23 and 2^52 scores (b is then a normal number of the format)",
+        holds=_below_holds,
+    )
+)
+def below_the_threshold() -> Iterator[Step]:
+    bound, count, room = sp.Symbol("b", positive=True), sp.Symbol("k", integer=True, positive=True), sp.Symbol("y", positive=True)
+    yield _fits(lambda x: x, "In real arithmetic: score j lies g_j ≥ 0 below log(Ω/2n), so that its exponential is at most Ω/2n; there are n of them.")
+    unit = 1 / (2 + room)
+    yield Step(
+        bound * (1 + unit), "<=", bound / (1 - unit), "The start, k = 1, with u = 1/(2 + y): one exponential and its rounding.",
+        certificate=sp.factor(bound / (1 - unit) - bound * (1 + unit)),
+    )  # fmt: skip
+    unit = 1 / (count + 1 + room)
+    before, after = count * bound / (1 - count * unit) + bound * (1 + unit), (count + 1) * bound / (1 - (count + 1) * unit)
+    more = sp.Symbol("q", integer=True, nonnegative=True)
+    yield Step(
+        (before * (1 + unit)).subs(count, 1 + more), "<=", after.subs(count, 1 + more),
+        "From k = 1 + q exponentials to k + 1: the sum so far, the next exponential with its rounding, and the rounding of the new sum.",
+        certificate=sp.factor(sp.together((after - before * (1 + unit)).subs(count, 1 + more))),
+    )  # fmt: skip
+    spare = sp.Symbol("y", nonnegative=True)
+    unit = 1 / (2 * n + spare)
+    yield Step(
+        n * (limit / (2 * n)) / (1 - n * unit), "<=", limit, "All n of them, with nu ≤ ½: no partial sum exceeds Ω, so none is rounded to infinity.",
+        certificate=limit * spare / (2 * (n + spare)),
+    )  # fmt: skip
 
 
 # --- subtracting the maximum ----------------------------------------------------------------------------------------------------------
@@ -230,7 +279,7 @@ def _shift_holds(scores: Sequence[int]) -> Outcome:
     Claim(
         id="overflow.shift-is-exact",
         title="Subtracting the row's maximum changes no weight",
-        states="The maximum of a row may be subtracted before exponentiating.",
+        states="(Not in the text, whose remedies for overflow do not include it.) The maximum of a row may be subtracted before exponentiating.",
         precise=r"$\mathrm{softmax}(s - c)_j = \mathrm{softmax}(s)_j$ for every real $c$, the row's maximum among them (in real arithmetic; in floats "
         r"each difference is rounded).",
         sources=(S1.at("Attention Overflow"), MILAKOV.at("Section 2"), BLANCHARD),
@@ -249,9 +298,9 @@ def shift_is_exact() -> Iterator[Step]:
     )
 
 
-def _shifted_holds(fmt: str, scores: Sequence[int], temperature: int = 1, cap: int = 0) -> Outcome:
-    """No exponential and no sum overflows, and all weights are finite and one is positive, for the scores over the temperature; the cap plays no part."""
-    form, given = FORMATS[fmt], _cooled(fmt, scores, temperature)
+def _shifted_holds(fmt: str, scores: Sequence[int]) -> Outcome:
+    """No exponential and no sum overflows, and all weights are finite and one is positive."""
+    form, given = FORMATS[fmt], _in(fmt, scores)
 
     def decide() -> bool:
         gaps = [form.rounded(max(given) - x) for x in given]  # an infinite gap has the exponential 0
@@ -266,7 +315,7 @@ def _shifted_holds(fmt: str, scores: Sequence[int], temperature: int = 1, cap: i
     Claim(
         id="overflow.shifted",
         title="After subtracting the maximum nothing overflows",
-        states="Subtracting the row's maximum before exponentiating avoids overflow.",
+        states="(Not in the text, whose remedies for overflow do not include it.) Subtracting the row's maximum before exponentiating avoids overflow.",
         precise=r"$1 \le \sum_j e^{s_j - \max s} \le n$: every exponential is at most 1 and the largest is exactly 1, so the divisor is never 0. In real arithmetic the sum stays below the range of a format with $\Omega \ge n$. "
         r"Rounded after every addition, one exponential after the other, it never exceeds $2^{p+1}$ in a format of $p$ significant bits, however long the row: above $2^{p+1}$ the numbers of the format are 4 apart, so $2^{p+1} + 1$ is rounded "
         r"down again. That is 4096 in float16 and far below the range of each of the four formats. "
@@ -312,9 +361,14 @@ def shifted() -> Iterator[Step]:
 # --- the remedies that the text lists -------------------------------------------------------------------------------------------------
 
 
-def _cooled(fmt: str, scores: Sequence[int], temperature: int) -> list[Fraction]:
+def _cooled(fmt: str, scores: Sequence[int] | Sequence[Fraction], temperature: int) -> list[Fraction]:
     """Scores over the temperature, rounded."""
     return _finite_numbers([x / temperature for x in _in(fmt, scores)], FORMATS[fmt])
+
+
+def _clipped(fmt: str, scores: Sequence[Fraction], cap: int | Fraction | None) -> list[Fraction]:
+    """No score above the cap, as the format holds it."""
+    return list(scores) if cap is None else [min(x, *_finite_numbers([Fraction(cap)], FORMATS[fmt])) for x in scores]
 
 
 def _temperature_holds(fmt: str, scores: Sequence[int], temperature: int) -> Outcome:
@@ -355,16 +409,15 @@ def _largest(fmt: str) -> str:
         title="Dividing the scores by a temperature solves overflow",
         states="Temperature scaling, dividing scores by a temperature parameter, is a remedy for softmax overflow.",
         reading="With a temperature fixed before the scores are seen, softmax as written overflows on no row of finite scores.",
-        precise=r"$\sum_j e^{s_j/T} \le \Omega$ if no score exceeds $T\log(\Omega/n)$ (in real arithmetic). A temperature only moves the threshold "
-        r"(below $T = 1$ it lowers it): $\Omega < e^{s/T}$ for every score $s > T\log\Omega$. It also changes the weights, unless all scores of a row "
-        "are equal.",
+        precise=r"$\sum_j e^{s_j/T} \le \Omega/2$ if no divided score exceeds $\log(\Omega/2n)$ (in real arithmetic; with it the rounded sum is at most $\Omega$: overflow.below-the-threshold). A temperature only moves the threshold "
+        r"(below $T = 1$ it lowers it): $\Omega < e^{s/T}$ for every score $s > T\log\Omega$.",
         sources=(S1.at("Attention Overflow"),),
         scope="any n ≥ 1; formats float16, bfloat16, float32 and float64; temperatures below Ω/log Ω (beyond that no finite score is large enough to "
-        "overflow alone)",
+        "overflow alone). A remark: a temperature changes the weights too, unless all scores of a row are equal; subtracting the row's maximum changes none (overflow.shifted)",
         inventory=("C253",),
-        uses=("overflow.naive",),
-        unsaid="no score exceeds T log(Ω/n), with n the length of the row and Ω the largest finite number of the format",
-        corrected_by="overflow.shifted",
+        uses=("overflow.naive", "overflow.below-the-threshold"),
+        unsaid="no score, divided by T and rounded, exceeds log(Ω/2n), and n is at most 2^(p − 1), where n is the length of the row, Ω the largest finite number of the format and p its significant bits",
+        corrected_by="overflow.below-the-threshold",
         holds=_temperature_holds,
         worked=_temperature_worked,
     )
@@ -379,12 +432,13 @@ def temperature() -> Iterator[Step]:
         certificate=limit * (sp.exp(excess) - 1),
     )
     yield _fits(
-        lambda x: sp.Mul(T * x, 1 / T, evaluate=False), "Score j is T (log(Ω/n) − g_j) with g_j ≥ 0: its exponential is at most Ω/n; there are n of them."
+        lambda x: sp.Mul(T * x, 1 / T, evaluate=False),
+        "Score j is T (log(Ω/2n) − g_j) with g_j ≥ 0: divided by T, its exponential is at most Ω/2n; there are n of them.",
     )
 
 
 def _clipping_holds(fmt: str, scores: Sequence[int], cap: int) -> Outcome:
-    clipped = [min(x, Fraction(cap)) for x in _in(fmt, scores)]
+    clipped = _clipped(fmt, _in(fmt, scores), cap)
     return _unless_too_close(lambda: not _overflows(clipped, FORMATS[fmt]))
 
 
@@ -403,19 +457,27 @@ def _clipping_worked(fmt: str, scores: Sequence[int], cap: int) -> str:
         title="Clipping the scores prevents overflow",
         states="Limiting the maximum score is a remedy for softmax overflow.",
         reading="Scores above some limit are replaced by the limit; then softmax as written does not overflow.",
-        precise=r"$\sum_j e^{s_j} \le \Omega$ if every score is at most $\log(\Omega/n)$ (in real arithmetic): with the limit there, the sum of exponentials "
-        r"stays finite. A limit above $\log\Omega$ prevents nothing. (Against underflow it does nothing: a row far below 0 still gives $0/0$.)",
+        precise=r"$\sum_j e^{s_j} \le \Omega/2$ if every score is at most $\log(\Omega/2n)$ (in real arithmetic; with it the rounded sum is at most $\Omega$: overflow.below-the-threshold): with the limit there, the sum of exponentials "
+        r"stays finite. A limit above $\log\Omega$ prevents nothing: $\Omega < e^{s}$ for every score $s > \log\Omega$ that it lets pass.",
         sources=(S1.at("Attention Overflow"),),
-        scope="any n ≥ 1; finite scores",
+        scope="any n ≥ 1; finite scores. A remark: against underflow it does nothing, a row far below 0 still gives 0/0; subtracting the row's maximum helps against both (overflow.shifted)",
         inventory=("C254",),
-        unsaid="the limit is at most log(Ω/n), with n the length of the row and Ω the largest finite number of the format",
-        corrected_by="overflow.shifted",
+        uses=("overflow.below-the-threshold",),
+        unsaid="the limit, as the format holds it, is at most log(Ω/2n), and n is at most 2^(p − 1), where n is the length of the row, Ω the largest finite number of the format and p its significant bits",
+        corrected_by="overflow.below-the-threshold",
         holds=_clipping_holds,
         worked=_clipping_worked,
     )
 )
 def clipping() -> Iterator[Step]:
-    yield _fits(lambda x: x, "Score j lies g_j ≥ 0 below log(Ω/n), so that its exponential is at most Ω/n; there are n of them.")
+    yield Step(
+        limit,
+        "<",
+        _power_of(sp.log(limit) + excess),
+        "A limit above log Ω lets a score h > 0 above log Ω pass, which overflows alone.",
+        certificate=limit * (sp.exp(excess) - 1),
+    )
+    yield _fits(lambda x: x, "Clipped at log(Ω/2n), score j lies g_j ≥ 0 below it, so that its exponential is at most Ω/2n; there are n of them.")
 
 
 def _clipped_weights_hold(scores: Sequence[int], cap: int) -> Outcome:
@@ -428,57 +490,61 @@ def _clipped_weights_worked(scores: Sequence[int], cap: int) -> str:
     return f"Clipped at {cap}, the scores {list(scores)} become {clipped}. The weights were [{before}] and are now [{after}]: what set the clipped scores apart is lost."
 
 
-def _shift_holds_for(scores: Sequence[int], cap: int) -> Outcome:
-    """Whatever is subtracted from the whole row; the cap of the search stands for it."""
-    return exact.equal(exact.softmax(scores), exact.softmax([x - cap for x in scores]))
-
-
-shift_by_any_number = replace(
-    shift_is_exact,
-    id="overflow.shift-by-any-number",
-    title="Subtracting any number from a whole row changes no weight",
-    inventory=(),
-    uses=("overflow.shift-is-exact",),
-    holds=_shift_holds_for,
-)
+def _clipped_odds_hold(scores: Sequence[int], cap: int) -> Outcome:
+    """Clipping multiplies the odds of i against j by e^(h_j − h_i), where h is what it cuts off; with no score above the cap it changes no weight."""
+    before, after = exact.softmax(scores), exact.softmax([min(x, cap) for x in scores])
+    off = [max(x - cap, 0) for x in scores]
+    expected = [[x / y * exact.ball(h_y - h_x).exp() for y, h_y in zip(before, off, strict=True)] for x, h_x in zip(before, off, strict=True)]
+    kept = [] if any(off) else [exact.equal(before, after)]
+    return Outcome.worst([exact.equal([[x / y for y in after] for x in after], expected), *kept])
 
 
 def _clipped_ratio() -> Iterator[Step]:
     top, above, below = sp.Symbol("C", real=True), sp.Symbol("h", positive=True), sp.Symbol("g", nonnegative=True)
-    more = sp.Symbol("h", nonnegative=True)
     odds = sp.exp(top - (top - below))
-    yield Step(
-        odds,
-        "=",
-        sp.exp(-more) * sp.exp((top + more) - (top - below)),
-        "With a score h ≥ 0 above the limit, clipping multiplies its odds by e^(−h): by 1 if nothing is cut off.",
-    )
     yield Step(
         odds,
         "<",
         sp.exp((top + above) - (top - below)),
-        "One score is h > 0 above the limit C, another g ≥ 0 below: clipping divides the odds between them by e^h.",
+        "One score is h > 0 above the limit C, another g ≥ 0 below: clipping lowers the odds between them.",
         certificate=sp.exp(below) * (sp.exp(above) - 1),
     )
+    cut, other = sp.symbols("h_i h_j", nonnegative=True)
+    yield Step(
+        sp.exp((s[i] - cut) - (s[j] - other)),
+        "=",
+        sp.UnevaluatedExpr(sp.exp(other - cut)) * sp.UnevaluatedExpr(sp.exp(s[i] - s[j])),
+        "In general, with h_i and h_j cut off: the odds of i against j are multiplied by e^(h_j − h_i), which is 1 if nothing is cut off.",
+    )
 
 
-clipping_keeps_the_weights = derived(
+clipped_odds = derived(
     Claim(
-        id="overflow.clipping-keeps-the-weights",
-        title="Clipping does no harm to the weights",
-        states="As a remedy for overflow, clipping is offered without a warning: softmax of the clipped scores stands for softmax of the scores.",
-        reading="The weights after clipping are the weights before. (The text does not say this outright; it lists clipping as a solution and names no cost.)",
-        unsaid="no score of the row exceeds the limit",
-        precise=r"$e^{C - s_j} < e^{s_i - s_j}$ for $s_j \le C < s_i$: clipping at $C$ divides the odds of a clipped key against any that is not clipped by "
-        r"$e^{s_i - C}$, and makes all clipped keys equal. With every score at most $C$ nothing changes.",
+        id="overflow.clipped-odds",
+        title="Clipping divides the odds of a clipped key by e to what is cut off, and changes nothing where no score exceeds the limit",
+        states="(Not in the text; it follows from the definition of softmax.) What clipping does to the weights.",
+        precise=r"With $h_j \ge 0$ cut off score $j$ ($h_j = 0$ up to the limit $C$), the odds of $i$ against $j$ become $e^{s_i - h_i}/e^{s_j - h_j} = e^{h_j - h_i}\,e^{s_i - s_j}$. So no weight changes if no score exceeds $C$; "
+        r"and $e^{C - s_j} < e^{s_i - s_j}$ for $s_j \le C < s_i$: a clipped key loses against any that is not clipped. All clipped keys become equal.",
         sources=(S1.at("Attention Overflow"),),
         scope="any n ≥ 1, real scores",
-        inventory=("C254",),
-        corrected_by="overflow.shift-by-any-number",
-        holds=_clipped_weights_hold,
-        worked=_clipped_weights_worked,
+        holds=_clipped_odds_hold,
     )
 )(_clipped_ratio)
+clipping_keeps_the_weights = Claim(
+    id="overflow.clipping-keeps-the-weights",
+    title="Clipping does no harm to the weights",
+    states="As a remedy for overflow, clipping is offered without a warning: softmax of the clipped scores stands for softmax of the scores.",
+    reading="The weights after clipping are the weights before. (The text does not say this outright; it lists clipping as a solution and names no cost.)",
+    unsaid="no score of the row exceeds the limit (then nothing is clipped)",
+    precise=r"$\mathrm{softmax}(\min(s, C)) = \mathrm{softmax}(s)$ for every row $s$ and every limit $C$.",
+    sources=(S1.at("Attention Overflow"),),
+    scope="any n ≥ 1, real scores",
+    inventory=("C254",),
+    uses=("overflow.clipped-odds",),
+    corrected_by="overflow.clipped-odds",
+    holds=_clipped_weights_hold,
+    worked=_clipped_weights_worked,
+)
 
 
 def _precision_holds(fmt: str, scores: Sequence[int]) -> Outcome:
@@ -502,7 +568,7 @@ def _every_format() -> Iterator[Step]:
         "Whatever the format, Ω is finite, and a score h > 0 above log Ω overflows.",
         certificate=limit * (sp.exp(excess) - 1),
     )
-    yield _fits(lambda x: x, "With Ω that of the wider format: score j is log(Ω/n) − g_j with g_j ≥ 0, so that each of the n exponentials is at most Ω/n.")
+    yield _fits(lambda x: x, "With Ω that of the wider format: score j is log(Ω/2n) − g_j with g_j ≥ 0, so that each of the n exponentials is at most Ω/2n.")
 
 
 higher_precision = derived(
@@ -511,15 +577,15 @@ higher_precision = derived(
         title="Higher precision avoids overflow",
         states="Using a higher precision for the critical computations is a remedy for softmax overflow.",
         reading="Scores held in float16, and a softmax as written in float32 or float64: it overflows on no finite row.",
-        precise=r"$\sum_j e^{s_j} \le \Omega$ if no score exceeds $\log(\Omega/n)$ (in real arithmetic), and $\Omega < e^{s}$ for $s > \log\Omega$, in every "
+        precise=r"$\sum_j e^{s_j} \le \Omega/2$ if no score exceeds $\log(\Omega/2n)$ (in real arithmetic; with it the rounded sum is at most $\Omega$: overflow.below-the-threshold), and $\Omega < e^{s}$ for $s > \log\Omega$, in every "
         r"format: a wider exponent range moves the threshold (11.09, 88.72, 709.78), while float16 scores reach 65504. "
         "It is the range that counts, not the precision: bfloat16 has fewer significant bits than float16 and the threshold of float32.",
         sources=(S1.at("Attention Overflow"),),
         scope="float16 scores; computed in float32 or float64",
         inventory=("C256",),
-        uses=("overflow.naive",),
-        unsaid="no score exceeds log(Ω/n), with n the length of the row and Ω the largest finite number of the wider format",
-        corrected_by="overflow.shifted",
+        uses=("overflow.naive", "overflow.below-the-threshold"),
+        unsaid="no score exceeds log(Ω/2n), and n is at most 2^(p − 1), where n is the length of the row, Ω the largest finite number of the wider format and p its significant bits",
+        corrected_by="overflow.below-the-threshold",
         holds=_precision_holds,
         worked=_precision_worked,
     )
@@ -579,26 +645,52 @@ def large_weight_small_gradient() -> Iterator[Step]:
     )
 
 
+def _larger_projections_hold(gap: int, wider_by: int) -> Outcome:
+    """The slope of the first output at q = 0, for tokens q, 1, 1 and the products `gap` and gap + wider_by of scale and projections, value projection 1: by the
+    product rule on p_j x_j, where the score c q x_j has the slope c x_j (and c q² the slope 0). It grows by 2/9 for every unit of the product."""
+    n_others = 2
+
+    def slope(product: int) -> arb:
+        tokens, rises = [0, *[1] * n_others], [0, *[product] * n_others]
+        weights = exact.softmax([0] * len(tokens))
+        mean = sum((p * rise for p, rise in zip(weights, rises, strict=True)), arb(0))
+        return weights[0] + sum((p * (rise - mean) * x for p, rise, x in zip(weights, rises, tokens, strict=True)), arb(0))
+
+    grown = slope(gap + wider_by) - slope(gap)
+    return Outcome.worst([exact.equal([grown], [exact.ball(Fraction(n_others * wider_by, (n_others + 1) ** 2))]), exact.decided(bool(grown > 0))])
+
+
+large_weights_explode = Claim(
+    id="overflow.large-weights-explode",
+    title="Large attention weights make gradients explode",
+    states="Exploding gradients occur with large attention weights.",
+    reading="Attention weights are the entries of softmax's output, as in the text's own code; of two rows, the one with the larger weight passes the "
+    "larger gradient to its scores.",
+    precise=r"For two keys with score gaps $g' > g \ge 0$ and $p = e^g/(1 + e^g)$: $p\,(1 - p) \le p'(1 - p')$. (A weight of softmax is at most 1, and the derivative falls as the larger weight grows: overflow.large-weight-small-gradient.)",
+    sources=(S1.at("Gradient Flow"),),
+    scope="the softmax weights of two keys, any scores",
+    inventory=("C247",),
+    uses=("overflow.large-weight-small-gradient", "overflow.large-projections"),
+    unsaid="'attention weights' means the parameters of the layer's projections, and the row has equal scores, as that of a token q = 0 has (where a row is saturated, larger projections of query and key make the gradient smaller)",
+    corrected_by="overflow.large-projections",
+    holds=_larger_weight_holds,
+    worked=_larger_weight_worked,
+)
+
+
 @derived(
     Claim(
-        id="overflow.large-weights-explode",
-        title="Large attention weights make gradients explode",
-        states="Exploding gradients occur with large attention weights.",
-        reading="Attention weights are the entries of softmax's output, as in the text's own code; of two rows, the one with the larger weight passes the "
-        "larger gradient to its scores.",
+        id="overflow.large-projections",
+        title="At a token 0, the gradient of attention grows without bound with its projections",
+        states="(Not in the text; it follows from the definition of attention.) Large parameters can make a gradient large, and do so where the weights of softmax are equal.",
         precise=r"$\dfrac{w\,c\,n\,y^2}{(n+1)^2} < f'(0)$ for the first output $f(q)$ of tokens $q, y, \dots, y$ ($n$ copies of $y$), value projection $w > 0$, "
-        r"and product $c > 0$ of the scale and the projections of query and key: large projections do make the gradient large. A weight of softmax is at most 1, "
-        r"and $p\,(1 - p)$ falls as the larger of two weights grows.",
+        r"and product $c > 0$ of the scale and the projections of query and key: the bound is proportional to $w$ and to $c$.",
         sources=(S1.at("Gradient Flow"),),
-        scope="the softmax weights of two keys, any scores; layers of width one, two tokens or more, for the projections",
-        inventory=("C247",),
-        unsaid="'attention weights' means the parameters of the layer's projections, and not the output of softmax",
-        corrected_by="overflow.large-weight-small-gradient",
-        holds=_larger_weight_holds,
-        worked=_larger_weight_worked,
+        scope="layers of width one, two tokens or more, the first of them 0. Elsewhere it may fall: at the tokens 1 and −1, w = 1, the derivative in the first is about 1.5 at c = 1 and 1.0 at c = 50",
+        holds=_larger_projections_hold,
     )
 )
-def large_weights_explode() -> Iterator[Step]:
+def large_projections() -> Iterator[Step]:
     q, y, c, w = sp.Symbol("q", real=True), sp.Symbol("y", positive=True), sp.Symbol("c", positive=True), sp.Symbol("w", positive=True)
     output = w * (q * sp.exp(c * q**2) + n * y * sp.exp(c * q * y)) / (sp.exp(c * q**2) + n * sp.exp(c * q * y))
     slope, spread = sp.Subs(sp.Derivative(output, q), q, 0), w * c * n * y**2 / (n + 1) ** 2

@@ -307,46 +307,60 @@ def attention_mixes_alone() -> Iterator[Step]:
         yield Step(changed, "=", still + here * (everywhere - still), because)
 
 
-def _aligned(partners: Row, sources: int, gain: int) -> Outcome:
-    """One-hot keys, and for each target the key of its partner as query, `gain` times as long."""
-    partners = [partner % sources for partner in partners]
+def _aligned(partners: Sequence[Row], sources: int, gain: int) -> Outcome:
+    """One-hot keys, and for each target the sum of its partners' keys as query, `gain` times as long: each partner's weight, and a floor for it."""
+    chosen = [sorted({partner % sources for partner in of_one}) for of_one in partners]
     keys = [[int(one == other) for other in range(sources)] for one in range(sources)]
-    rows = [exact.softmax(row) for row in exact.scores([keys[partner] for partner in partners], keys, gain)]
-    floor = 1 - (sources - 1) * exact.ball(-gain).exp()
-    return exact.at_most([floor] * len(rows), [row[partner] for row, partner in zip(rows, partners, strict=True)])
+    queries = [[sum(keys[partner][at] for partner in of_one) for at in range(sources)] for of_one in chosen]
+    rows = [exact.softmax(row) for row in exact.scores(queries, keys, gain)]
+    outcomes = []
+    for row, of_one in zip(rows, chosen, strict=True):
+        count = len(of_one)
+        share = exact.ball(gain).exp() / (count * exact.ball(gain).exp() + sources - count)
+        floor = exact.ball(Fraction(1, count)) - exact.ball(Fraction(sources - count, count**2)) * exact.ball(-gain).exp()
+        outcomes += [exact.equal([row[partner] for partner in of_one], [share] * count), exact.at_most([floor], [share])]
+    return Outcome.worst(outcomes)
 
 
 @derived(
     Claim(
         id="positions.alignment",
         title="Cross-attention can follow any alignment, as closely as is wanted",
-        states="Cross-attention aligns the elements of two sequences.",
-        reading="There are queries and keys such that each target position attends to the source position that it belongs to, whichever it is: a possibility, since "
+        states="Cross-attention can align the elements of two sequences, one source element or several for each target.",
+        reading="There are queries and keys such that each target position attends to the source positions that it belongs to, whichever they are: a "
+        "possibility, since "
         "what a trained model aligns is not a matter of proof. (Source elements must differ, by content or position: equal ones share their weight evenly.)",
-        precise=r"With orthonormal keys $k_1,\dots,k_n$ and the query $q=c\,k_a$, the partner $a$ gets the weight $\dfrac{e^c}{e^c+n-1}\ge 1-(n-1)e^{-c}$. An alignment "
-        "need not be one to one: each target's weights sum to 1, a source may be the partner of several targets or of none.",
+        precise=r"With orthonormal keys $k_1,\dots,k_n$ and the query $q=c\sum_{a\in A}k_a$, each of the $M$ partners in $A$ gets the weight "
+        r"$\dfrac{e^c}{Me^c+n-M}\ge\dfrac1M-\dfrac{n-M}{M^2}e^{-c}$: together nearly all of it, in equal parts. An alignment need not be one to one: a target "
+        r"may have several partners "
+        r"(“t'aime” has “love” and “you”), a source may be the partner of several targets or of none. In the formulas $\mu_k$ is 1 if key $k$ is a partner "
+        r"and 0 if not, and $N=n-M$.",
         sources=(S1.at("Cross-Attention (Inter-Attention)"), S4.at("Machine Translation")),
-        scope="every map from targets to sources, every number n = N + 1 of sources, every gain c > 0 (c = ‖q‖‖k‖ times the scale); n orthonormal keys need d ≥ n",
+        scope="every choice of one or more sources for each target, every number n = M + N of sources, every gain c > 0 (scores c at the partners: the scale "
+        "is taken into c); "
+        "n orthonormal keys need d ≥ n",
         inventory=("C173",),
         holds=_aligned,
     )
 )
 def alignment() -> Iterator[Step]:
-    gain = sp.Symbol("c", positive=True)
-    mass = total(sp.exp(gain * sp.KroneckerDelta(j, k)), j)
+    gain, partners = sp.Symbol("c", positive=True), sp.Symbol("M", integer=True, positive=True)
+    member = sp.IndexedBase("mu", nonnegative=True)
     yield Step(
-        sp.exp(gain) / mass,
+        total(gain * member[j] * sp.KroneckerDelta(j, k), j),
         "=",
-        sp.exp(gain) / (sp.exp(gain) + n - 1),
-        "the query scores c at its partner and 0 at the other keys",
-        nonzero=(sp.exp(gain) + n - 1,),
+        gain * member[k],
+        "by orthonormality the query scores c at its partners and 0 at the other keys",
     )
+    mass = sp.Sum(sp.exp(gain), (j, 1, partners)) + sp.Sum(sp.exp(0), (l, 1, N))
+    share = sp.exp(gain) / (partners * sp.exp(gain) + N)
+    yield Step(sp.exp(gain) / mass, "=", share, "M exponentials of c and N of 0 make the normaliser")
     yield Step(
-        1 - N * sp.exp(-gain),
+        1 / partners - N * sp.exp(-gain) / partners**2,
         "<=",
-        sp.exp(gain) / (sp.exp(gain) + N),
-        "the difference is (n − 1)² e^(−c) / (e^c + n − 1), with n = N + 1",
-        certificate=N**2 * sp.exp(-gain) / (sp.exp(gain) + N),
+        share,
+        "the difference is y²/(M²(M + y)) with y = N e^(−c)",
+        certificate=(N * sp.exp(-gain)) ** 2 / (partners**2 * (partners + N * sp.exp(-gain))),
     )
 
 
@@ -390,8 +404,8 @@ def every_length() -> Iterator[Step]:
         return sp.exp(sp.Sum(X[i, a] * M[a, b] * X[key, b], (a, 1, d), (b, 1, d)))
 
     weight = exponential(j) / sp.Sum(exponential(z2), (z2, 1, n))
-    yield Step(sp.Integer(0), "<", weight, "an exponential over a sum of exponentials, however far apart i and j are")
-    yield Step(total(weight, j), "=", sp.Integer(1), "and each row sums to one whatever its length")
+    yield Step(total(weight, j), "=", sp.Integer(1), "each row sums to one whatever its length")
+    yield Step(sp.Integer(0), "<", weight, "an exponential over a sum of exponentials: every position is seen, however far apart i and j are")
 
 
 class NoSuchPosition(LookupError):
@@ -447,7 +461,7 @@ learned_table = derived(
         r"\delta_{jk}=n_{\max}$ pairs of a position and its row.",
         sources=(GEHRING,),
         scope="tables and sequences of any length; no interpolation of the table",
-        unsaid="the sequence is no longer than the table of positions (or positions come from a formula)",
+        unsaid="the sequence is no longer than the table of positions",
         corrected_by="positions.learned-parameters",
         holds=_within_the_table,
         worked=_worked_table,
@@ -876,14 +890,17 @@ def _worked_pairings(query: Row, key: Row, position: int, offset: int) -> str:
 def _pairings_disagree() -> Iterator[Step]:
     query, key = (0, 0, 1, 0), (0, 0, 0, 1)
 
-    def score(pairing: Callable[[int], list[tuple[int, int]]]) -> sp.Expr:
+    def score(pairing: Callable[[int], list[tuple[int, int]]], multiplied: Callable[[sp.Expr, sp.Expr], sp.Expr] = lambda one, other: one * other) -> sp.Expr:
         turns = []
         for vector, at in ((query, p), (key, p + apart)):
             angles = (at, at / 100)  # the two frequencies of width 4 are 1 and 1/100
             turns.append([turned((sp.Integer(vector[x]), sp.Integer(vector[y])), angle) for (x, y), angle in zip(pairing(4), angles, strict=True)])
-        return sum((dot(one, other) for one, other in zip(*turns, strict=True)), sp.S.Zero)
+        return sum((multiplied(x, y) for one, other in zip(*turns, strict=True) for x, y in zip(one, other, strict=True)), sp.S.Zero)
 
-    yield Step(score(halves), "=", sp.Integer(0), "features 3 and 4 belong to different pairs (1, 3) and (2, 4): their parts never meet")
+    def written_out(one: sp.Expr, other: sp.Expr) -> sp.Expr:
+        return sp.UnevaluatedExpr(sp.Mul(*sorted((one, other), key=bool), evaluate=False))
+
+    yield Step(score(halves, written_out), "=", sp.Integer(0), "features 3 and 4 belong to different pairs (1, 3) and (2, 4): their parts never meet")
     yield Step(score(interleaved), "=", -sp.sin(apart / sp.Integer(100)), "features 3 and 4 are the second pair, turned by 1/100 a position")
     yield Step(
         score(interleaved),
@@ -924,7 +941,8 @@ rotary_interchangeable = derived(
 )
 def rotary_pairings() -> Iterator[Step]:
     def reordered(base: sp.IndexedBase, feature: sp.Expr) -> sp.Expr:
-        return base[F + feature / 2] if feature.is_even else base[(feature + 1) / 2]
+        shown = sp.UnevaluatedExpr(feature)  # so that the place in the reordered vector stays visible
+        return base[F + shown / 2] if feature.is_even else base[(shown + 1) / 2]
 
     def neighbours(base: sp.IndexedBase) -> tuple[sp.Expr, sp.Expr]:
         return reordered(base, 2 * z - 1), reordered(base, 2 * z)
@@ -935,7 +953,12 @@ def rotary_pairings() -> Iterator[Step]:
     def score(pairs: Callable[[sp.IndexedBase], tuple[sp.Expr, sp.Expr]]) -> sp.Expr:
         return per_frequency(dot(turned(pairs(Q), w[z] * p), turned(pairs(K), w[z] * q)))
 
-    yield Step(score(neighbours), "=", score(split), "pair z of the reordered vector is pair z of the halves, and has the same frequency")
+    yield Step(
+        score(neighbours),
+        "=",
+        score(split),
+        "features 2z − 1 and 2z of the reordered vector are features z and F + z of the vector, and both pairs have the frequency ω_z",
+    )
 
 
 def _rotary_falls(query: Row, near: int, more: int) -> Outcome:
@@ -1074,19 +1097,20 @@ def _unmasked_differs() -> Iterator[Step]:
     def causal(exponent: Callable[[sp.Symbol], sp.Expr]) -> sp.Expr:
         return sp.exp(exponent(j)) / sp.Sum(sp.exp(exponent(l)), (l, 1, i))
 
-    yield Step(
-        causal(lambda at: s[at] - slope * (i - at)),
-        "=",
-        causal(lambda at: s[at] + slope * at),
-        "under a causal mask |i − j| = i − j, and the row's constant m i cancels",
-    )
     excess = total(sp.exp(-slope * j) * (sp.exp(2 * slope * j) - 1), j)
     yield Step(
         first(1),
         "<",
         first(-1),
-        "scores all equal, n keys after the first: what the first row gives to its own key, with m j and with −m|i − j|; distant keys gain instead of losing",
+        "without a mask, scores all equal, n keys after the first: what the first row gives to its own key, with m j and with −m|i − j|; distant keys gain "
+        "instead of losing",
         certificate=excess * first(1) * first(-1),
+    )
+    yield Step(
+        causal(lambda at: s[at] - slope * (i - at)),
+        "=",
+        causal(lambda at: s[at] + slope * at),
+        "with the assumption: under a causal mask |i − j| = i − j, and the row's constant m i cancels",
     )
 
 
@@ -1139,7 +1163,6 @@ def _worked_slopes(heads: int) -> str:
 
 def _first_slopes_differ() -> Iterator[Step]:
     power, more = sp.symbols("P r", integer=True, positive=True)
-    yield Step(-(2 ** (3 - sp.log(power, 2))), "=", -8 / power, "for P = 2^k heads the code starts at the exponent −2^(3 − k), which is also the ratio's")
     yield Step(
         sp.Rational(-8) / power,
         "<",
@@ -1147,6 +1170,7 @@ def _first_slopes_differ() -> Iterator[Step]:
         "H = P + r heads, P the power of two below: the code's first slope has the exponent −8/P, the formula's −8/H",
         certificate=8 * more / (power * (power + more)),
     )
+    yield Step(-(2 ** (3 - sp.log(power, 2))), "=", -8 / power, "for P = 2^k heads the code starts at the exponent −2^(3 − k), which is also the ratio's")
 
 
 any_slopes = derived(
@@ -1188,7 +1212,7 @@ def linear_bias_slopes() -> Iterator[Step]:
     yield Step(-start * g, "=", -8 * g / power, "P heads, a power of two: the code takes the multiples of −2^(3 − log₂ P) as exponents of 2")
     start = 2 ** (3 - sp.log(2 * power, 2))
     yield Step(-start * (2 * g - 1), "=", -4 * (2 * g - 1) / power, "every other slope of 2P heads, which the code adds for the heads beyond P")
-    yield Step(slope(h), "=", sp.Rational(1, 256), "the last head, whatever the number of heads")
+    yield Step(slope(sp.UnevaluatedExpr(h)), "=", sp.Rational(1, 256), "the last head, whatever the number of heads")
     yield Step(slope(g + 1) / slope(g), "=", sp.Integer(2) ** (-8 / h), "the exponents rise by 8/H")
 
 
@@ -1276,14 +1300,14 @@ def _offset_steps() -> Iterator[Step]:
 diagonal_attention = derived(
     Claim(
         id="positions.diagonal-attention",
-        title="A head can attend to a specific relative position",
-        states="In diagonal attention a head attends to specific relative positions.",
+        title="A head without positions can attend to a specific relative position",
+        states="(Not in the text, which describes diagonal attention and has encodings of positions.) Without any information on positions a head can attend "
+        "to a specific relative position.",
         reading="Whatever the tokens, each position gives nearly all its weight to the one a fixed offset behind it: a bright diagonal.",
         precise=r"If the scores know the offset $i-j$, through a relative bias say, so that the wanted key lies $\gamma$ above all others, its weight is at least "
         r"$1-(n-1)e^{-\gamma}$ (in the step below, n counts the other keys). Without positions, equal tokens get the weights $1/n$ under every projection.",
-        sources=(S4.at("Diagonal Attention"), SHAW),
+        sources=(SHAW,),
         scope="unmasked self-attention, every length and width, every real token and projection",
-        inventory=("C213",),
         unsaid="the scores have a part that knows the offset and outweighs the content: content scores differ by at most B (by 0, if the head ignores content) and the wanted offset "
         "gets B + γ more",
         corrected_by="positions.relative-bias",
@@ -1297,7 +1321,7 @@ diagonal_attention = derived(
     Claim(
         id="positions.relative-bias",
         title="A relative bias singles out an offset up to (n − 1) e^(−γ)",
-        states="In diagonal attention a head attends to specific relative positions. (A bias b(i − j), added to the scores, makes it do so.)",
+        states="(Implied.) A head can attend to specific relative positions, as in diagonal attention: a bias b(i − j), added to the scores, makes it do so.",
         precise=r"Let content scores differ by at most $B$, and let $b$ be $B+\gamma$ at one offset and 0 elsewhere. Where a row has a key at that offset, the weight of that "
         r"key is at least $1-(n-1)e^{-\gamma}$, which tends to 1.",
         sources=(S4.at("Diagonal Attention"), SHAW, RAFFEL),
@@ -1353,13 +1377,17 @@ def _worked_diagonals(offsets: Row) -> str:
     )
 
 
+def _offset(row: sp.Expr, key: sp.Expr) -> sp.Expr:
+    """row − key, with every term written down."""
+    return sp.Add(*sp.Add.make_args(row), *sp.Add.make_args(-key), evaluate=False)
+
+
 def _diagonal_falls() -> Iterator[Step]:
     width, behind = sp.symbols("w' o", integer=True, positive=True)
 
     def weight(row: sp.Expr, key: sp.Expr) -> sp.Expr:
-        return sp.exp(bias[row - key]) / sp.Sum(sp.exp(bias[row - (row - behind)]), (behind, 1, width))
+        return sp.exp(bias[_offset(row, key)]) / sp.Sum(sp.exp(bias[_offset(row, row - behind)]), (behind, 1, width))
 
-    yield Step(weight(i + 1, j + 1), "=", weight(i, j), "rows that all see the same offsets, here 1 to w', have one normaliser: a diagonal holds one number")
     before, rest = sp.symbols("r n'", integer=True, positive=True)
     strength = sp.Symbol("beta", positive=True)
     yield Step(
@@ -1369,18 +1397,21 @@ def _diagonal_falls() -> Iterator[Step]:
         "equal tokens and a bias β > 0 for every key behind: the first row has none behind and gives its own key 1/n; a row with r keys behind gives its own less",
         certificate=before * (sp.exp(strength) - 1) / ((rest + before) * (rest + before * sp.exp(strength))),
     )
+    yield Step(
+        weight(i + 1, j + 1), "=", weight(i, j),
+        "with the assumption: rows that all see the same offsets, here the keys o = 1 to w' behind them, have one normaliser: a diagonal holds one number",
+    )  # fmt: skip
 
 
 toeplitz_weights = derived(
     Claim(
         id="positions.toeplitz-weights",
         title="A relative bias gives weights that are constant along diagonals",
-        states="In diagonal attention a head attends to specific relative positions. (With a relative bias, say: then the weights of a diagonal would be one number.)",
+        states="(Not in the text, which describes diagonal attention in words.) Under a relative bias the weights of a diagonal are one number.",
         reading="With scores that depend on i − j alone, the weights depend on i − j alone: the matrix of weights is Toeplitz.",
         precise=r"$P_{i+1,j+1}=P_{ij}$ if $s_{ij}=b_{i-j}$. It is so for rows that see the same offsets; near the ends of a sequence they do not.",
-        sources=(S4.at("Diagonal Attention"),),
+        sources=(SHAW, RAFFEL),
         scope="equal tokens, no mask, any bias; sequences with a beginning and an end",
-        inventory=("C213",),
         holds=_same_along_diagonals,
         worked=_worked_diagonals,
         unsaid="every row sees the same offsets (rows of a sliding window away from the ends, or positions on a circle)",
@@ -1393,8 +1424,9 @@ toeplitz_weights = derived(
     Claim(
         id="positions.toeplitz-odds",
         title="A relative bias gives odds that are constant along diagonals",
-        states="In diagonal attention a head attends to specific relative positions. (Scores that depend on i − j alone fix the ratios of weights, and not the weights themselves: "
-        "near the ends of a sequence a row has other keys to share with.)",
+        states="(Implied.) Attention to relative positions is a pattern along diagonals. Scores that depend on i − j alone fix the ratios of weights there, "
+        "and not the weights themselves: "
+        "near the ends of a sequence a row has other keys to share with.",
         precise=r"$P_{i+1,j+1}\,P_{ik}=P_{i+1,k+1}\,P_{ij}$ if $s_{ij}=b_{i-j}$.",
         sources=(S4.at("Diagonal Attention"), RAFFEL),
         scope="every length and every real bias; i, j and k are any places that have a next one",
@@ -1404,7 +1436,7 @@ toeplitz_weights = derived(
 )
 def toeplitz_odds() -> Iterator[Step]:
     def weight(row: sp.Expr, key: sp.Expr) -> sp.Expr:
-        return sp.exp(bias[row - key]) / sp.Sum(sp.exp(bias[row - l]), (l, 1, n))
+        return sp.UnevaluatedExpr(sp.exp(bias[_offset(row, key)]) / sp.Sum(sp.exp(bias[row - l]), (l, 1, n)))
 
     yield Step(
         weight(i + 1, j + 1) * weight(i, k),
@@ -1426,7 +1458,7 @@ def _largest_at_offset(count: int, position: int, key: int, offset: int) -> Outc
     Claim(
         id="positions.offset-by-rotation",
         title="A projection that turns the encoding makes the score largest at one offset",
-        states="Sinusoidal encodings let a head attend to a relative position.",
+        states="(Implied.) A head can attend to specific relative positions, as in diagonal attention, by sinusoidal encodings too.",
         precise=r"With a projection that turns keys by $R_\sigma$: $\langle PE(p),R_\sigma PE(q)\rangle=\sum_z\cos\omega_z(p-q-\sigma)$, which is $F$ at $q=p-\sigma$ and "
         r"$F-\sum_z2\sin^2\tfrac{\omega_z(p-q-\sigma)}2$ elsewhere: for whole $\sigma$, smaller at every other whole position if one frequency is 1. A factor on the scores makes it as sharp as is "
         "wanted. So direction can be seen, through the projection.",
@@ -1480,7 +1512,8 @@ def _still_equivariant(tokens: Matrix, encodings: Matrix, W_Q: Matrix, W_K: Matr
     Claim(
         id="positions.equal-encodings",
         title="Positions with equal encodings remain exchangeable",
-        states="Position encodings break the symmetry when that is needed. (They break it only between positions whose encodings differ.)",
+        states="(Not in the text, which says that position encodings break the symmetry when that is needed.) They break it only between positions whose "
+        "encodings differ.",
         precise=r"If $E_k=E_l$ and $\Pi$ swaps $k$ and $l$, then $\Pi X+E=\Pi(X+E)$, so that $\mathrm{Att}(\Pi X+E)=\Pi\,\mathrm{Att}(X+E)$ for every $X$ and all weights.",
         sources=(S0.at("Universal Approximation"),),
         scope="every length and width, every real token, encoding and weight; unmasked self-attention",
@@ -1658,11 +1691,11 @@ two_d_distinct = derived(
     Claim(
         id="positions.two-d-distinct",
         title="With rows and columns in separate features no two patches share an encoding",
-        states="Patches get 2-D positional information. (Half of the features may encode the row, the other half the column.)",
+        states="(Implied.) Patches get 2-D positional information, which tells them apart: half of the features may encode the row, the other half the column.",
         precise=r"$(PE(r_1),PE(c_1))\ne(PE(r_2),PE(c_2))$ for different patches: the squared distance of patches $m\ge 1$ rows and any $\kappa$ columns apart is positive, and rows "
         "and columns play the same part.",
         sources=(S1.at("Patch-Based Attention"), DOSOVITSKIY.at("appendix D.4"), NIVEN.at("chapter 2")),
-        scope="whole rows and columns, any frequencies ω besides the frequency 1",
+        scope="whole rows and columns, the frequency 1 among the frequencies ω, any others beside it",
         inventory=("C220",),
         uses=("positions.sinusoidal-distinct",),
         holds=_told_apart_beside,

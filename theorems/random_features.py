@@ -176,7 +176,7 @@ def _exponential_holds(vector: Vector) -> Outcome:
     Claim(
         id="random_features.gaussian-exponential",
         title="The Gaussian mean of an exponential",
-        states="The mean of e^(w·u) over a standard normal w is known in closed form.",
+        states="(Not in the texts; a lemma of the cited paper.) The mean of e^(w·u) over a standard normal w is e^(|u|²/2).",
         precise=r"$\mathbb E\,e^{w\cdot u} = \prod_a \mathbb E\,e^{w_a u_a} = e^{|u|^2/2}$ for $w \sim \mathcal N(0, I_d)$ (the product is written as the "
         r"exponential of a sum of logarithms).",
         sources=(CHOROMANSKI.at("Lemma 1"),),
@@ -213,7 +213,7 @@ def _wave_holds(vector: Vector) -> Outcome:
     Claim(
         id="random_features.gaussian-cosine",
         title="The Gaussian mean of a cosine",
-        states="The mean of cos(w·z) over a standard normal w is the Gaussian kernel.",
+        states="(Not in the texts; from the cited paper.) The mean of cos(w·z) over a standard normal w is the Gaussian kernel.",
         precise=r"$\mathbb E\cos(w\cdot z) = e^{-|z|^2/2}$ for $w \sim \mathcal N(0, I_d)$: $e^{\tau^2|z|^2/2}\,\mathbb E\cos(\tau\,w\cdot z)$ does not "
         r"depend on $\tau$, and is 1 at $\tau = 0$ "
         r"(the integral of the density, a product over components written as the exponential of a sum of logarithms).",
@@ -263,7 +263,7 @@ def _positive_mean_holds(features: int, left: Vector, right: Vector) -> Outcome:
     Claim(
         id="random_features.positive-unbiased",
         title="Positive random features estimate e^(x·y) without bias",
-        states="Positive random features are unbiased for the softmax kernel.",
+        states="(Not in the text; from the cited paper.) Positive random features are unbiased for the softmax kernel.",
         precise=r"$\mathbb E[\phi(x)\cdot\phi(y)] = e^{x\cdot y}$ with $\phi_r(x) = m^{-1/2}e^{w_r\cdot x - |x|^2/2}$, $w_1, \dots, w_m$ each $\mathcal "
         r"N(0, I_d)$. Their dependence plays no part, so "
         "orthogonal rows are unbiased too, if each alone is standard normal (lengths drawn, directions uniform).",
@@ -292,13 +292,12 @@ def _positive_variance_holds(features: int, left: Vector, right: Vector) -> Outc
     Claim(
         id="random_features.positive-variance",
         title="The relative mean squared error of positive features grows as the exponential of |x + y|²",
-        states="Random features approximate the kernel; the size of the error is left open.",
+        states="(Not in the texts, whose random features are cosines; from the cited paper.) The error of positive random features.",
         reading="The mean squared error of m independent features.",
         precise=r"$\mathrm{Var}[\phi(x)\cdot\phi(y)] = \frac1m\,e^{2x\cdot y}\bigl(e^{|x+y|^2} - 1\bigr)$: relative to the kernel, the standard error is "
         r"$\sqrt{(e^{|x+y|^2} - 1)/m}$. It is 0 at $y = -x$; for vectors of given lengths it grows with $x\cdot y$, that is, with the weight, because $|x+y|^2 = |x|^2 + |y|^2 + 2x\cdot y$.",
-        sources=(S0.at("Random Feature Approximation"), CHOROMANSKI.at("Lemma 2")),
+        sources=(CHOROMANSKI.at("Lemma 2"),),
         scope="any m, d ≥ 1, every real x and y, independent features",
-        inventory=("C127",),
         uses=("random_features.gaussian-exponential", "random_features.positive-unbiased"),
         holds=_positive_variance_holds,
     )
@@ -337,14 +336,13 @@ def _needed_holds(features: int, left: Vector, right: Vector, error: Fraction) -
     Claim(
         id="random_features.features-needed",
         title="How many positive features a given accuracy takes",
-        states="Random features approximate the kernel; how many are needed is left open.",
+        states="(Not in the texts, whose random features are cosines; it follows from random_features.positive-variance.) How many positive features a given accuracy takes.",
         reading="The smallest m with a relative standard error of at most ε.",
         precise=r"Relative standard error at most $\varepsilon$ if and only if $m \ge (e^{R^2} - 1)/\varepsilon^2$, $R = |x+y|$; the right side exceeds "
         r"$R^2(1 + R^2/2)/\varepsilon^2$. "
         r"With scores $q\cdot k/\sqrt{d_k}$, the arguments are $d_k^{-1/4}q$ and $d_k^{-1/4}k$.",
-        sources=(S0.at("Random Feature Approximation"), S0.at("Computational Complexity"), CHOROMANSKI.at("Lemma 2")),
+        sources=(CHOROMANSKI.at("Lemma 2"),),
         scope="any m, d ≥ 1, every real x and y with R > 0, every ε > 0, independent features",
-        inventory=("C127",),
         uses=("random_features.positive-variance",),
         holds=_needed_holds,
     )
@@ -419,7 +417,7 @@ def _orthogonal_holds(left: Sequence[Fraction], right: Sequence[Fraction]) -> Ou
     Claim(
         id="random_features.orthogonal-unbiased",
         title="Orthogonal rows with drawn lengths and uniform directions are unbiased too",
-        states="Performer draws the rows of W orthogonal to each other.",
+        states="(Not in the texts; from the cited paper.) Performer draws the rows of W orthogonal to each other, and stays unbiased.",
         reading="Each row has a direction that is uniform on the sphere and a length drawn by itself, distributed as that of a standard normal vector; how the directions of different rows depend on each other plays no part.",
         precise=r"Let $w = s\,\xi$ with $\xi$ uniform on the unit sphere and an independent length $s$ of density proportional to $s^{d-1}e^{-s^2/2}$. Then $\mathbb E\,e^{w\cdot u} = \sum_k "
         r"\mathbb E[s^{2k}]\,\mathbb E[c^{2k}]\,|u|^{2k}/(2k)! = \sum_k \frac1{k!}\bigl(\tfrac12|u|^2\bigr)^k = e^{|u|^2/2}$, with $c$ the cosine of the angle between $\xi$ and $u$, of density "
@@ -494,7 +492,7 @@ def _reflected_holds(column: Sequence[int], length: Fraction, size: Fraction) ->
     Claim(
         id="random_features.sign-convention",
         title="Orthogonalising by reflections, with signs left as they come, biases the first row",
-        states="Performer draws the rows of W orthogonal to each other (not said: with which signs).",
+        states="(Not in the texts; from the cited paper.) Performer draws the rows of W orthogonal to each other. What the signs have to do with it is our remark.",
         reading="A QR decomposition by Householder reflections that send a column a to −sign(a₁)|a| e₁, without drawing the signs anew; d ≥ 2.",
         precise=r"The first column of $Q$ is $-\mathrm{sign}(a_1)\,a/|a|$, whose first component is never positive. At $x = y = \varsigma e_1$, $\varsigma "
         r"> 0$, its product of features is "
@@ -611,7 +609,7 @@ rho = sp.Symbol("rho", nonnegative=True)
     Claim(
         id="random_features.cosine-softmax",
         title="Linear attention with cosine features approximates softmax attention",
-        states="A kernel for linear attention is approximated with random features, φ(x) ≈ √(2/m) cos(Wx + b).",
+        states="(Implied.) A kernel for linear attention is approximated with random features, φ(x) ≈ √(2/m) cos(Wx + b), so that attention with these approximates softmax attention.",
         reading="The kernel is the one that linear attention stands in for: with the features' mean kernel (rows of W standard normal, b uniform), which the estimate approaches as m grows, "
         "the formula gives softmax attention's weights.",
         precise=r"$\dfrac{e^{-|q-k_j|^2/2}}{\sum_l e^{-|q-k_l|^2/2}} = \mathrm{softmax}(q\cdot k)_j$, if $|k_j|^2 = \rho$ for every key (scores without a "
@@ -654,7 +652,7 @@ def cosine_softmax() -> Iterator[Step]:
     Claim(
         id="random_features.cosine-attention",
         title="Attention with the cosine features' kernel penalises long keys",
-        states="The correct form: which attention the cosine features stand for.",
+        states="(Not in the text; the corrected form of random_features.cosine-softmax.) Which attention the cosine features stand for.",
         precise=r"$\dfrac{e^{-|q-k_j|^2/2}}{\sum_l e^{-|q-k_l|^2/2}} = \mathrm{softmax}_j\bigl(q\cdot k_j - \tfrac12|k_j|^2\bigr)$.",
         sources=(S0.at("Random Feature Approximation"), RAHIMI.at("Section 3")),
         scope="any n, d ≥ 1, every real query and keys",
@@ -687,8 +685,8 @@ def _cosine_variance_holds(features: int, left: Vector, right: Vector) -> Outcom
     Claim(
         id="random_features.cosine-variance",
         title="The mean squared error of cosine features never falls below 1/(2m), however small the kernel",
-        states="Random features approximate the kernel; the size of the error is left open.",
-        reading="The mean squared error of m independent cosine features, as an estimate of the Gaussian kernel.",
+        states="(Implied.) The random features √(2/m) cos(Wx + b) approximate a kernel, with some error; its size is left open.",
+        reading="For the cosine features of the text: the mean squared error of m independent ones, as an estimate of the Gaussian kernel, which is their mean (random_features.cosine-mean).",
         precise=r"$\mathrm{Var}[\phi(x)\cdot\phi(y)] = \dfrac{1 + (1 - e^{-|x-y|^2})^2}{2m} \ge \dfrac1{2m}$. The kernel is $e^{-|x-y|^2/2}$, so the "
         r"relative standard error is at least "
         r"$e^{|x-y|^2/2}/\sqrt{2m}$: small weights drown.",
@@ -773,22 +771,26 @@ def _cosine_positive_worked(draws: Sequence[Vector], offsets: Vector, query: Vec
     Claim(
         id="random_features.cosine-positive",
         title="Cosine features are positive kernel features",
-        states="Softmax is replaced with positive kernel functions; cosine features are one of the choices for φ.",
+        states="(Implied.) Softmax is replaced with positive kernel functions, and cosine features are one of the choices for φ: so their kernel is positive.",
         reading="What the formula divides by: for what is drawn, the kernel φ(q)·φ(k) that it computes is positive. (Two other senses are true of these features: the kernel that they estimate is positive, and they are positive "
-        "definite, as every kernel of real features is. Neither makes the weights of the draw at hand positive: linear.positive-definite-suffices.)",
-        precise=r"$\phi(q)\cdot\phi(k) > 0$ for $\phi(x) = \sqrt{2/m}\cos(Wx + b)$. False for what is drawn. True of the mean over all draws, $\mathbb E[\phi(q)\cdot\phi(k)] = e^{-|q-k|^2/2} > 0$; and for what is drawn "
+        "definite, as every kernel of real features is: random_features.cosine-positive-definite. Neither makes the weights of the draw at hand positive: linear.positive-definite-suffices.)",
+        precise=r"$\phi(q)\cdot\phi(k) > 0$ for $\phi(x) = \sqrt{2/m}\cos(Wx + b)$. False for what is drawn. With the assumption: true of the mean over all draws, $\mathbb E[\phi(q)\cdot\phi(k)] = e^{-|q-k|^2/2} > 0$; and for what is drawn "
         r"$\sum_{i,j}c_ic_j\,\phi(x_i)\cdot\phi(x_j) = \sum_r\bigl(\sum_ic_i\phi_r(x_i)\bigr)^2 \ge 0$.",
         sources=(S0.at("Kernel Methods for Attention"), S0.at("Random Feature Approximation")),
         scope="any m, d ≥ 1, real W, b, q, k (for the mean, W and b drawn as in random_features.cosine-mean)",
         inventory=("C126",),
         uses=("random_features.cosine-mean",),
-        unsaid="what is meant is the kernel estimated, the mean over all draws, e^(−|q−k|²/2), or positive definite; for the draw at hand the value may be negative",
-        corrected_by="random_features.positive-positive",
+        unsaid="positive is said of the kernel that the features estimate (their mean over all draws), or in the sense of positive definite, and not of the values of one draw",
+        corrected_by="random_features.cosine-positive-definite",
         holds=_cosine_positive_holds,
         worked=_cosine_positive_worked,
     )
 )
 def cosine_positive() -> Iterator[Step]:
+    yield from _definite_with_a_positive_mean()
+
+
+def _definite_with_a_positive_mean() -> Iterator[Step]:
     drawn, share = sp.IndexedBase("phi", real=True), sp.IndexedBase("c", real=True)  # φ_r(x_i), whatever W and b are; coefficients
     mixed = sp.IndexedBase("M", real=True)  # M_r = Σ_j c_j φ_r(x_j)
     own, other = (total(share[place] * drawn[place, r], place) for place in (i, j))
@@ -803,11 +805,36 @@ def cosine_positive() -> Iterator[Step]:
     yield Step(sp.Integer(0), "<", cosine_mean(x[a] - y[a]), "The mean over all draws is an exponential.")
 
 
+def _cosine_definite_holds(draws: Sequence[Vector], offsets: Vector, query: Vector, key: Vector) -> Outcome:
+    """The two arguments' Gram matrix, for what is drawn: no negative entry on the diagonal, no negative determinant; and the mean over all draws, integrated."""
+    own, shared, other = (_cosine_estimate(draws, offsets, one_of, two) for one_of, two in ((query, query), (query, key), (key, key)))
+    definite = exact.at_most([0, 0, 0], [own, other, own * other - shared * shared])
+    return Outcome.worst([definite, _sign(_cosine_moment(query, key, 1))])
+
+
+@derived(
+    Claim(
+        id="random_features.cosine-positive-definite",
+        title="Cosine features are positive definite, and the kernel that they estimate has positive values",
+        states="(Not in the text; the corrected form of random_features.cosine-positive.) In which senses cosine features are positive.",
+        precise=r"For every $W$ and $b$: $\sum_{i,j}c_ic_j\,\phi(x_i)\cdot\phi(x_j) = \sum_r\bigl(\sum_ic_i\phi_r(x_i)\bigr)^2 \ge 0$. Over all draws: $\mathbb E[\phi(q)\cdot\phi(k)] = e^{-|q-k|^2/2} > 0$. "
+        r"Single values $\phi(q)\cdot\phi(k)$ of one draw may be negative.",
+        sources=(S0.at("Kernel Methods for Attention"), S0.at("Random Feature Approximation"), RAHIMI.at("Section 3")),
+        scope="any m, d ≥ 1, every real W, b and arguments; for the mean, W and b drawn as in random_features.cosine-mean",
+        inventory=("C126",),
+        uses=("random_features.cosine-mean",),
+        holds=_cosine_definite_holds,
+    )
+)
+def cosine_positive_definite() -> Iterator[Step]:
+    yield from _definite_with_a_positive_mean()
+
+
 @derived(
     Claim(
         id="random_features.positive-positive",
         title="Exponential features give positive weights, whatever is drawn",
-        states="The correct form: which random features are positive.",
+        states="(Not in the text, whose random features are cosines.) Random features whose values are positive in every draw.",
         precise=r"$\phi(q)\cdot\phi(k) = \frac1m\sum_r e^{w_r\cdot(q+k) - (|q|^2+|k|^2)/2} > 0$, so no denominator vanishes and the output is an average "
         r"of the values.",
         sources=(S0.at("Kernel Methods for Attention"), CHOROMANSKI.at("Lemma 1")),
@@ -838,7 +865,7 @@ v = sp.IndexedBase("v", real=True)
     Claim(
         id="random_features.sums-unbiased",
         title="Of Performer attention, numerator and denominator are unbiased, each for itself",
-        states="The correct form: what is unbiased in random-feature attention.",
+        states="(Not in the text; the corrected form of random_features.performer-unbiased.) What is unbiased in random-feature attention.",
         precise=r"$\mathbb E\bigl[\sum_j\phi(q)\cdot\phi(k_j)\,v_j\bigr] = \sum_j e^{q\cdot k_j}v_j$, and with $v = 1$ the same for the denominator. Their "
         r"quotient is biased (random_features.ratio-biased).",
         sources=(S1.at("Performer (Linear Attention)"), CHOROMANSKI.at("Section 2.3")),
@@ -852,8 +879,8 @@ def sums_unbiased() -> Iterator[Step]:
     own = sp.exp(-square(Q[i, a]) / 2)
     mean = own * sp.exp(-square(K[j, a]) / 2) * exponential_mean(Q[i, a] + K[j, a])
     product = sp.exp(total(Q[i, a] * K[j, a], a))
-    yield Step(total(total(mean / m, r) * v[j], j), "=", total(product * v[j], j), "A mean of a sum is the sum of the means, whatever depends on what.")
-    yield Step(total(total(mean / m, r), j), "=", total(product, j), "With every value 1.")
+    yield Step(total(total(mean / m, r), j), "=", total(product, j), "The denominator: a mean of a sum is the sum of the means, whatever depends on what.")
+    yield Step(total(total(mean / m, r) * v[j], j), "=", total(product * v[j], j), "The numerator in the same way, with the values.")
 
 
 def _softmax_weight(query: int, key: int) -> arb:
@@ -967,7 +994,7 @@ ratio_biased = derived(
     Claim(
         id="random_features.ratio-biased",
         title="Whatever the number of features, there are queries and keys for which Performer attention is biased",
-        states="A quotient of unbiased estimates is not unbiased.",
+        states="(Not in the text; the contrary of random_features.performer-unbiased.) A quotient of unbiased estimates is not unbiased.",
         precise=r"In one dimension, with keys $\pm k$, $k > 0$: for $m = 1$ the key $k$ has the mean weight $\frac12$ for every query. For any $m$, the "
         r"key $-k$ has a mean weight of at least "
         r"$2^{-m}\cdot\frac12$, and softmax gives it $1/(1 + e^{2qk}) < 2^{-m-1}$ as soon as $2qk \ge (m+1)\log 2$.",
@@ -1019,25 +1046,24 @@ def _convergence_holds(query: Vector, keys: Sequence[Vector], values: Sequence[i
     return Outcome.worst(outcomes)
 
 
-@derived(
-    Claim(
-        id="random_features.converges",
-        title="Performer attention converges to softmax attention as the number of features grows",
-        states="Performer converges to true attention.",
-        reading="For fixed queries, keys and values, in probability as m → ∞.",
-        precise=r"$\Pr\bigl(|\hat o - o| \ge \varepsilon\bigr) \le \dfrac{4}{m}\Bigl(1 + \dfrac{\sigma^2}{\varepsilon^2}\Bigr)\bigl(e^{R^2} - 1\bigr) \to "
-        r"0$, with $R = \max_j|q + k_j|$ and $\sigma^2 = \sum_j p_j(v_j - o)^2$, "
-        r"$p = \mathrm{softmax}(q\cdot k)$. The number of keys does not occur, the lengths of queries and keys do: exponentially. Written with "
-        r"$e^{|q+k_j|^2} = e^{R^2} - g_j$, $g_j \ge 0$; the weights are $A_j/\sum_l A_l$, and $\rho_j$ is the relative error of the estimate of $A_j = "
-        r"e^{q\cdot k_j}$.",
-        sources=(S1.at("Performer (Linear Attention)"), CHOROMANSKI.at("Theorem 4")),
-        scope="any n, d ≥ 1, every real query, keys and values (each coordinate of them), every ε > 0; independent positive features",
-        inventory=("C130",),
-        uses=("random_features.positive-unbiased", "random_features.positive-variance"),
-        holds=_convergence_holds,
+def _limit_is_attention(query: Vector, keys: Sequence[Vector], values: Sequence[int], draws: Sequence[Vector], error: Fraction) -> Outcome:
+    """The limit of Σ φ(q)·φ(k_j) v_j as it stands: by the law of large numbers its mean, Σ e^(q·k_j) v_j. What is drawn plays no part in it."""
+    targets = [_exp(_inner(query, key)) for key in keys]
+    limit = _sum([target * value for target, value in zip(targets, values, strict=True)])
+    return exact.equal([limit], [limit / _sum(targets)])
+
+
+def _limit_worked(query: Vector, keys: Sequence[Vector], values: Sequence[int], draws: Sequence[Vector], error: Fraction) -> str:
+    targets = [_exp(_inner(query, key)) for key in keys]
+    limit = _sum([target * value for target, value in zip(targets, values, strict=True)])
+    return (
+        f"q = {_written(query)}, keys {', '.join(map(_written, keys))}, values {', '.join(map(str, values))}. As the number of features grows, φ(q)·φ(k_j) tends to e^(q·k_j), which is "
+        f"{', '.join(map(exact.show, targets))}, and the formula φ(Q)(φ(K)ᵀV), which has no denominator, to Σ e^(q·k_j) v_j = {exact.show(limit)}. Softmax attention is this over "
+        f"Σ e^(q·k_j) = {exact.show(_sum(targets))}, that is {exact.show(limit / _sum(targets))}; the two would have to be equal. (The case's draws and error play no part here.)"
     )
-)
-def converges() -> Iterator[Step]:
+
+
+def _convergence() -> Iterator[Step]:
     p = weight[j] / total(weight[l], l)
     o = total(weight[l] * v[l], l) / total(weight[l], l)
     mass, moved = total(p * off[j], j), total(p * off[j] * (v[j] - o), j)
@@ -1076,3 +1102,45 @@ def converges() -> Iterator[Step]:
         "The mean of ρ_j² is (e^(|q + k_j|²) − 1)/m, and M = e^(R²) − 1 is the largest of these numerators.",
         certificate=total(p * below_top[j] / m * (4 + 4 * (v[j] - o) ** 2 / tolerance**2), j),
     )
+
+
+TAKEN_WITH = ("random_features.positive-unbiased", "random_features.positive-variance")
+CONVERGENCE = (
+    r"Let $\hat o = \dfrac{\sum_j\phi(q)\cdot\phi(k_j)\,v_j}{\sum_l\phi(q)\cdot\phi(k_l)}$ and $o = \sum_j\mathrm{softmax}(q\cdot k)_j\,v_j$. Then $\Pr\bigl(|\hat o - o| \ge \varepsilon\bigr) \le "
+    r"\dfrac{4}{m}\Bigl(1 + \dfrac{\sigma^2}{\varepsilon^2}\Bigr)\bigl(e^{R^2} - 1\bigr) \to 0$, with $R = \max_j|q + k_j|$ and $\sigma^2 = \sum_j p_j(v_j - o)^2$, $p = \mathrm{softmax}(q\cdot k)$."
+)
+
+converges = derived(
+    Claim(
+        id="random_features.converges",
+        title="Performer attention converges to softmax attention as the number of features grows",
+        states="Performer converges to true attention.",
+        reading="For fixed queries, keys and values, in probability as m → ∞. What the text calls Performer attention is φ(Q)(φ(K)ᵀV), without a denominator.",
+        precise=r"As the formula stands it is false: $\sum_j\phi(q)\cdot\phi(k_j)\,v_j$ converges to $\sum_j e^{q\cdot k_j}v_j$ (the law of large numbers; its mean is in random_features.sums-unbiased), and not to attention. With the denominator it is true. "
+        + CONVERGENCE,
+        sources=(S1.at("Performer (Linear Attention)"), CHOROMANSKI.at("Theorem 4")),
+        scope="any n, d ≥ 1, every real query, keys and values (each coordinate of them), every ε > 0; independent positive features. The steps are written as in random_features.quotient-converges",
+        inventory=("C130",),
+        uses=TAKEN_WITH,
+        unsaid="the sum is divided by its denominator, φ(Q)(φ(K)ᵀ1)",
+        corrected_by="random_features.quotient-converges",
+        holds=_limit_is_attention,
+        worked=_limit_worked,
+    )
+)(_convergence)
+
+quotient_converges = derived(
+    Claim(
+        id="random_features.quotient-converges",
+        title="Divided by its denominator, Performer attention converges to softmax attention as the number of features grows",
+        states="(Not in the text; the corrected form of random_features.converges.) The quotient converges, and how fast.",
+        precise=CONVERGENCE
+        + r" The number of keys does not occur, the lengths of queries and keys do: exponentially. Written with $e^{|q+k_j|^2} = e^{R^2} - g_j$, $g_j \ge 0$; the weights are $A_j/\sum_l A_l$, and $\rho_j$ is the "
+        r"relative error of the estimate of $A_j = e^{q\cdot k_j}$.",
+        sources=(S1.at("Performer (Linear Attention)"), CHOROMANSKI.at("Theorem 4")),
+        scope="any n, d ≥ 1, every real query, keys and values (each coordinate of them), every ε > 0; independent positive features",
+        inventory=("C130",),
+        uses=TAKEN_WITH,
+        holds=_convergence_holds,
+    )
+)(_convergence)

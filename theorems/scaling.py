@@ -7,6 +7,7 @@ the exact checks enumerate every outcome in fractions. Nothing is sampled.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -15,7 +16,6 @@ from flint import arb
 
 from theorems import exact
 from theorems.claim import Claim, derived
-from theorems.entropy import Excess, logarithm_below_line
 from theorems.exact import Matrix
 from theorems.outcome import Outcome
 from theorems.sources import GLOROT, S2, S3, S4, VASWANI
@@ -23,6 +23,9 @@ from theorems.step import Step
 from theorems.symbols import K, Q, a, b, d, h, i, j, l, r, t, total
 
 Vector = Sequence[int]
+OUTCOMES = (  # what the letters of the steps stand for
+    r" In the formulas outcome $i$ of the query, $Q_{i,a}$, has the probability $w_i$ and outcome $r$ of the key, $K_{r,a}$, the probability $z_r$ (or these over their sums)."
+)
 C_q, C_k = sp.IndexedBase("C^q", real=True), sp.IndexedBase("C^k", real=True)  # covariances of the components, [a, b]
 mu, nu = sp.IndexedBase("mu", real=True), sp.IndexedBase("nu", real=True)  # means of the query's and the key's components, [a]
 M = sp.IndexedBase("M", real=True)  # second moments of the key, M[a, b]
@@ -110,9 +113,9 @@ def _variance_in_full() -> Step:
     Claim(
         id="scaling.dot-product-variance",
         title="The variance of the dot product of independent vectors",
-        states="How spread out q·k is follows from the means and covariances of the query and of the key.",
+        states="(Not in the texts; it follows from independence.) How spread out q·k is depends on the means and covariances of the query and of the key.",
         precise=r"For independent $q, k$ with means $\mu, \nu$ and covariances $C^q, C^k$: "
-        r"$\mathrm{Var}[q\cdot k] = \sum_{a,b}\bigl(C^q_{ab}C^k_{ab} + \nu_a\nu_b\,C^q_{ab} + \mu_a\mu_b\,C^k_{ab}\bigr)$.",
+        r"$\mathrm{Var}[q\cdot k] = \sum_{a,b}\bigl(C^q_{ab}C^k_{ab} + \nu_a\nu_b\,C^q_{ab} + \mu_a\mu_b\,C^k_{ab}\bigr)$." + OUTCOMES,
         sources=(VASWANI.at("Section 3.2.1, footnote 4"),),
         scope="any d ≥ 1; q and k independent with finite second moments (derived for finite distributions of any size)",
         holds=_moments_hold,
@@ -168,7 +171,7 @@ scaled_variance = derived(
         title="Dividing by √d_k gives the scores variance one",
         states="The scores q·k/√d_k have variance 1.",
         reading="Said of the scores of an attention layer in general, where queries and keys are whatever the layer computes.",
-        precise=r"$\mathrm{Var}[q\cdot k/\sqrt{d_k}] = 1$ when $q$ and $k$ are independent and each has mean 0 and covariance $I$.",
+        precise=r"$\mathrm{Var}[q\cdot k/\sqrt{d_k}] = 1$ when $q$ and $k$ are independent and each has mean 0 and covariance $I$." + OUTCOMES,
         sources=(S2.at("Theoretical Properties"), VASWANI.at("Section 3.2.1, footnote 4")),
         scope="any d_k ≥ 1",
         inventory=("C242",),
@@ -207,9 +210,9 @@ unit_variance = derived(
     Claim(
         id="scaling.unit-variance",
         title="Of independent standardised vectors, the scaled score has variance one",
-        states="It is the scaled product, not the product, that has variance one.",
+        states="(Not in the text, which leaves the factor out of its formula.) It is the scaled product, not the product, that has variance one.",
         precise=r"$\mathrm{Var}[q^\top k/\sqrt{d_k}] = 1$ and $\mathrm{Var}[q^\top k] = d_k$ for independent $q, k$ with uncorrelated components of "
-        r"mean 0 and variance 1.",
+        r"mean 0 and variance 1." + OUTCOMES,
         sources=(VASWANI.at("Section 3.2.1, footnote 4"),),
         scope="any d_k ≥ 1 (derived for finite distributions of any size)",
         inventory=("C241",),
@@ -240,7 +243,7 @@ def _unscaled_variance_worked(d: int, query_spread: int, key_spread: int) -> str
         reading="The formula is taken at its word: it speaks of the product without the factor. The usual assumptions are granted (independent components of mean 0 "
         "and variance 1).",
         precise=r"$\mathrm{Var}[q^\top k] = 1$ for every $d_k$. But under the assumptions that are granted the variance is $d_k$, which is 1 only at $d_k = 1$. In the "
-        r"formula $d_k = 1 + x$.",
+        r"formula of the conclusion $d_k = 1 + x$." + OUTCOMES,
         sources=(S2.at("Theoretical Properties"),),
         scope="independent components of mean 0 and variance 1; the derivation: every d_k ≥ 2",
         inventory=("C241",),
@@ -298,10 +301,11 @@ glorot_variance = derived(
     Claim(
         id="scaling.glorot-variance",
         title="Glorot's initialisation gives queries and keys the variance 2D/(D + d_k)",
-        states="How large queries and keys are at the start follows from the two widths of their projections.",
+        states="(Not in the text, which names the initialisation only.) How large queries and keys are at the start follows from the two widths of their projections.",
         precise=r"$\mathrm{Var}[(xW)_b] = \dfrac{2D}{D + d_k}$ for $W \in \mathbb{R}^{D\times d_k}$ with independent entries of mean 0 and variance $2/(D + d_k)$, "
-        r"and an input $x$ independent of $W$ with uncorrelated components of mean 0 and variance 1: between 1 and 2 where $d_k \le D$.",
-        sources=(S4.at("Training Considerations"), GLOROT),
+        r"and an input $x$ independent of $W$ with uncorrelated components of mean 0 and variance 1: between 1 and 2 where $d_k \le D$."
+        + OUTCOMES.replace("query", "input").replace("key", "column of $W$"),
+        sources=(S4.at("Initialization"), GLOROT),
         scope="any D, d_k ≥ 1; uniform or normal entries alike (derived for finite distributions of any size)",
         uses=("scaling.dot-product-variance",),
         holds=_glorot_holds,
@@ -325,12 +329,11 @@ def _glorot_unit_worked(inputs: int, outputs: int, input_spread: int, weight_spr
     Claim(
         id="scaling.glorot-unit-variance",
         title="Glorot's initialisation gives queries and keys unit variance",
-        states="Xavier/Glorot initialisation is the standard choice for the linear layers of attention.",
-        reading="What it is chosen for: of inputs with variance 1 it makes queries and keys with variance 1, which the factor 1/√d_k counts on. (The text names "
-        "the initialisation only.)",
+        states="(Implied; the text says only that Xavier/Glorot is the standard for linear layers.) Xavier/Glorot initialisation gives queries and keys unit variance.",
+        reading="What it is chosen for: of inputs with variance 1 it makes queries and keys with variance 1, which the factor 1/√d_k counts on.",
         precise=r"$\dfrac{2D}{D + d_k} = 1$ if $d_k = D$: one projection for all heads together. A projection of its own for each of $h$ heads, "
-        r"with $d_k = D/h$, gives $\dfrac{2h}{h + 1}$.",
-        sources=(S4.at("Training Considerations"), GLOROT),
+        r"with $d_k = D/h$, gives $\dfrac{2h}{h + 1}$." + OUTCOMES.replace("query", "input").replace("key", "column of $W$"),
+        sources=(S4.at("Initialization"), GLOROT),
         scope="any D, d_k ≥ 1; inputs with uncorrelated components of mean 0 and variance 1",
         inventory=("C306",),
         uses=("scaling.glorot-variance",),
@@ -359,7 +362,7 @@ def _norms_hold(queries: Sequence[Vector]) -> Outcome:
     Claim(
         id="scaling.mean-square-norm",
         title="The mean squared norm is the sum of the components' variances and squared means",
-        states="How long queries and keys are follows from the means and variances of their components.",
+        states="(Not in the text.) How long queries and keys are on average follows from the means and variances of their components.",
         precise=r"$\mathbb{E}\lVert q\rVert^2 = \sum_a (C^q_{aa} + \mu_a^2)$; it is $d_k$ if every component has mean 0 and variance 1.",
         sources=(S2.at("Geometric Interpretation"),),
         scope="any d_k ≥ 1, finite second moments (derived for finite distributions of any size)",
@@ -375,6 +378,60 @@ def mean_square_norm() -> Iterator[Step]:
         total(total(chance * (Q[i, a] - mean) ** 2, i) + mean**2, a),
         "Exchange the two sums; each component's mean square is its variance plus its squared mean.",
     )
+
+
+def _concentrates(queries: Sequence[Vector]) -> Outcome:
+    """Of equally likely vectors, the share whose norm is not within a factor of two of √d is at most 16/9 the mean of (‖q‖²/d − 1)²."""
+    off = [(Fraction(_dot(v, v), len(v)) - 1) for v in queries]
+    outside = [not Fraction(1, 4) <= x + 1 <= 4 for x in off]
+    return exact.decided(_mean([int(x) for x in outside]) <= Fraction(16, 9) * _mean([x * x for x in off]))
+
+
+def _concentration_steps() -> Iterator[Step]:
+    X, Y = sp.IndexedBase("X", real=True), sp.IndexedBase("Y", real=True)
+    chance, other = w[i] / total(w[l], l), z[r] / total(z[t], t)
+    yield Step(
+        total(total(chance * other * X[i] ** 2 * Y[r] ** 2, i), r),
+        "=",
+        total(chance * X[i] ** 2, i) * total(other * Y[r] ** 2, r),
+        "Two different components, X with outcomes i and Y with outcomes r, are independent: the mean of the product of their squares is the product of the mean "
+        "squares, 1 · 1.",
+    )
+    yield Step(total(sp.Integer(1), a), "=", d, "Each of the d components contributes its variance 1 to the mean squared norm.")
+    fourth = sp.Sum(1 + (kappa - 1) * sp.KroneckerDelta(a, b), (a, 1, d), (b, 1, d))
+    yield Step(
+        fourth, "=", d**2 + (kappa - 1) * d, "The mean of the squared norm's square: pairs of different components contribute 1, equal ones the fourth moment."
+    )
+    yield Step((fourth - total(sp.Integer(1), a) ** 2) / d**2, "=", (kappa - 1) / d, "Subtract the squared mean and divide by d².")
+    beyond, inside, below = sp.IndexedBase("x", nonnegative=True), sp.IndexedBase("y", real=True), sp.Symbol("u", positive=True)
+    yield Step(sp.Rational(3, 4), "<", 1 - (sp.Rational(1, 4) - below), "A norm below half of √d makes ‖q‖²/d less than 1/4, so more than 3/4 away from 1.")
+    yield Step(sp.Rational(3, 4), "<", (4 + below) - 1, "A norm above twice √d makes it more than 4, so more than 3 away.")
+    mass = total(w[i], i) + total(z[r], r)
+    square = (total(w[i] * (sp.Rational(3, 4) + beyond[i]) ** 2, i) + total(z[r] * inside[r] ** 2, r)) / mass
+    yield Step(
+        sp.Rational(9, 16) * total(w[i], i) / mass,
+        "<=",
+        square,
+        "So an outcome outside adds at least 9/16 of its probability to the mean square of ‖q‖²/d − 1, and none inside takes any away: the probability "
+        "outside is at most 16/9 of that mean square, which is (κ − 1)/d.",
+        certificate=(total(w[i] * (sp.Rational(3, 2) * beyond[i] + beyond[i] ** 2), i) + total(z[r] * inside[r] ** 2, r)) / mass,
+    )
+
+
+norms_concentrate = derived(
+    Claim(
+        id="scaling.norms-concentrate",
+        title="With independent standardised components the norm is within a factor of two of √d_k, except with a probability of at most 16(κ − 1)/(9 d_k)",
+        states="(Implied by the text's ≈.) If the components of queries and keys are independent and standardised, their norms are about √d_k with high probability.",
+        precise=r"For any law, $\Pr\bigl[\lVert q\rVert \notin [\tfrac12\sqrt{d_k}, 2\sqrt{d_k}]\bigr] \le \frac{16}{9}\,\mathbb{E}\bigl(\lVert q\rVert^2/d_k - 1\bigr)^2$ (Chebyshev), and for independent "
+        r"components of mean 0, variance 1 and fourth moment $\kappa$ that mean square is $(\kappa - 1)/d_k$, since $\mathbb{E}\lVert q\rVert^2 = d_k$. In the last formula the "
+        r"outcomes outside have weights $w_i$, those inside $z_r$, over the sum of all weights, and $\lVert q\rVert^2/d_k$ is off 1 by $\frac34 + x_i$ and $y_r$.",
+        sources=(S2.at("Geometric Interpretation"),),
+        scope="any d_k ≥ 1 (derived for finite distributions of any size; the exact check: laws of a few equally likely vectors)",
+        inventory=("C045",),
+        holds=_concentrates,
+    )
+)(_concentration_steps)
 
 
 def _sphere_holds(queries: Sequence[Vector]) -> Outcome:
@@ -398,37 +455,20 @@ def _sphere_worked(queries: Sequence[Vector]) -> str:
         "d_k-dimensional space has dimension d_k − 1.)",
         precise=r"For independent components of mean 0, variance 1 and fourth moment $\kappa$: $\mathbb{E}\lVert q\rVert^2 = d_k$ and "
         r"$\mathrm{Var}\bigl[\lVert q\rVert^2/d_k\bigr] = (\kappa - 1)/d_k$. So the norm is not between $\frac12\sqrt{d_k}$ and $2\sqrt{d_k}$ with a probability of at most "
-        r"$\frac{16}{9}\,\frac{\kappa - 1}{d_k}$ (Chebyshev). All such vectors lie on the sphere only if $\kappa = 1$, that is if their components are $\pm1$. In the formula the "
+        r"$\frac{16}{9}\,\frac{\kappa - 1}{d_k}$ (Chebyshev). All such vectors lie on the sphere only if $\kappa = 1$, where that variance is 0. In the last formula the "
         r"probability of an outcome outside is its weight $w_i$ over the sum of all weights, and $\lVert q\rVert^2/d_k$ is off 1 by $\frac34 + x_i$; inside these are $z_r$ and $y_r$.",
         sources=(S2.at("Geometric Interpretation"),),
         scope="any d_k ≥ 1 (Chebyshev's inequality is derived for finite distributions of any size)",
         inventory=("C044", "C045"),
+        uses=("scaling.norms-concentrate",),
         unsaid="the components are independent with mean 0, variance 1 and a bounded fourth moment, d_k is large, and what is said holds with high probability, not always",
-        corrected_by="scaling.mean-square-norm",
+        corrected_by="scaling.norms-concentrate",
         holds=_sphere_holds,
         worked=_sphere_worked,
     )
 )
 def sphere() -> Iterator[Step]:
-    fourth = sp.Sum(1 + (kappa - 1) * sp.KroneckerDelta(a, b), (a, 1, d), (b, 1, d))
-    yield Step(total(sp.Integer(1), a), "=", d, "Each of the d components contributes its variance 1 to the mean squared norm.")
-    yield Step(
-        fourth, "=", d**2 + (kappa - 1) * d, "The mean of the squared norm's square: pairs of different components contribute 1, equal ones the fourth moment."
-    )
-    yield Step((fourth - total(sp.Integer(1), a) ** 2) / d**2, "=", (kappa - 1) / d, "Subtract the squared mean and divide by d².")
-    beyond, inside, below = sp.IndexedBase("x", nonnegative=True), sp.IndexedBase("y", real=True), sp.Symbol("u", positive=True)
-    yield Step(sp.Rational(3, 4), "<", 1 - (sp.Rational(1, 4) - below), "A norm below half of √d makes ‖q‖²/d less than 1/4, so more than 3/4 away from 1.")
-    yield Step(sp.Rational(3, 4), "<", (4 + below) - 1, "A norm above twice √d makes it more than 4, so more than 3 away.")
-    mass = total(w[i], i) + total(z[r], r)
-    square = (total(w[i] * (sp.Rational(3, 4) + beyond[i]) ** 2, i) + total(z[r] * inside[r] ** 2, r)) / mass
-    yield Step(
-        sp.Rational(9, 16) * total(w[i], i) / mass,
-        "<=",
-        square,
-        "So an outcome outside adds at least 9/16 of its probability to the mean square, which is (κ − 1)/d, and none inside takes any away: the probability "
-        "outside is at most 16/9 of (κ − 1)/d.",
-        certificate=(total(w[i] * (sp.Rational(3, 2) * beyond[i] + beyond[i] ** 2), i) + total(z[r] * inside[r] ** 2, r)) / mass,
-    )
+    yield from _concentration_steps()
 
 
 def _norm(v: Vector) -> arb:
@@ -446,7 +486,7 @@ def _cosine_score_holds(query: Vector, key: Vector) -> Outcome:
     Claim(
         id="scaling.cosine-score",
         title="The scaled score is the product of the norms and the cosine, over √d_k",
-        states="The score depends on the angle between query and key, and on both norms.",
+        states="(Not in the text; the law of cosines.) The score depends on the angle between query and key, and on both norms.",
         precise=r"$\dfrac{q\cdot k}{\sqrt{d_k}} = \dfrac{\lVert q\rVert\,\lVert k\rVert}{\sqrt{d_k}}\cos\theta$, where $\theta$ is the angle of the "
         r"triangle $0, q, k$ at $0$: "
         r"$2\lVert q\rVert\lVert k\rVert\cos\theta = \lVert q\rVert^2 + \lVert k\rVert^2 - \lVert q - k\rVert^2$.",
@@ -489,16 +529,18 @@ def _cosine_worked(query: Vector, key: Vector) -> str:
         id="scaling.cosine",
         title="The score is √d_k times a cosine",
         states="The scores are q·k/√d_k = √d_k cos θ, so they are cosine similarities up to a constant.",
-        reading="The formula is an equality, and it is judged as one, for every query and key. Just before, the text puts both norms at about √d_k; if they are near it, "
-        "the two sides are near each other, in the same ratio as ‖q‖‖k‖ and d_k.",
+        reading="The formula is an equality, and it is judged as one, for every query and key. Just before, the text puts both norms at about √d_k, with ≈; what that gives is a bound, "
+        "which is derived as well.",
         precise=r"$\dfrac{q\cdot k}{\sqrt{d_k}} - \sqrt{d_k}\cos\theta = \dfrac{\lVert q\rVert\,\lVert k\rVert - d_k}{\sqrt{d_k}}\cos\theta$: the two agree when "
-        r"$\lVert q\rVert\,\lVert k\rVert = d_k$, and otherwise only when $q\perp k$. In general the score is $\sqrt{d_k}\cos\theta$ times "
-        r"$\lVert q\rVert\,\lVert k\rVert/d_k$.",
+        r"$\lVert q\rVert\,\lVert k\rVert = d_k$, and otherwise only when $q\perp k$. For norms between $(1-\varepsilon)\sqrt{d_k}$ and $(1+\varepsilon)\sqrt{d_k}$: $\bigl|s - "
+        r"\sqrt{d_k}\cos\theta\bigr| \le (2\varepsilon + \varepsilon^2)\sqrt{d_k}\,|\cos\theta|$, since $\bigl|\lVert q\rVert\,\lVert k\rVert - d_k\bigr| \le (2\varepsilon + "
+        r"\varepsilon^2)d_k$. In the steps for that, norms are $(1+\varepsilon)\sqrt{d_k}e^{-x}$ and $(1+\varepsilon)\sqrt{d_k}e^{-y}$, or $(1-\varepsilon)\sqrt{d_k}e^x$ and "
+        r"$(1-\varepsilon)\sqrt{d_k}e^y$.",
         sources=(S2.at("Geometric Interpretation"),),
         scope="any d_k ≥ 1, non-zero q and k",
         inventory=("C046",),
         uses=("scaling.cosine-score",),
-        unsaid="the norms of query and key multiply to d_k exactly, not only about (as they do when both are normalised to √d_k)",
+        unsaid="the norms of query and key multiply to d_k exactly, as when both are normalised to √d_k (said only with ≈)",
         corrected_by="scaling.cosine-score",
         holds=_cosine_holds,
         worked=_cosine_worked,
@@ -508,20 +550,32 @@ def cosine() -> Iterator[Step]:
     u, v = sp.IndexedBase("u", real=True), sp.IndexedBase("v", real=True)
     u_square, v_square = total(u[a] ** 2, a), total(v[a] ** 2, a)
     long_u, long_v = sp.sqrt(d) * u[a] / sp.sqrt(u_square), sp.sqrt(d) * v[a] / sp.sqrt(v_square)
-    yield Step(total(long_u**2, a), "=", d, "The vector √d u/‖u‖ has squared norm d; so has √d v/‖v‖.", nonzero=(u_square,))
-    yield Step(
-        total(long_u * long_v, a) / sp.sqrt(d),
-        "=",
-        sp.sqrt(d) * total(u[a] * v[a], a) / (sp.sqrt(u_square) * sp.sqrt(v_square)),
-        "For such vectors the scaled score is √d times the cosine of u and v.",
-        nonzero=(u_square, v_square),
-    )
     angle = total(u[a] * v[a], a) / (sp.sqrt(u_square) * sp.sqrt(v_square))
     yield Step(
         total(u[a] * v[a], a) / sp.sqrt(d) - sp.sqrt(d) * angle,
         "=",
         (sp.sqrt(u_square) * sp.sqrt(v_square) - d) / sp.sqrt(d) * angle,
         "Of any two vectors: the difference is 0 when the norms multiply to d, and otherwise only when the cosine is 0.",
+        nonzero=(u_square, v_square),
+    )
+    short, more = sp.symbols("x y", nonnegative=True)
+    eps, room = sp.symbols("epsilon rho", positive=True)
+    yield Step(
+        d * (1 + eps) ** 2 * sp.exp(-short - more) - d, "<=", (2 * eps + eps**2) * d, "Norms of at most (1 + ε)√d: their product exceeds d by no more than this.",
+        certificate=d * (1 + eps) ** 2 * (1 - sp.exp(-short - more)),
+    )  # fmt: skip
+    least = 1 / (1 + room)  # 1 − ε for an ε between 0 and 1
+    yield Step(
+        d - d * least**2 * sp.exp(short + more), "<=", (2 * (1 - least) + (1 - least) ** 2) * d,
+        "Norms of at least (1 − ε)√d, 1 − ε = 1/(1 + ρ): it falls short of d by no more.",
+        certificate=d * least**2 * (sp.exp(short + more) - 1) + 2 * d * (room * least) ** 2,
+    )  # fmt: skip
+    yield Step(total(long_u**2, a), "=", d, "The vector √d u/‖u‖ has squared norm d; so has √d v/‖v‖.", nonzero=(u_square,))
+    yield Step(
+        total(long_u * long_v, a) / sp.sqrt(d),
+        "=",
+        sp.sqrt(d) * total(u[a] * v[a], a) / (sp.sqrt(u_square) * sp.sqrt(v_square)),
+        "For such vectors the scaled score is √d times the cosine of u and v.",
         nonzero=(u_square, v_square),
     )
 
@@ -571,7 +625,7 @@ def _width_step() -> Step:
     Claim(
         id="scaling.model-width-temperature",
         title="Dividing by √d_model is scaled dot-product attention at temperature √(d_model/d_k)",
-        states="Which width stands under the root decides the temperature of the softmax.",
+        states="(Not in the text; it follows from the class.) Which width stands under the root decides the temperature of the softmax.",
         precise=r"$\mathrm{softmax}\bigl(s/\sqrt{D}\bigr) = \mathrm{softmax}\Bigl(\tfrac{s}{\sqrt{d_k}}\big/ T\Bigr)$ with $T = \sqrt{D/d_k}$; with $h$ "
         r"heads and $d_k = D/h$ that is $T = \sqrt h$.",
         sources=(S2.at("Advanced Implementation"), VASWANI.at("Section 3.2.1")),
@@ -588,7 +642,8 @@ def model_width_temperature() -> Iterator[Step]:
         id="scaling.model-width",
         title="A class that divides by √d_model computes scaled dot-product attention",
         states="A module for transformer attention, without heads or projections, divides q kᵀ by √d_model.",
-        reading="The class is given d_model when it is built and q, k, v when it is called; nothing in it ties the width of q and k to d_model.",
+        reading="The class is given d_model when it is built and q, k, v when it is called; nothing in it ties the width of q and k to d_model, and a head of the model is usually "
+        "narrower than the model. (The search tries no width above d_model.)",
         precise=r"$\mathrm{softmax}(QK^\top/\sqrt{d_{model}})V$ is scaled dot-product attention when $d_k = d_{model}$; otherwise its softmax has the "
         r"temperature $\sqrt{d_{model}/d_k}$.",
         sources=(S2.at("Advanced Implementation"), VASWANI.at("Section 3.2.1")),
@@ -629,7 +684,7 @@ def _floor_holds(query: Vector, key: Vector, other: Vector) -> Outcome:
     Claim(
         id="scaling.derivative-floor",
         title="The derivative of a two-key softmax is at least a quarter of exp(−|gap|)",
-        states="How small the gradient of softmax gets depends on the gap between scores, and on the width only through it.",
+        states="(Not in the texts; it follows from the weights of two keys.) How small the gradient of softmax gets depends on the gap between scores, and on the width only through it.",
         precise=r"$\dfrac{e^{g}}{(1 + e^{g})^2} = p\,(1 - p) \ge \tfrac14 e^{-g}$ for two keys whose scores differ by $g \ge 0$.",
         sources=(S3.at("Scaled Dot-Product Attention"), S4.at("Step 2: Scale the Scores")),
         scope="two keys, any scores",
@@ -647,6 +702,77 @@ def derivative_floor() -> Iterator[Step]:
         "Clear denominators: (1 + e^g)² is at most (2e^g)², because e^g is at least 1.",
         certificate=(sp.exp(g) - 1) * (3 * sp.exp(g) + 1) / (4 * sp.exp(g) * (1 + sp.exp(g)) ** 2),
     )
+
+
+def _mean_derivative_holds(query: Vector, key: Vector, other: Vector) -> Outcome:
+    """The mean of p (1 − p) over all queries and keys with independent entries ±1 of the width of these, against e^(−2)/8.
+
+    The products of a query with the difference of two such keys add up to 2 (B − d) with B binomial, of 2d tosses.
+    """
+    width = len(query)
+    mean = sum(
+        (
+            exact.ball(Fraction(math.comb(2 * width, heads), 4**width)) * _derivative(exact.ball(2 * (heads - width)) / exact.ball(width).sqrt())
+            for heads in range(2 * width + 1)
+        ),
+        arb(0),
+    )
+    return exact.at_most([exact.ball(-2).exp() / 8], [mean])
+
+
+def _mean_derivative_steps() -> Iterator[Step]:
+    yield from _independent_steps()
+    delta = sp.KroneckerDelta(a, b)
+    apart = (K[r, a] - K[t, a]) * (K[r, b] - K[t, b])
+    yield Step(
+        total(total(z[r] * z[t] * apart, r), t),
+        "=",
+        2 * total(z[r] * K[r, a] * K[r, b], r) * total(z[t], t) - 2 * total(z[r] * K[r, a], r) * total(z[t] * K[t, b], t),
+        "Second moments of the difference of two independent keys: probabilities add up to 1 and the means are 0, which leaves twice δ_ab.",
+    )
+    yield Step(
+        sp.Sum(delta * (2 * delta), (a, 1, d), (b, 1, d)) / sp.sqrt(d) ** 2,
+        "=",
+        sp.Integer(2),
+        "The gap is the query times that difference, over √d: its mean square does not depend on d.",
+    )
+    mean_square = sp.Symbol("Y", positive=True)
+    yield Step(
+        sp.Subs(1 - mean_square / 4, mean_square, 2), "=", sp.Rational(1, 2), "With Y = 2 for the mean of g², the factor in the bound that follows is 1/2."
+    )
+    near, far, few = sp.IndexedBase("x", nonnegative=True), sp.IndexedBase("y", nonnegative=True), sp.IndexedBase("z", nonnegative=True)
+    mass = total(w[i], i) + total(few[r], r)
+    square = (total(w[i] * (2 - near[i]) ** 2, i) + total(few[r] * (2 + far[r]) ** 2, r)) / mass
+    mean = (total(w[i] * sp.exp(-2 + near[i]) / 4, i) + total(few[r] * sp.exp(-2 - far[r]) / 4, r)) / mass
+    inside = sp.exp(-2) * (sp.exp(near[i]) - 1) + sp.exp(-2) * (2 - near[i]) ** 2 / 4
+    outside = sp.exp(-2 - far[r]) + sp.exp(-2) * (far[r] + far[r] ** 2 / 4)
+    yield Step(
+        sp.exp(-2) / 4 * (1 - square / 4),
+        "<=",
+        mean,
+        "Outcome by outcome e^(−|g|) is at least e^(−2)(1 − g²/4): where |g| is at most 2 it is at least e^(−2), and where |g| exceeds 2 the right side is negative. "
+        "A quarter of it is at most p(1 − p).",
+        certificate=(total(w[i] * inside / 4, i) + total(few[r] * outside / 4, r)) / mass,
+    )
+
+
+mean_derivative = derived(
+    Claim(
+        id="scaling.mean-derivative",
+        title="Of independent standardised query and keys, the mean derivative of a two-key softmax stays above e^(−2)/8 at every width",
+        states="(Implied; this is what the scaling factor does at initialisation.) Divided by √d_k, two scores keep a softmax whose mean derivative does not fall with the width.",
+        precise=r"For a query and two keys, independent of each other, with uncorrelated components of mean 0 and variance 1, the gap $g$ of the scaled scores has mean square 2 at every "
+        r"$d_k$, so $\mathbb{E}[p(1 - p)] \ge \frac14\mathbb{E}\,e^{-|g|} \ge \frac14e^{-2}\bigl(1 - \frac14\mathbb{E}g^2\bigr) = \frac18e^{-2} > 0.016$."
+        + OUTCOMES
+        + r" In the last one "
+        r"$|g| = 2 - x_i$ at outcomes of weight $w_i$ and $2 + y_r$ at outcomes of weight $z_r$, over the sum of all.",
+        sources=(S3.at("Scaled Dot-Product Attention"), S4.at("Step 2: Scale the Scores")),
+        scope="two keys, any d_k ≥ 1 (derived for finite distributions of any size; the exact check: the mean over all entries ±1)",
+        inventory=("C245",),
+        uses=("scaling.dot-product-variance", "scaling.derivative-floor"),
+        holds=_mean_derivative_holds,
+    )
+)(_mean_derivative_steps)
 
 
 def _saturation_holds(query: Vector, key: Vector, other: Vector) -> Outcome:
@@ -670,45 +796,34 @@ def _saturation_worked(query: Vector, key: Vector, other: Vector) -> str:
     Claim(
         id="scaling.saturation",
         title="The scaling factor keeps softmax from saturating when d_k is large",
-        states="Dividing by √d_k keeps the softmax from saturating, and its gradients from becoming extremely small, at large d_k.",
+        states="Dividing by √d_k keeps the softmax from saturating, and its gradients from becoming extremely small or vanishing, at large d_k.",
         reading="As the width grows, with entries of a fixed size (here ±1), the derivative p(1 − p) of the softmax of two scaled scores stays above a positive "
         "number that does not depend on the width. The search tries the least value that it has at width 1, where the scores differ by 2 at the most.",
-        precise=r"For keys that are independent of each other and of the query, with uncorrelated components of mean 0 and variance 1, the gap $g$ of the scaled scores "
-        r"has mean square 2 at every $d_k$ (unscaled: $2d_k$), so $\mathbb{E}[p(1 - p)] \ge \frac14\mathbb{E}\,e^{-|g|} \ge \frac14e^{-\sqrt2} > 0.06$ at every $d_k$. Without these assumptions "
-        r"no positive number will do: for a key equal to a query of entries $\pm1$ and one opposite to it $g = 2\sqrt{d_k}$ and $p(1 - p) < e^{-2\sqrt{d_k}}$. In the formula "
-        r"$G_i = |g|$ at outcome $i$, of probability $w_i/\sum_lw_l$; a mean of $G_i^2$ of 2 makes its left side $\frac14e^{-\sqrt2}$.",
-        sources=(S3.at("Scaled Dot-Product Attention"), S4.at("Step 2: Scale the Scores")),
-        scope="two keys, any d_k ≥ 1 (derived for finite distributions of any size); exploding gradients are judged in gradients.scaling-prevents-explosion",
+        precise=r"For two keys that are independent of each other and of the query, with uncorrelated components of mean 0 and variance 1, $\mathbb{E}[p(1 - p)] \ge \frac18e^{-2} > 0.016$ "
+        r"at every $d_k$ (scaling.mean-derivative). Without these assumptions no positive number will do: for a key equal to a query of entries $\pm1$ and one opposite to it $g = 2\sqrt{d_k}$ "
+        r"and $p(1 - p) < e^{-2\sqrt{d_k}}$. (A remark on “extremely small” without the factor: for independent entries $\pm1$ that is true of the median of $p(1 - p)$, $3\cdot10^{-4}$ at $d_k = "
+        r"64$ and $10^{-7}$ at 256, while the mean falls only like $1/\sqrt{d_k}$: 0.178, 0.067, 0.035, 0.018 at $d_k = 1, 16, 64, 256$. With the factor it is about 0.18 throughout.)"
+        + OUTCOMES
+        + r" "
+        r"In the last one $|g| = 2 - x_i$ at outcomes of weight $w_i$ and $2 + y_r$ at outcomes of weight $z_r$, over the sum of all.",
+        sources=(S2.at("Theoretical Properties"), S3.at("Scaled Dot-Product Attention"), S4.at("Step 2: Scale the Scores")),
+        scope="two keys, any d_k ≥ 1 (derived for finite distributions of any size); exploding gradients are judged in gradients.scaling-prevents-explosion. Keys of one layer "
+        "come through one W_K: at initialisation they are uncorrelated only if their tokens are orthogonal",
         inventory=("C243", "C245"),
-        uses=("scaling.dot-product-variance", "scaling.derivative-floor"),
-        unsaid="query and keys are independent, with uncorrelated components of mean 0 and variance 1, as at initialisation, and it is the mean derivative that stays up",
-        corrected_by="scaling.derivative-floor",
+        uses=("scaling.mean-derivative", "scaling.dot-product-variance", "scaling.derivative-floor"),
+        unsaid="two keys are compared, they and the query are independent, with uncorrelated components of mean 0 and variance 1, and it is the mean derivative that stays up",
+        corrected_by="scaling.mean-derivative",
         holds=_saturation_holds,
         worked=_saturation_worked,
     )
 )
 def saturation() -> Iterator[Step]:
-    yield from _independent_steps()
-    delta = sp.KroneckerDelta(a, b)
-    apart = (K[r, a] - K[t, a]) * (K[r, b] - K[t, b])
-    yield Step(
-        total(total(z[r] * z[t] * apart, r), t),
-        "=",
-        2 * total(z[r] * K[r, a] * K[r, b], r) * total(z[t], t) - 2 * total(z[r] * K[r, a], r) * total(z[t] * K[t, b], t),
-        "Second moments of the difference of two independent keys: probabilities add up to 1 and the means are 0, which leaves twice δ_ab.",
-    )
-    yield Step(
-        sp.Sum(delta * (2 * delta), (a, 1, d), (b, 1, d)) / sp.sqrt(d) ** 2,
-        "=",
-        sp.Integer(2),
-        "The gap is the query times that difference, over √d: its mean square does not depend on d.",
-    )
     aligned = sp.exp(2 * sp.sqrt(d))
     yield Step(
         total(sp.Integer(1), a) / sp.sqrt(d) - total(sp.Integer(-1), a) / sp.sqrt(d),
         "=",
         2 * sp.sqrt(d),
-        "But a key equal to a query of entries ±1, and one opposite to it.",
+        "Without the assumptions: a key equal to a query of entries ±1, and one opposite to it.",
     )
     yield Step(
         aligned / (1 + aligned) ** 2,
@@ -717,15 +832,4 @@ def saturation() -> Iterator[Step]:
         "There p (1 − p) sinks below every positive number.",
         certificate=(1 + 2 * aligned) / (aligned * (1 + aligned) ** 2),
     )
-    yield from logarithm_below_line()
-    mean_square = sp.Symbol("Y", positive=True)
-    factor = sp.Subs(1 + sp.sqrt(2) / 2 - mean_square / (2 * sp.sqrt(2)), mean_square, 2)
-    yield Step(factor, "=", sp.Integer(1), "With Y = 2 for the mean of G², the factor in the bound that follows is 1.")
-    gaps, chance, root = sp.IndexedBase("G", nonnegative=True), w[i] / total(w[l], l), sp.sqrt(2)
-    yield Step(
-        sp.exp(-root) / 4 * (1 + root / 2 - total(chance * gaps[i] ** 2, i) / (2 * root)),
-        "<=",
-        total(chance * sp.exp(-gaps[i]) / 4, i),
-        "Outcome by outcome: e^(√2 − G) is at least 1 + √2 − G, and G is at most G²/(2√2) + √2/2, since (G − √2)² is not negative.",
-        certificate=total(chance * sp.exp(-root) * (Excess(sp.exp(root - gaps[i])) + (gaps[i] - root) ** 2 / (2 * root)) / 4, i),
-    )
+    yield from _mean_derivative_steps()

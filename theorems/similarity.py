@@ -66,7 +66,7 @@ shared_space = Claim(
     sources=(S0.at("Vector Space Perspective"), S0.at("Energy Function")),
     scope="the scores that the text lists; judged on qᵀWk, whose W has d_q rows and d_k columns",
     inventory=("C036",),
-    unsaid="the score is a dot product, or the query is first taken to the key's space (as Wᵀq)",
+    unsaid="the score is a dot product, or query and key are first taken to one space (Wᵀq beside k, or W_q q and W_k k in ℝ^{d_a} in the additive score)",
     corrected_by="energies.general-is-a-dot-product",
     holds=_one_space,
     worked=_one_space_by_hand,
@@ -74,7 +74,7 @@ shared_space = Claim(
 
 
 def _stretched(query: Row, keys: Matrix, factors: Row) -> Outcome:
-    """The scores stay; and a query and a key that coincide come to lie g − 1/g = (g² − 1)/g times their length apart, for one factor g."""
+    """The scores stay; a query and a key that coincide come to lie g − 1/g = (g² − 1)/g times their length apart, for one factor g; and (1, 1) beside itself gets the cosine 2g/(g² + 1)."""
     stretched = [factor * entry for factor, entry in zip(factors, query, strict=True)]
     shrunk = [[Fraction(entry, factor) for factor, entry in zip(factors, key, strict=True)] for key in keys]
     scores = all(sum(x * y for x, y in zip(stretched, new, strict=True)) == dot(query, key) for new, key in zip(shrunk, keys, strict=True))
@@ -82,18 +82,21 @@ def _stretched(query: Row, keys: Matrix, factors: Row) -> Outcome:
         sum((factor * entry - Fraction(entry, factor)) ** 2 for entry in query) == Fraction(factor**2 - 1, factor) ** 2 * dot(query, query)
         for factor in factors
     ]
-    return decided(scores and all(moved))
+    squares = [(factor * Fraction(1, factor) + 1) ** 2 / ((factor**2 + 1) * (Fraction(1, factor**2) + 1)) for factor in factors]
+    turned = [square == Fraction(2 * factor, factor**2 + 1) ** 2 and (square < 1) == (factor > 1) for square, factor in zip(squares, factors, strict=True)]
+    return decided(scores and all(moved) and all(turned))
 
 
 @derived(
     Claim(
         id="similarity.distance-is-not-determined",
         title="Attention does not determine how far queries are from keys",
-        states="Queries and keys share a space in which distance, angle and magnitude tell how they relate.",
+        states="Queries and keys define points in a shared space, in which distance is similarity, angle a component of it, and magnitude a scale.",
         reading="Models that compute the same attention for all inputs would then place queries and keys alike. They need not.",
         precise=r"Multiplying feature $a$ of every query by $g_a > 0$ and dividing it by $g_a$ in every key keeps all scores: $\sum_a (g_aq_a)(k_a/g_a) = q\cdot k$. But "
         r"$\|gq-k/g\|^2 = \|gq\|^2 + \|k/g\|^2 - 2\,q\cdot k$ varies with $g$: a query and a key that coincide, $q = k\ne0$, are moved apart by one factor $g = 1+x$, "
-        r"$x>0$, in all features. Distances, angles and lengths are a matter of coordinates, the scores are not.",
+        r"$x>0$, in all features. Angles vary too: $q = k = (1,1)$ become $(g,1)$ and $(1/g,1)$, with the cosine $2g/(g^2+1) < 1$, which is $0.8$ for $g = 2$. (At width 1 the angle stays, and at every width "
+        "the sign of the cosine, as it is that of the score.) Distances, angles and lengths are a matter of coordinates, the scores are not.",
         sources=(S0.at("Vector Space Perspective"),),
         scope="every width, all real queries and keys, all g_a > 0",
         inventory=("C036", "C037"),
@@ -103,7 +106,12 @@ def _stretched(query: Row, keys: Matrix, factors: Row) -> Outcome:
 def distance_is_not_determined() -> Iterator[Step]:
     g = sp.IndexedBase("g", positive=True)
     new_query, new_key = g[a] * q[a], K[j, a] / g[a]
-    yield Step(total(new_query * new_key, a), "=", total(q[a] * K[j, a], a), "the factors cancel in every feature of every score")
+    yield Step(
+        total(sp.UnevaluatedExpr(new_query) * sp.UnevaluatedExpr(new_key), a),
+        "=",
+        total(q[a] * K[j, a], a),
+        "the factors cancel in every feature of every score",
+    )
     yield Step(
         total((new_query - new_key) ** 2, a),
         "=",
@@ -112,6 +120,19 @@ def distance_is_not_determined() -> Iterator[Step]:
     )
     further, squared = sp.symbols("x eta", positive=True)
     factor = 1 + further
+    yield Step(
+        (sp.UnevaluatedExpr(factor) / factor + 1) ** 2 / ((factor**2 + 1) * (1 / factor**2 + 1)),
+        "=",
+        (2 * factor / (factor**2 + 1)) ** 2,
+        "the squared cosine of (g, 1) and (1/g, 1), with g = 1 + x: the squared score over both squared lengths",
+    )
+    yield Step(
+        2 * factor / (factor**2 + 1),
+        "<",
+        sp.Integer(1),
+        "so (1, 1) and (1, 1), whose cosine is 1, are turned apart",
+        certificate=further**2 / (factor**2 + 1),
+    )
     apart = (further * (2 + further) / factor) ** 2  # (g − 1/g)² for g = 1 + x
     yield Step(sp.Integer(0), "<", apart * squared, "with η = ‖q‖², which is positive for q ≠ 0, the distance that follows is positive")
     yield Step(
@@ -172,7 +193,7 @@ distance_and_length = derived(
     Claim(
         id="similarity.distance-and-length",
         title="A score prefers near keys, and long ones",
-        states="The correct form: scores compare nearness and length.",
+        states="(Not in the text; it follows from the square of a difference.) Scores compare nearness and length.",
         precise=r"$q\cdot k - q\cdot k' = \tfrac12\big(\|q-k'\|^2 - \|q-k\|^2\big) + \tfrac12\big(\|k\|^2-\|k'\|^2\big)$. For keys of one length the order by score is the order by nearness.",
         sources=(S0.at("Vector Space Perspective"),),
         scope="dot-product scores of every width, all real queries and keys",
@@ -237,8 +258,8 @@ def _mass_of_text(keys: Matrix, spread: int, reach: int) -> arb:
 
 
 def _is_a_density(keys: Matrix, spread: int, reach: int) -> Outcome:
-    """A density has no more mass than 1 on any cube."""
-    return exact.at_most([_mass_of_text(keys, spread, reach)], [1])
+    """Whether p/c can be a density, which has no more mass than 1 on any cube: tried with the cube of reach c = `reach`."""
+    return exact.at_most([_mass_of_text(keys, spread, reach) / reach], [1])
 
 
 def _gaussian_density(keys: Matrix, spread: int, reach: int) -> Outcome:
@@ -258,11 +279,13 @@ def _gaussian_density(keys: Matrix, spread: int, reach: int) -> Outcome:
 
 def _density_by_hand(keys: Matrix, spread: int, reach: int) -> str:
     masses = ", ".join(exact.show(_mass_of_text([key], spread, reach)) for key in keys)
+    mass, width = _mass_of_text(keys, spread, reach), len(keys[0])
+    slope = "k/σ²" if reach == 1 else f"{reach}k/σ²"
     return (
-        f"The points x_i are {[list(key) for key in keys]} and σ² = {spread}. Over one feature of x from −{reach} to {reach}, exp(x·k/σ²) has the integral (2σ²/k) sinh({reach}k/σ²), or "
-        f"{2 * reach} for k = 0; the mass of a kernel on the cube [−{reach}, {reach}]^{len(keys[0])} is the product over the features: {masses}. Their mean, the mass of p, is "
-        f"{exact.show(_mass_of_text(keys, spread, reach))}, and a density has at most 1. On every such cube the mass of p is at least the cube's volume, so the whole mass is infinite and "
-        "no constant turns p into a density."
+        f"The points x_i are {[list(key) for key in keys]}, σ² = {spread}, and p is divided by c = {reach}, the reach of the cube too. Over one feature of x from −{reach} to {reach}, exp(x·k/σ²) has "
+        f"the integral (2σ²/k) sinh({slope}), or {2 * reach} for k = 0; the mass of a kernel on the cube [−{reach}, {reach}]^{width} is the product over the features: {masses}. Their mean, the mass of p, "
+        f"is {exact.show(mass)}, that of p/c is {exact.show(mass / reach)}, and a density has at most 1. Every other c ≥ 1 fares no better: on the cube of reach c the mass of p is at least its volume, "
+        f"(2c)^{width}, so that of p/c is at least 2. (With c < 1 the mass of p would have to be smaller still.) No constant turns p into a density."
     )
 
 
@@ -271,9 +294,9 @@ def _density_by_hand(keys: Matrix, spread: int, reach: int) -> str:
         id="similarity.kernel-density",
         title="Attention is kernel density estimation with the kernel exp(x·x_i/σ²)",
         states="Attention can be viewed as kernel density estimation: p(x) = (1/n) Σ K(x, x_i) with K(x, x_i) = exp(xᵀx_i/σ²).",
-        reading="On ℝ^d, with volume as the measure, p is an estimate of a density: its mass is finite, and 1 if the kernel is normalised. (p is the divisor of the attention weights, "
+        reading="On ℝ^d, with volume as the measure, p is an estimate of a density, up to a constant c: p/c has the mass 1. (p is the divisor of the attention weights, "
         "over n. The output of attention is a mean of values and no density: similarity.kernel-regression.)",
-        precise=r"$\int p(x)\,dx = 1$ for some multiple of $K$. On $\mathbb R^d$, $p(x) + p(-x) \ge 2$ at every $x$, so the mass is infinite. On a sphere the mass is finite, and it is "
+        precise=r"$\int p(x)\,dx = c$ for some $c$. On $\mathbb R^d$, $p(x) + p(-x) \ge 2$ at every $x$, so on the cube $[-r,r]^d$ the mass is at least $(2r)^d$, and there is no bound. On a sphere the mass is finite, and it is "
         r"the same for every $x_i$: the reflection $Hx = x - 2\frac{x\cdot w}{\|w\|^2}w$ with $w = k - k'$ has $Hx\cdot k = x\cdot k'$ if $\|k\|=\|k'\|$, so it turns one kernel into "
         "the other, and area does not change under it (cited).",
         sources=(S0.at("Attention as Kernel Density Estimation"), MARDIA.at("section 9.3.2")),
@@ -292,7 +315,7 @@ def kernel_density() -> Iterator[Step]:
         sp.Integer(2),
         "<=",
         total(sp.exp(inner), j) / n + total(sp.exp(-inner), j) / n,
-        "e^t + e^{−t} = 2 + (e^{t/2} − e^{−t/2})² for every key, and −x turns t into −t: on a ball around 0 the mass is at least the volume",
+        "e^t + e^{−t} = 2 + (e^{t/2} − e^{−t/2})² for every key, and −x turns t into −t: on a cube around 0 the mass is at least the volume",
         certificate=total((sp.exp(inner / 2) - sp.exp(-inner / 2)) ** 2, j) / n,
     )
     apart = total((k[a] - k2[a]) ** 2, a)
@@ -310,9 +333,10 @@ def kernel_density() -> Iterator[Step]:
     Claim(
         id="similarity.gaussian-kernel",
         title="exp(x·y/σ²) is the Gaussian kernel of standard deviation σ, times a function of x, times one of y",
-        states="The correct form: the Gaussian is a kernel for densities, and the exponential of a dot product differs from it by two factors.",
+        states="(Not in the text; it follows from the square of a difference.) The Gaussian is a kernel for densities, and the exponential of a dot product differs from it by two factors.",
         precise=r"$e^{x\cdot y/\sigma^2} = e^{-\|x-y\|^2/(2\sigma^2)}\,e^{\|x\|^2/(2\sigma^2)}\,e^{\|y\|^2/(2\sigma^2)}$: the text's $\sigma^2$ is the variance of this "
-        r"Gaussian. With $x$ the query and $y$ a key, the factor in $x$ makes the mass infinite and cancels in attention weights; the factor in $y$ favours long keys and does not cancel.",
+        r"Gaussian. With $x$ the query and $y$ a key, the factor in $x$ makes the mass infinite and cancels in attention weights; the factor in $y$ favours long keys and does not cancel. On a sphere "
+        "both factors are constants.",
         sources=(S0.at("Attention as Kernel Density Estimation"), TSAI),
         scope="every width, all real x and y, every σ² > 0",
         inventory=("C040", "C041"),
@@ -361,7 +385,7 @@ def _smooths_by_hand(query: Row, keys: Matrix, spread: int) -> str:
     Claim(
         id="similarity.attention-is-gaussian-smoothing",
         title="Attention is smoothing with a Gaussian kernel",
-        states="Attention is seen as kernel estimation, its kernel the exponential of a scaled dot product.",
+        states="Attention is viewed as kernel density estimation, its kernel the exponential of a scaled dot product.",
         reading="The kernel view of attention in its usual form: attention is kernel regression on the values, and its weights fall with the distance from the query to the key.",
         precise=r"$\mathrm{softmax}_j(q\cdot k_j/\sigma^2) = e^{-\|q-k_j\|^2/(2\sigma^2)}\big/\sum_l e^{-\|q-k_l\|^2/(2\sigma^2)}$. It holds if all keys have one length $\rho$, so that "
         r"$\|q-k_j\|^2 = \|q\|^2+\rho^2-2q\cdot k_j$.",
@@ -391,7 +415,7 @@ def attention_is_gaussian_smoothing() -> Iterator[Step]:
     Claim(
         id="similarity.kernel-regression",
         title="Attention with the bias −‖k‖²/(2σ²) is kernel regression with a Gaussian of standard deviation σ",
-        states="The correct form of the kernel view: the Nadaraya–Watson estimate of the values at the query.",
+        states="(Not in the text; the Nadaraya–Watson estimate in its notation.) Attention is a kernel estimate of the values at the query.",
         precise=r"$\sum_j e^{(q\cdot k_j-\|k_j\|^2/2)/\sigma^2}v_j\big/\sum_l e^{(q\cdot k_l-\|k_l\|^2/2)/\sigma^2} = \sum_j e^{-\|q-k_j\|^2/(2\sigma^2)}v_j\big/\sum_l e^{-\|q-k_l\|^2/(2\sigma^2)}$. "
         r"Scaled dot products have $\sigma^2=\sqrt{d_k}$. What is estimated is the mean value at $q$, not the density at $q$; the density (unnormalised) is the divisor.",
         sources=(S0.at("Attention as Kernel Density Estimation"), NADARAYA, TSAI),
@@ -443,7 +467,7 @@ def _positive_definite(points: Matrix, coefficients: Row, spread: int) -> Outcom
         id="similarity.positive-definite",
         title="exp(x·y/σ²) is a positive-definite kernel",
         states="exp(xᵀx_i/σ²) is called the kernel function.",
-        reading="In the usual sense of the word: a positive-definite kernel, an inner product of features.",
+        reading="In the sense of kernel methods: a positive-definite kernel, an inner product of features. (In density estimation, where the text uses the word, a kernel is a smoothing kernel, of finite mass: similarity.kernel-density.)",
         precise=r"$\sum_{i,j}c_ic_j\,e^{x_i\cdot x_j/\sigma^2}\ge0$ for all points $x_i$ and coefficients $c_i$. Let $P_{ij}=(1+x_i\cdot x_j/(N\sigma^2))^N$. Then "
         r"$\sum_{i,j} c_ic_jP_{ij}\ge0$, by induction on the factors. For $N > \max|x_i\cdot x_j|/\sigma^2$ the gap $g_{ij} = e^{x_i\cdot x_j/\sigma^2} - P_{ij}$ is not negative and tends to "
         r"0 as $N\to\infty$. The last formula says $\sum c_ic_j e^{x_i\cdot x_j/\sigma^2} \ge \sum c_ic_jP_{ij} - \sum|c_ic_j|\,g_{ij} \ge -\sum|c_ic_j|\,g_{ij}$ for each such $N$; the left "
@@ -526,15 +550,16 @@ def _peak_by_hand(query: Row, keys: Matrix) -> str:
     best = max(keys, key=lambda key: dot(query, key))
     return (
         f"q = {list(query)}, keys {[list(key) for key in keys]}: the largest weight is that of k = {list(best)}, with q·k = {dot(query, best)} and L(k) = e^{dot(query, best)}. After a step ε "
-        f"along q, however small, the score is q·k + ε q·q = {dot(query, best)} + {dot(query, query)}ε, and L is higher. So k is not at a peak of L, and neither is any other point."
+        f"along q, however small, the score q·k + ε q·q is higher than {dot(query, best)} by {'ε' if dot(query, query) == 1 else f'{dot(query, query)}ε'}, and so is L. So k is not at a peak of L, and neither is any other point."
     )
 
 
 heaviest_at_a_peak = Claim(
     id="similarity.peaks",
-    title="High attention weights correspond to peaks of exp f(q, k) over key space",
+    title="The key with the highest weight lies at a peak of exp f(q, k) over key space",
     states="The function L(k) = exp f(q, k) is a landscape over the key space; its peaks correspond to high attention weights.",
-    reading="The key with the largest weight lies at a peak: no point of key space close to it is higher. Judged for the dot product f(q, k) = q·k on ℝ^d.",
+    reading="One half of “correspond”: the key with the largest weight lies at a peak, where no point of key space close to it is higher. Judged for the dot product f(q, k) = q·k on ℝ^d. (The other half, from "
+    "peaks to weights, is similarity.peaks-are-heavy.)",
     precise=r"$L(k')\le L(k)$ for the key $k$ of largest weight and all $k'$ near it. For $q\ne0$ this fails at every $k$, as $L(k+\varepsilon q)>L(k)$. On a sphere it holds for a key in "
     r"the direction of $q$; a key off that direction has higher points beside it even there, so that without a key at the peak the heaviest key is only the one nearest to it.",
     sources=(S0.at("Attention Landscape"),),
@@ -558,7 +583,7 @@ def _rises(query: Row, key: Row, step: int) -> Outcome:
     Claim(
         id="similarity.no-peak",
         title="The dot product's landscape has no peak: it rises along the query from every point",
-        states="The attention landscape is said to have peaks; where they would be is not said.",
+        states="The attention landscape has peaks. (Where they are is not said.)",
         precise=r"$L(k) < L(k+\varepsilon q)$ for every $k$, every $\varepsilon>0$ and $q\ne0$, with $L(k) = e^{q\cdot k}$; in the formula $s = q\cdot k$ and $\eta = \|q\|^2$.",
         sources=(S0.at("Attention Landscape"),),
         scope="every width, all real k and q ≠ 0",
@@ -576,7 +601,7 @@ def no_peak() -> Iterator[Step]:
     Claim(
         id="similarity.peak-on-a-sphere",
         title="Among keys of one length the landscape has one peak, in the query's direction",
-        states="The correct form: if the length of keys is fixed, one point of key space is the highest, and the landscape falls off around it.",
+        states="(Not in the text; it follows from the formula of the landscape.) If the length of keys is fixed, one point of key space is the highest, and the landscape falls off around it.",
         precise=r"For $q = \eta u$, $k = \rho w$ with unit vectors $u$, $w$: $q\cdot k = \eta\rho - \tfrac{\eta\rho}2\|w-u\|^2 \le \eta\rho$, with equality only at $w=u$. In the formulas the squared "
         r"lengths of $u$ and $w$ are written out; they are 1. Every other point has higher ones beside it: on the way to $u$ along a great circle the angle $\varphi$ and with it "
         r"$t=\tan\tfrac\varphi2$ fall, and $\cos\varphi=\frac{1-t^2}{1+t^2}$ rises.",
@@ -602,6 +627,89 @@ def peak_on_a_sphere() -> Iterator[Step]:
         certificate=2 * less * (2 * after + less) / ((1 + before**2) * (1 + after**2)),
     )
     yield Step(score, "<=", top, "so the score is highest where the directions agree", certificate=away)
+
+
+def _heavier_than_average(below: Row) -> Outcome:
+    """A key at the peak, and one further key for each number in `below`, whose score lies that far below: has the first more than the average weight?"""
+    weights = exact.softmax([0, *(-gap for gap in below)])
+    return decided(bool(weights[0] * len(weights) > 1)) if any(below) else Outcome.REFUTED  # all at the peak: the weights are equal
+
+
+def _weight_bounds(below: Row) -> Outcome:
+    """The same case: the weight of the key at the peak is between 1 over the number of keys and 1 over the number of keys at the peak, and above the first if any is not there."""
+    weights, there = exact.softmax([0, *(-gap for gap in below)]), 1 + sum(gap == 0 for gap in below)
+    bounds = exact.at_most([ball(1) / len(weights), weights[0]], [weights[0], ball(1) / there])
+    return Outcome.worst([bounds, decided(not any(below) or bool(weights[0] * len(weights) > 1))])
+
+
+def _equal_keys_by_hand(below: Row) -> str:
+    count = 1 + len(below)
+    return (
+        f"The first of {count} keys lies at the peak, and the scores of the others lie {list(below)} below its own: all of them are at the peak too, as with k_1 = … = k_{count} = q. Equal scores give equal weights, "
+        f"1/{count} each, which is the average and not more. With more such keys each weight is as low as one likes."
+    )
+
+
+def _at_the_peak() -> Iterator[Step]:
+    extra, lower = sp.IndexedBase("x", nonnegative=True), sp.Symbol("y", positive=True)
+    others = total(sp.exp(-extra[j]), j)
+    equal = sp.Symbol("m", positive=True)
+    yield Step(
+        1 / (equal + others),
+        "<=",
+        1 / equal,
+        "divided by the exponential of the peak's score: m keys at the peak have 1 each in the divisor, and each has at most 1/m",
+        certificate=others / (equal * (equal + others)),
+    )
+    missing = total(1 - sp.exp(-extra[j]), j)
+    yield Step(
+        1 / (1 + n),
+        "<=",
+        1 / (1 + others),
+        "with n other keys, whose scores lie x_j ≥ 0 below: no less than the average",
+        certificate=missing / ((1 + n) * (1 + others)),
+    )
+    left_out = sp.exp(-lower)
+    yield Step(
+        1 / (2 + n),
+        "<",
+        1 / (1 + left_out + others),
+        "and more than the average as soon as one further key lies y > 0 below (of two keys: the same without the sum)",
+        certificate=missing / ((2 + n) * (1 + left_out + others)) + (1 - left_out) / ((2 + n) * (1 + left_out + others)),
+    )
+
+
+peaks_are_heavy = derived(
+    Claim(
+        id="similarity.peaks-are-heavy",
+        title="A key at a peak of exp f(q, k) over key space has a high weight",
+        states="Peaks in the landscape L(k) = exp f(q, k) correspond to high attention weights.",
+        reading="The text's own direction, where there is a peak (as for keys of one length): a key that lies at the peak has a high weight, in the weakest sense, more than the average 1/n of a row of n ≥ 2 keys.",
+        precise=r"$\alpha_i > \frac1n$ for a key $i$ at the peak. All $n$ keys may be there: then each weighs $\frac1n$. If $m$ keys are there, each weighs at most $\frac1m$.",
+        sources=(S0.at("Attention Landscape"),),
+        scope="one query, every number n ≥ 2 of keys, no score above that of the peak",
+        inventory=("C043",),
+        uses=("similarity.peak-on-a-sphere",),
+        unsaid="some key of the row is not at the peak",
+        corrected_by="similarity.weight-at-a-peak",
+        holds=_heavier_than_average,
+        worked=_equal_keys_by_hand,
+    )
+)(_at_the_peak)
+
+weight_at_a_peak = derived(
+    Claim(
+        id="similarity.weight-at-a-peak",
+        title="A key at the peak weighs at least 1/n, and more unless all n keys are there",
+        states="(Not in the text; it follows from the formula of the weights.) A key at the peak has at least the average weight, and shares what it has with the other keys that are there.",
+        precise=r"$\frac1n \le \alpha_i \le \frac1m$ for a key $i$ at the peak, with $m$ of the $n$ keys there; $\frac1n < \alpha_i$ if $m < n$. In the formulas the scores of the other keys lie $x_j\ge0$ below "
+        r"that of the peak, and $n$ counts them only.",
+        sources=(S0.at("Attention Landscape"),),
+        scope="every number of keys, all real scores",
+        inventory=("C043",),
+        holds=_weight_bounds,
+    )
+)(_at_the_peak)
 
 
 # --- location and hybrid scores ----------------------------------------------------------------------------------------------------------

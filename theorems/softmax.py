@@ -51,7 +51,8 @@ def definition_holds(scores: Row, values: Row) -> Outcome:
         id="softmax.weighted-average",
         title="Attention of one query is a weighted average of the values",
         states="The output of attention is the sum of the values, weighted by the softmax of the energies.",
-        reading="One query, n ≥ 1 keys with finite energies; a matrix of queries is handled row by row.",
+        reading="One query, n ≥ 1 keys with finite energies; a matrix of queries is handled row by row. (Where softmax(compatibility(q, kᵢ)) is written, of a "
+        "single number, the softmax over i is meant.)",
         precise=r"$\sum_j \alpha_j v_j = \dfrac{\sum_j e^{s_j} v_j}{\sum_l e^{s_l}}$ with a divisor that is never zero, so the output exists for all"
         r" finite energies.",
         sources=(S0.at("General Attention Framework"), S3.at("Basic Attention Formula"), VASWANI.at("Eq. 1")),
@@ -118,7 +119,8 @@ def shift_holds(scores: Row, shift: Exact) -> Outcome:
     Claim(
         id="softmax.shift",
         title="Adding one number to all scores of a row changes nothing",
-        states="Large scores can make the softmax overflow. (What helps: the softmax does not see a number that is added to every score of its row.)",
+        states="(Not in the text, which names the overflow of large scores and other remedies.) The softmax does not see a number that is added to every "
+        "score of its row.",
         precise=r"$\mathrm{softmax}(s + c\mathbf{1})_i = \mathrm{softmax}(s)_i$ for every real $c$.",
         sources=(S1.at("Numerical Stability"), BLANCHARD),
         scope="all n ≥ 1, all finite real scores, all real c",
@@ -154,7 +156,7 @@ def jacobian_holds(scores: Row, toward: Row) -> Outcome:
         precise=r"$\partial p_i / \partial s_j = p_i(\delta_{ij} - p_j)$ with $p = \mathrm{softmax}(s)$.",
         sources=(S2.at("Gradient Flow Analysis"), VASWANI.at("Section 3.2.1")),
         scope="all n ≥ 1, all finite real scores, every pair (i, j)",
-        inventory=("C310",),
+        inventory=("C239",),
         holds=jacobian_holds,
     )
 )
@@ -183,7 +185,7 @@ def ranking_holds(scores: Row, temperature: Exact) -> Outcome:
     Claim(
         id="softmax.temperature-keeps-ranking",
         title="A temperature never changes which key ranks above which",
-        states="The scores are divided by √d_k. (Like a division by any temperature, this leaves the order of the weights as it was.)",
+        states="(Implied.) Dividing the scores by √d_k, like a division by any temperature, leaves the order of the weights as it was.",
         reading="The order only: the weights themselves do change. √d_k is the temperature T = √d_k.",
         precise=r"If key $j$ scores $h > 0$ more than key $i$, then $\mathrm{softmax}(s/T)_i < \mathrm{softmax}(s/T)_j$ for every $T > 0$; keys with"
         r" equal scores have equal weights, so the order, ties included, is that of the scores.",
@@ -250,7 +252,8 @@ def cauchy_schwarz_holds(first: Row, second: Row) -> Outcome:
         precise=r"$(q \cdot k)^2 \le \|q\|^2 \|k\|^2$ and $\|q - k\|^2 = \|q\|^2 + \|k\|^2 - 2\, q \cdot k$, so $q \cdot k / (\|q\| \|k\|)$ is the"
         r" cosine of one angle.",
         sources=(S0.at("Energy Function"), S0.at("Vector Space Perspective")),
-        scope="every width d ≥ 1 shared by query and key; the angle exists where neither is zero",
+        scope="every width d ≥ 1 shared by query and key; the angle exists where neither is zero. That there is no dot product of vectors of unequal widths "
+        "is a convention and not judged",
         inventory=("C006", "C039"),
         holds=cauchy_schwarz_holds,
     )
@@ -297,7 +300,8 @@ def query_length_is_inverse_temperature() -> Iterator[Step]:
     stretched = total(rho * u[a] * K[j, a], a)
     yield Step(stretched, "=", rho * total(u[a] * K[j, a], a), because="the length is a factor of every coordinate of the query")
     left = sp.exp(total(rho * u[a] * K[j, a], a)) / total(sp.exp(total(rho * u[a] * K[l, a], a)), l)
-    right = sp.exp(total(u[a] * K[j, a], a) / (1 / rho)) / total(sp.exp(total(u[a] * K[l, a], a) / (1 / rho)), l)
+    temperature = sp.UnevaluatedExpr(1 / rho)
+    right = sp.exp(total(u[a] * K[j, a], a) / temperature) / total(sp.exp(total(u[a] * K[l, a], a) / temperature), l)
     yield Step(left, "=", right, because="the factor stands in every exponent of the row, so it is one temperature 1/ρ for all keys")
 
 
@@ -350,7 +354,7 @@ def low_temperature_holds(scores: Row, values: Matrix, temperature: Exact) -> Ou
     Claim(
         id="softmax.low-temperature",
         title="How fast a cold softmax becomes a hard lookup",
-        states="Attention is a soft dictionary lookup. (As the temperature falls it becomes a hard one, which returns the value of the best key.)",
+        states="(Implied.) Attention is a soft dictionary lookup: as the temperature falls it becomes a hard one, which returns the value of the best key.",
         reading="One key leads by Δ > 0. (With a tie at the top the limit is the mean of the tied values instead.)",
         precise=r"$\|o - v^*\| \le (n-1)\, e^{-\Delta/T} \max_j \|v_j - v^*\|$, where $v^*$ is the value of the leading key: for $\Delta > 0$ this tends to 0 as $T \to 0$. With"
         r" one-hot values $o$ is $\alpha$ itself, which so tends to the one-hot row of the leader. In the formula $m = n - 1$ keys follow the leader at distances $\Delta"
@@ -389,7 +393,7 @@ def high_temperature_holds(scores: Row, temperature: Exact) -> Outcome:
     Claim(
         id="softmax.high-temperature",
         title="How fast a hot softmax becomes uniform",
-        states="Attention may become uniform, all weights near 1/n. (Raising the temperature takes it there.)",
+        states="(Not in the text, which says that attention may become uniform, all weights near 1/n.) Raising the temperature takes it there.",
         precise=r"$e^{-R/T} \le n\,\alpha_i \le e^{R/T}$ with $R = \max s - \min s$, so $\alpha_i \to 1/n$ as $T \to \infty$; in the formula $s_j -"
         r" \min s = x_j$"
         r" and $R = x_i + h$.",
@@ -433,9 +437,9 @@ def slope_holds(scores: Row, values: Row, toward: Row) -> Outcome:
         title="The soft lookup is differentiable as often as one likes",
         states="Attention is a differentiable dictionary.",
         reading="The normalised lookup, as a function of scores (hence of q and k, which enter them smoothly) and values.",
-        precise=r"$\partial o / \partial s_j = \alpha_j (v_j - o)$ and $\partial o / \partial v_j = \alpha_j$: polynomials in weights and values, so"
-        r" every further"
-        r" derivative is one again, and none fails to exist.",
+        precise=r"$\partial o / \partial s_j = \alpha_j (v_j - o)$ and $\partial o / \partial v_j = \alpha_j$: polynomials in weights and values. So is "
+        r"$\partial\alpha_i/\partial s_j=\alpha_i(\delta_{ij}-\alpha_j)$; "
+        r"hence, by the product rule, the derivative of every polynomial in weights and values is one again, and by induction derivatives of all orders exist.",
         sources=(S4.at("Attention as Soft Dictionary Lookup"),),
         scope="all n ≥ 1, all finite real scores and values",
         inventory=("C310",),
@@ -445,6 +449,8 @@ def slope_holds(scores: Row, values: Row, toward: Row) -> Outcome:
 )
 def differentiable_lookup() -> Iterator[Step]:
     output = total(softmax(s, i) * v[i], i)
+    weight = softmax(s, i)
+    yield Step(sp.Derivative(weight, s[j]), "=", weight * (D(i, j) - softmax(s, j)), because="the derivative of a weight is a polynomial in the weights")
     yield Step(sp.Derivative(output, v[j]), "=", softmax(s, j), because="the output is linear in the values")
     yield Step(
         sp.Derivative(output, s[j]),
@@ -468,11 +474,11 @@ def masked_mass_holds(scores: Row, keep: Sequence[bool]) -> Outcome:
     Claim(
         id="softmax.masked-product-mass",
         title="A mask multiplied onto softmax loses the mass of the hidden keys",
-        states="The weights of sparse attention are a softmax multiplied by a mask.",
+        states="(Not in the text, which multiplies a mask onto the softmax.) Such weights sum to one less the mass of the hidden keys.",
         precise=r"$\sum_j M_j \alpha_j = 1 - \sum_j (1 - M_j)\,\alpha_j$: the row sums to one only if no key is hidden, and must be divided by its sum"
         r" to be attention"
         r" over the kept keys.",
-        sources=(S0.at("Block Sparse Attention"),),
+        sources=(S0.at("Mathematical Formulation (sparse attention)"),),
         scope="all n ≥ 1, all finite real scores, every mask (0 or 1, or any real factor)",
         inventory=("C002",),
         uses=("softmax.row-sum",),
@@ -491,10 +497,10 @@ def every_mechanism_holds(scores: Row, keep: Sequence[bool]) -> Outcome:
 
 def every_mechanism_worked(scores: Row, keep: Sequence[bool]) -> str:
     shares = [exact.show(p) for p in exact.softmax(scores)]
-    kept = ", ".join(p for p, z in zip(shares, keep, strict=True) if z)
+    kept = ", ".join(p if z else "0" for p, z in zip(shares, keep, strict=True))
     return (
-        f"Take the scores {list(scores)} and the mask {[int(z) for z in keep]}. The softmax is ({', '.join(shares)}); multiplied by the mask, the weights that"
-        f" remain are ({kept}), and they sum to {exact.show(kept_mass(scores, keep))}, not to 1. The monotonic weights of the same text fall short"
+        f"Take the scores {list(scores)} and the mask {[int(z) for z in keep]}. The softmax is [{', '.join(shares)}]. Multiplied by the mask it leaves"
+        f" [{kept}], and this sums to {exact.show(kept_mass(scores, keep))}, not to 1. The monotonic weights of the same text fall short"
         f" too: with one"
         " position and stopping probability 1/2 they sum to 1/2."
     )
@@ -503,11 +509,12 @@ def every_mechanism_worked(scores: Row, keep: Sequence[bool]) -> str:
 every_mechanism = Claim(
     id="softmax.every-mechanism-is-normalised",
     title="Every attention mechanism is a softmax-weighted sum",
-    states="The general attention mechanism weights the values by a softmax of energies.",
-    reading="“General”: every mechanism that the same text goes on to define has weights that sum to one, as a softmax has. Judged on its block-sparse formula"
+    states="(Implied.) The general attention mechanism weights the values by a softmax of energies, and the mechanisms of the text are instances of it.",
+    reading="“General”: every mechanism that the same text goes on to define has weights that sum to one, as a softmax has. Judged on its formula for sparse "
+    "attention,"
     " M ⊙ softmax(QKᵀ/√d_k), with at least one key kept.",
     precise=r"$\sum_j M_j\, \mathrm{softmax}(s)_j = 1$.",
-    sources=(S0.at("General Attention Framework"), S0.at("Block Sparse Attention"), S0.at("Monotonic Attention")),
+    sources=(S0.at("General Attention Framework"), S0.at("Mathematical Formulation (sparse attention)"), S0.at("Monotonic Attention")),
     scope="all n ≥ 1, all finite real scores, every mask that keeps a key",
     inventory=("C002",),
     holds=every_mechanism_holds,
@@ -568,7 +575,8 @@ def normalised_dictionary_holds(query: Row, keys: Matrix, values: Row) -> Outcom
     Claim(
         id="softmax.dictionary-normalised",
         title="Attention is a similarity-weighted mean, not a sum",
-        states="The soft dictionary returns the sum of similarity(q, keyᵢ) times valueᵢ. (Attention does, once the similarities are divided by their sum.)",
+        states="(Not in the text, which leaves the division out.) Attention returns the sum of similarity(q, keyᵢ) times valueᵢ, divided by the sum of the "
+        "similarities.",
         precise=r"$o = \dfrac{\sum_i \mathrm{sim}(q, k_i)\, v_i}{\sum_l \mathrm{sim}(q, k_l)}$ with $\mathrm{sim}(q, k) = e^{q \cdot k}$.",
         sources=(S4.at("Attention as Soft Dictionary Lookup"), S4.at("Core Formula")),
         scope="all n, d ≥ 1, all finite real queries, keys and values",

@@ -251,7 +251,7 @@ free = sp.IndexedBase("c", real=True)
     Claim(
         id="sparsity.receptive-field",
         title="What a position can depend on through layers is the boolean product of their patterns",
-        states="A stack of sparse layers sees what is reached by following the pattern layer by layer.",
+        states="(Not in the texts; it follows from the weights of one layer.) A stack of sparse layers sees what is reached by following the pattern layer by layer.",
         precise=r"For two layers with patterns $a_{il},b_{lj}\in\{0,1\}$: if $a_{il}b_{lj}=0$ for every $l$, then $\sum_lA_{il}B_{lj}=0$ for Jacobians with these patterns; if one "
         r"$l$ has $a_{il}b_{lj}=1$, then positive weights compose to at least $A_{il}B_{lj}>0$. By induction on the layers, "
         "position $i$ can depend on token $j$ after $L$ layers exactly if a walk leads from $i$ to $j$ that in each layer, from the top, stays or takes a step "
@@ -286,12 +286,15 @@ def _told_stack(layers: Sequence[Rows], tokens: Row, place: int, shift: int) -> 
     changed = _changed(tokens, place, shift)
     before, after = (", ".join(map(exact.show, _attended(layers, x))) for x in (tokens, changed))
     blind = [at for at, row in enumerate(through_all(layers)) if place not in row]
+    alike = all(rows == layers[0] for rows in layers)
+    shown = listed(layers[0]) + ", in every layer" if alike else " / ".join(listed(rows) for rows in layers)
+    ever = ", and deeper stacks of this pattern have none either" if alike and len(layers) >= len(tokens) - 1 else ""
     return "\n".join(
         [
-            f"{len(layers)} layer(s), positions from 0. " + " / ".join(listed(rows) for rows in layers) + ".",
+            f"{len(layers)} layer(s), positions from 0. {shown}.",
             f"Layers x + Att(x): each token is its own query, key and value, so scores are products of tokens, and what is added to a token is the softmax-weighted mean of "
             f"those that its position sees. The tokens {list(tokens)} become [{before}]. With {changed[place]} at position {place} they become [{after}]: "
-            f"nothing has moved at {blind}, and no weights would move it, since no walk of at most {len(layers)} step(s) leads from there to {place}.",
+            f"nothing has moved at {blind}, and no weights would move it, since no walk of at most {len(layers)} step(s) leads from there to {place}{ever}.",
         ]
     )
 
@@ -301,17 +304,18 @@ def _told_stack(layers: Sequence[Rows], tokens: Row, place: int, shift: int) -> 
         id="sparsity.keeps-every-dependence",
         title="Sparse patterns keep the modelling power of full attention",
         states="Sparse patterns reduce the cost of attention while maintaining its modelling power.",
-        reading="At the least, every output of a stack of sparse layers can depend on every token, as with full attention. (The patterns are those that the text then lists. "
-        "This is the weakest reading: nothing is shown but that no dependence is lost. On the strongest, that a sparse row can do what a full row does, the statement "
+        reading="At the least, every output of a stack of sparse layers can depend on every token, as with full attention, if only the stack is deep enough. (The patterns are "
+        "the text's own: windows around each position, a stride, doubling offsets, blocks with representatives. This is the weakest reading: nothing is asked but that "
+        "no dependence is lost at every depth. On the strongest, that a sparse row can do what a full row does, the statement "
         "is false, see sparsity.hull-of-the-set. What a trained model achieves is not judged.)",
-        precise=r"For every pattern of the list, every depth $L\ge 1$ and all $i$, $j$, some weights make output $i$ move with token $j$. (A walk of at most $L$ steps from $i$ to $j$ "
-        "is what it takes.)",
+        precise=r"For every pattern of the list there is a depth $L$ at which, for all $i$, $j$, some weights make output $i$ move with token $j$. (A walk of at most $L$ steps from "
+        "$i$ to $j$ is what it takes; in $n$ positions $L=n$ is deep enough if any depth is.)",
         sources=(S0.at("Motivation"),),
-        scope="sliding and fixed windows, strided, dilated, blocks with representatives; every length, size and depth",
+        scope="sliding windows, strided, dilated, blocks with representatives; every length and size; the search: n layers for n positions",
         inventory=("C076",),
         uses=("sparsity.receptive-field",),
-        unsaid="every two positions are joined by a walk of at most as many steps as there are layers; strided attention or fixed windows alone have none between "
-        "classes or blocks, at any depth, and a window needs depth in proportion to the length",
+        unsaid="every two positions are joined by a walk along the pattern, and there are as many layers as it has steps; strided attention alone has no walk between its residue "
+        "classes, at any depth, and a window needs depth in proportion to the length",
         corrected_by="sparsity.receptive-field",
         holds=_everything_moves,
         worked=_told_stack,
@@ -355,7 +359,8 @@ first = sp.Symbol("x_i", nonnegative=True)
     Claim(
         id="sparsity.hull-of-the-set",
         title="A sparse row's output lies among the values of its set, so a row that hides a key cannot match a full row on all values",
-        states="What one sparse row cannot do, whatever a stack of them can: its output is an average of the visible values, and of these alone.",
+        states="(Not in the text; it limits “maintaining modelling power”.) What one sparse row cannot do, whatever a stack of them can: its output is an average of the visible "
+        "values, and of these alone.",
         precise=r"If every $\langle u,v_j\rangle\ge\mathrm{low}$ for $j\in W$, then $\langle u,o\rangle\ge\mathrm{low}$, for every direction $u$, whatever the "
         r"scores and the values outside $W$ are. Let one value outside be $\mathrm{low}+\rho$ and all others $\mathrm{low}$: a full row gives more than "
         r"$\mathrm{low}$, and every row over $W$ gives $\mathrm{low}$. So no scores over $W$ give what a full row gives for all values.",
@@ -440,25 +445,26 @@ def _pairs_touched(name: str, size: int, length: int) -> Outcome:
 )
 def pairs_touched() -> Iterator[Step]:
     length, offset, left = more + rest + 1, sp.Symbol("p", integer=True, nonnegative=True), sp.Symbol("r", integer=True, nonnegative=True)
-    window = n * (2 * w + 1) - w * (w + 1)
+    window, reach = n * (2 * w + 1) - w * (w + 1), sp.Symbol("w", integer=True, nonnegative=True)
+    strict = sp.Symbol("t", integer=True, nonnegative=True)  # pairs at a positive distance, one way
+    half = (sp.UnevaluatedExpr(2 * strict + n) + n) / 2
+    yield Step(half, "=", strict + n, "causal half of 2t + n pairs, t of them one way and n on the diagonal: one way of each pair, and the diagonal")
     yield Step(
         sp.Sum(sp.S.One, (i, 1, length - more)), "=", length - more, "a pair at distance δ starts at any of the first n − δ positions (n = δ + y + 1 > δ)"
     )
-    yield Step(window.subs(w, 0), "=", n, "sliding window: distance 0 gives n pairs")
+    yield Step(sp.Subs(window.subs(w, reach), reach, 0), "=", n, "sliding window: distance 0 gives n pairs")
     yield Step(window.subs(w, w + 1) - window, "=", 2 * (n - (w + 1)), "and one position more on either side gives n − (w + 1) pairs twice")
-    rows = stride * whole + left
-    yield Step(
-        left * (whole + 1) ** 2 + (stride - left) * whole**2, "=", (rows**2 + left * (stride - left)) / stride,
-        "stride k: r classes of q + 1 positions and k − r of q, each with the square of its size",
-    )  # fmt: skip
     dilated = 2 * (offset + 1) * n - 2 * (2 ** (offset + 1) - 1)
-    yield Step(dilated.subs(offset, 0), "=", 2 * (n - 1), "offsets ±2^l: p = 0 is the distance 1, either way")
+    yield Step(sp.Subs(dilated, offset, 0), "=", 2 * (n - 1), "offsets ±2^l: p = 0 is the distance 1, either way")
     yield Step(dilated.subs(offset, offset + 1) - dilated, "=", 2 * (n - 2 ** (offset + 1)), "and the next distance is 2^(p + 1)")
     inside = sp.Sum(block, (i, 1, block))
     yield Step(sp.Sum(inside, (j, 1, whole)), "=", whole * block**2, "blocks: b rows of b keys in each of q whole blocks; the last one has r² pairs")
     yield Step(sp.Sum(blocks - 1, (i, 1, n)), "=", n * (blocks - 1), "representatives: each row sees those of the other blocks")
-    strict = sp.Symbol("t", integer=True, nonnegative=True)  # pairs at a positive distance, one way
-    yield Step((2 * strict + n + n) / 2, "=", strict + n, "causal half, positions see themselves: one way of each pair, and the diagonal")
+    rows = stride * whole + left
+    yield Step(
+        left * (whole + 1) ** 2 + (stride - left) * whole**2, "=", (rows**2 + left * (stride - left)) / stride,
+        "stride k, n = qk + r: r classes of q + 1 positions and k − r of q, each with the square of its size",
+    )  # fmt: skip
 
 
 def _operations(rows: Rows, width: int) -> int:
@@ -516,10 +522,6 @@ longest = sp.Symbol("m", integer=True, positive=True)  # keys in the longest row
 )
 def cost_follows_pairs() -> Iterator[Step]:
     scores, softmax, values = 2 * d * N[i], 5 * N[i] - 2, d * (2 * N[i] - 1)
-    yield Step(
-        total(scores + softmax + values, i), "=", (4 * d + 5) * total(N[i], i) - (d + 2) * n,
-        "scores: d products, d − 1 sums and the scale for each pair; softmax: 5 a pair, less 2 a row; values: d sums of as many products as the row has keys",
-    )  # fmt: skip
     yield Step(total(longest - short[i], i), "<=", n * longest, "rows of at most m keys", certificate=total(short[i], i))
     features = sp.Symbol("x", integer=True, nonnegative=True)
     count = ((4 * d + 5) * n * longest - (d + 2) * n).subs(d, 1 + features)
@@ -528,6 +530,10 @@ def cost_follows_pairs() -> Iterator[Step]:
         certificate=5 * n * longest * features + (3 + features) * n,
     )  # fmt: skip
     yield Step((4 * d + 5) * n * n - (d + 2) * n, "=", 4 * n**2 * d + 5 * n**2 - n * d - 2 * n, "all pairs: dense attention")
+    yield Step(
+        total(scores + softmax + values, i), "=", (4 * d + 5) * total(N[i], i) - (d + 2) * n,
+        "scores: d products, d − 1 sums and the scale for each pair; softmax: 5 a pair, less 2 a row; values: d sums of as many products as the row has keys",
+    )  # fmt: skip
 
 
 def _masking_reduces(rows: Rows, width: int) -> Outcome:
@@ -553,8 +559,10 @@ def _told_masking(rows: Rows, width: int) -> str:
         reading="The formula is computed as written: the softmax over all keys, then the mask. Even if the last product, with the values, then skips the "
         "zeros, the cost should follow the keys that rows see: at most a constant times nmd operations where rows see at most m, as dense attention takes at most 9n²d. "
         "(Skipping the zeros saves something, less than half of the operations; what is judged is the order. The search tries the constant 9, the derivation takes any.)",
-        precise=r"Some constant $C$ has at most $C\,nmd$ operations, whatever $n$ is. But for every $C$ scores and softmax alone take more than $2n^2d$, which is more than $C\,nmd$ from $n=Cm$ on.",
-        sources=(S0.at("Mathematical Formulation"), S0.at("Motivation")),
+        precise=r"Some constant $C$ has at most $C\,nmd$ operations, whatever $n$ is. But the weights $M\odot\mathrm{softmax}$ depend on all $n$ scores of their row, hidden ones "
+        r"too, since each of these stands in the divisor: $\partial p_i/\partial y = -p_ip_y < 0$ for a visible key $i$ and a hidden one of score $y$. So no pair can be skipped, and for "
+        r"every $C$ scores and softmax alone take more than $2n^2d$, which is more than $C\,nmd$ from $n=Cm$ on.",
+        sources=(S0.at("Mathematical Formulation (sparse attention)"), S0.at("Motivation")),
         scope="every n, d and m ≤ n, every pattern with non-empty rows of at most m keys; the derivation: every constant C ≥ 1 and every n ≥ Cm, the search: C = 9 and n ≥ 5m",
         kind=Kind.COST,
         inventory=("C090",),
@@ -565,6 +573,12 @@ def _told_masking(rows: Rows, width: int) -> str:
     )
 )
 def masking_reduces_cost() -> Iterator[Step]:
+    hidden = sp.Symbol("y", real=True)
+    mass = sp.exp(own) + sp.exp(hidden) + total(sp.exp(s[j]), j)
+    yield Step(
+        sp.Derivative(sp.exp(own) / mass, hidden), "<", sp.Integer(0), "a visible weight falls with every score that the mask hides afterwards: it takes all scores to compute it",
+        certificate=sp.exp(own) * sp.exp(hidden) / mass**2,
+    )  # fmt: skip
     dense = total(total(2 * d + 5, j) - 2, i)
     yield Step(dense, "=", n**2 * (2 * d + 5) - 2 * n, "scores and softmax over all keys come before the mask: quadratic in n whatever the mask is")
     constant = sp.Symbol("C", integer=True, positive=True)
@@ -599,7 +613,7 @@ def _told_order(name: str, size: int, share: int, further: int) -> str:
     length = enough(size, share) + further
     count = closed_form(name, size, length)
     return (
-        f"Pattern: {name}, size {size}, n = {length}. It has {count} visible pairs, and at most n²/{share} = {Fraction(length**2, share)} were asked for. No length helps: "
+        f"Pattern: {name}, size {size}; tried is n = ({share}(2 · {size} + 2))² + {further} = {length}. It has {count} visible pairs, and at most n²/{share} = {Fraction(length**2, share)} were asked for. No length helps: "
         f"with this size fixed there are always at least n²/{size} pairs, which is more than n²/{share}."
     )
 
@@ -640,7 +654,7 @@ def patterns_reduce_the_order() -> Iterator[Step]:
     Claim(
         id="sparsity.short-rows",
         title="The number of pairs is of lower order than n² if rows are short, and not with a stride or blocks of a fixed size",
-        states="The correct form: what counts is how many keys a row sees.",
+        states="(Not in the texts; counted from the patterns.) What decides the order of the cost is how many keys a row sees.",
         precise=r"Rows of at most $m$ keys: at most $n^2/s$ pairs from $n=sm$ on; windows have $m=2w+1$ or $b$. Offsets $\pm2^l$: fewer than $2(p+1)n$ pairs, $p=\lfloor\log_2(n-1)\rfloor$. "
         r"Stride $k$: at least $n^2/k$ pairs at every $n$. Blocks of $b$ with a representative each: at least $n^2/b$.",
         sources=(S0.at("Motivation"), CHILD),
@@ -690,7 +704,7 @@ def _strided_bounds(step: int, share: int, further: int) -> Outcome:
 def _told_stride(step: int, share: int, further: int) -> str:
     length = enough(step, share) + further
     return (
-        f"Stride {step}, n = {length}. {_told_classes(step, length)}, no fewer than n²/{step} = {Fraction(length**2, step)}. "
+        f"Stride {step}; tried is n = ({share}(2 · {step} + 2))² + {further} = {length}. {_told_classes(step, length)}, no fewer than n²/{step} = {Fraction(length**2, step)}. "
         f"At most n²/{share} = {Fraction(length**2, share)} were asked for. At any other length there are no fewer than n²/{step} either, and that is more than n²/{share}: "
         "a fixed stride divides the cost and leaves it quadratic."
     )
@@ -700,13 +714,13 @@ def _told_stride(step: int, share: int, further: int) -> str:
     Claim(
         id="sparsity.fixed-stride-solves",
         title="Attention with a fixed stride solves the quadratic complexity",
-        states="The problem is quadratic complexity in the sequence length; attending to every k-th position, with a fixed stride, is a solution.",
+        states="The problem is quadratic complexity in the sequence length; among the solutions is strided attention, which skips positions with a fixed stride.",
         reading="The number of pairs is of lower order than n²: below any share of it for large n. 'Fixed' says that the stride is the same at every position; "
         "whether it may depend on the length is left open.",
         precise=r"For every $s$, from some length on at most $n^2/s$ pairs satisfy $j\equiv i\pmod k$. With $k=\sqrt n$ they are $k^3$, at most $n^2/s$ for "
         r"$k\ge s$. With a $k$ that does not depend on $n$ they are more than $n^2/s$ at every length, for every $s>k$. (Tried with such a $k$ from "
         r"$n=(s(2k+2))^2$ on.)",
-        sources=(S0.at("Strided Sparse Attention"), S4.at("Sparse Attention")),
+        sources=(S4.at("Sparse Attention"),),
         scope="every stride; n = k² where it grows with the length, every n where it does not",
         kind=Kind.COST,
         inventory=("C081",),
@@ -720,8 +734,6 @@ def _told_stride(step: int, share: int, further: int) -> str:
 def fixed_stride_solves() -> Iterator[Step]:
     shares, slack = sp.symbols("s x", integer=True, positive=True)
     root = shares + slack
-    yield Step((root**2) ** 2 / root, "=", root**3, "a stride that grows: at n = k² there are n²/k = k³ pairs, since k divides n")
-    yield Step(shares * root**3, "<=", (root**2) ** 2, "which is at most n²/s from k = s on (k = s + x)", certificate=root**3 * slack)
     left, below, surplus = (
         sp.Symbol("r", integer=True, nonnegative=True),
         sp.Symbol("r'", integer=True, positive=True),
@@ -734,13 +746,15 @@ def fixed_stride_solves() -> Iterator[Step]:
         "a stride that does not depend on n: for s = k + s', k = r + r', the pairs number more than n²/s at every n",
         certificate=surplus * n**2 / span + share * left * below / span,
     )  # fmt: skip
+    yield Step(sp.UnevaluatedExpr(root**2) ** 2 / root, "=", root**3, "a stride that grows: at n = k² there are n²/k = k³ pairs, since k divides n (k = s + x)")
+    yield Step(shares * root**3, "<=", sp.UnevaluatedExpr(root**2) ** 2, "which is at most n²/s from k = s on", certificate=root**3 * slack)
 
 
 @derived(
     Claim(
         id="sparsity.strided-pairs",
         title="Strided attention touches n²/k pairs, and k/4 more at the most",
-        states="The correct form: a stride divides the cost by k; the order falls only if the stride grows with the length.",
+        states="(Not in the texts; counted from the pattern.) A stride divides the cost by k; the order falls only if the stride grows with the length.",
         precise=r"$\dfrac{n^2}k\le\text{pairs}\le\dfrac{n^2}k+\dfrac k4$. With $k=\sqrt n$ that is $n^{3/2}$, and $\sqrt n/4$ more at the most.",
         sources=(S0.at("Strided Sparse Attention"), S4.at("Sparse Attention"), CHILD.at("section 4")),
         scope="every n and every stride, fixed or not",
@@ -754,10 +768,10 @@ def strided_pairs() -> Iterator[Step]:
     left, below = sp.Symbol("r", integer=True, nonnegative=True), sp.Symbol("r'", integer=True, positive=True)
     span = left + below
     count = (n**2 + left * (span - left)) / span
-    yield Step(n**2 / span, "<=", count, "k = r + r' with r = n mod k", certificate=left * below / span)
-    yield Step(count, "<=", n**2 / span + span / 4, "r r' is at most (k/2)²", certificate=(left - below) ** 2 / (4 * span))
     root = sp.Symbol("k", integer=True, positive=True)
-    yield Step((root**2) ** 2 / root + root / 4, "=", root**3 + root / 4, "n = k²")
+    yield Step(sp.UnevaluatedExpr(root**2) ** 2 / root, "=", root**3, "with k = √n, that is n = k², n²/k is k³ = n^(3/2)")
+    yield Step(n**2 / span, "<=", count, "k = r + r' with r = n mod k: the pairs number at least n²/k")
+    yield Step(count, "<=", n**2 / span + span / 4, "r r' is at most (k/2)²", certificate=(left - below) ** 2 / (4 * span))
 
 
 def _windows_are_linear(length: int, reach: int) -> Outcome:
@@ -768,17 +782,17 @@ def _windows_are_linear(length: int, reach: int) -> Outcome:
 @derived(
     Claim(
         id="sparsity.windows-are-linear",
-        title="Windows of a fixed size touch at most (2w + 1) n pairs",
-        states="Local attention has linear complexity, O(n) instead of O(n²).",
-        reading="Counted are the visible pairs of fixed and sliding windows whose size does not depend on n. (The text calls the fixed window 'fixed-size'; of the sliding one it "
-        "says that it moves.)",
-        precise=r"$n(2w+1)-w(w+1)$ pairs for $w$ on each side, $n>w$, and at most $nb$ in blocks of $b$. The pairs that a sliding window leaves out number exactly "
-        r"$(n-w)(n-w-1)$.",
-        sources=(S1.at("Local Attention"), S0.at("Local Attention Windows")),
+        title="Windows and blocks of a fixed size touch at most (2w + 1) n and nb pairs",
+        states="Local attention, with a fixed or a sliding window or within predefined blocks, has linear complexity, O(n) instead of O(n²).",
+        reading="Counted are the visible pairs of fixed and sliding windows and of blocks whose size does not depend on n. (The text calls the fixed window 'fixed-size'; of the "
+        "sliding one it says that it moves, of the blocks that they are predefined. Its dilated variant is in sparsity.limited-intervals-are-linear.)",
+        precise=r"$n(2w+1)-w(w+1)$ pairs for $w$ on each side, $n>w$, and at most $nb$ in blocks of $b$, which fixed windows are too. The pairs that a sliding window leaves "
+        r"out number exactly $(n-w)(n-w-1)$.",
+        sources=(S1.at("Local Attention"),),
         scope="every n > w (below, every pair is visible, and n² ≤ (2w + 1) n), every block length",
-        assumes=("the window does not grow with n",),
+        assumes=("the window or block does not grow with n",),
         kind=Kind.COST,
-        inventory=("C079",),
+        inventory=("C079", "C087"),
         uses=("sparsity.pairs-touched",),
         holds=_windows_are_linear,
     )
@@ -787,11 +801,15 @@ def windows_are_linear() -> Iterator[Step]:
     window = n * (2 * w + 1) - w * (w + 1)
     left, below = sp.Symbol("r", integer=True, nonnegative=True), sp.Symbol("r'", integer=True, nonnegative=True)
     span = left + below
-    yield Step(window, "<=", (2 * w + 1) * n, "sliding: the ends of the sequence take some away", certificate=w * (w + 1))
     yield Step(n**2 - window, "=", (n - w) * (n - w - 1), "what is left out grows like n²")
     yield Step(
-        whole * span**2 + left**2, "<=", (whole * span + left) * span, "fixed: a last block of r ≤ b positions has r² ≤ rb pairs", certificate=left * below
+        whole * span**2 + left**2,
+        "<=",
+        (whole * span + left) * span,
+        "blocks: q of b positions, and a last one of r ≤ b that has r² ≤ rb pairs",
+        certificate=left * below,
     )
+    yield Step(window, "<=", (2 * w + 1) * n, "sliding: the ends of the sequence take some away", certificate=w * (w + 1))
 
 
 def regular(length: int, interval: int, place: int, steps: int | None) -> Seen:
@@ -820,7 +838,7 @@ def _intervals_counted(interval: int, share: int, bounded: bool, further: int) -
 def _told_intervals(interval: int, share: int, bounded: bool, further: int) -> str:
     length = 3 * share * interval + further
     return (
-        f"Positions at intervals of {interval}, n = {length}, with no limit to their number. {_told_classes(interval, length)}, at least n²/{interval} = "
+        f"Positions at intervals of {interval}, with no limit to their number; tried is n = 3 · {share} · {interval} + {further} = {length}. {_told_classes(interval, length)}, at least n²/{interval} = "
         f"{Fraction(length**2, interval)}. With the constant {2 * share + 1} at most {2 * share + 1} · {length} = {(2 * share + 1) * length} would be allowed. "
         "A larger constant only asks for a longer sequence."
     )
@@ -830,15 +848,15 @@ def _told_intervals(interval: int, share: int, bounded: bool, further: int) -> s
     Claim(
         id="sparsity.regular-intervals-are-linear",
         title="Attention to positions at regular intervals has linear complexity",
-        states="Local attention, of which attention to positions at regular intervals is a variant, has complexity O(n) instead of O(n²).",
-        reading="The interval is fixed, and a row sees positions at that interval. The heading 'Local' suggests a limit to their number; the description names "
-        "none. Some constant c serves every n: at most cn pairs.",
+        states="(Not in the text; our note on one of its phrases.) Attention to positions at regular intervals, taken without the heading 'Local' that it stands under, has complexity "
+        "O(n) instead of O(n²).",
+        reading="The interval is fixed, and a row sees positions at that interval. Some constant c serves every n: at most cn pairs. (The text puts this variant under 'Local', "
+        "which limits the number of positions; with that limit it is linear, and so nothing that the text says is judged here.)",
         precise=r"For some $c$ at most $cn$ pairs satisfy $j\equiv i\pmod g$, for every $n$. (Tried with $c=2s+1$ at $n\ge3sg$.)",
         sources=(S1.at("Local Attention"),),
         scope="every fixed interval",
         kind=Kind.COST,
-        inventory=("C079",),
-        unsaid="a row sees a limited number of positions, at most c, as the heading suggests (a dilated window, or a block of fixed length)",
+        unsaid="a row sees a limited number of positions, at most c on each side (a dilated window)",
         corrected_by="sparsity.limited-intervals-are-linear",
         holds=_intervals_are_linear,
         worked=_told_intervals,
@@ -853,7 +871,7 @@ def regular_intervals_are_linear() -> Iterator[Step]:
     Claim(
         id="sparsity.limited-intervals-are-linear",
         title="A dilated window of c positions on each side is linear in n; all positions at an interval g are at least n²/g pairs",
-        states="The correct form: the number of positions must be limited, not only their interval fixed.",
+        states="(Not in the text; counted from the pattern.) Attention at regular intervals is linear if the number of positions is limited, and not only their interval fixed.",
         precise=r"At most $(2c+1)n$ pairs with $c$ positions on each side, whatever the interval. Without a limit at least $n^2/g$, which exceeds $cn$ from $n=cg+1$ on.",
         sources=(S1.at("Local Attention"),),
         scope="every n, c and g",
@@ -865,8 +883,8 @@ def regular_intervals_are_linear() -> Iterator[Step]:
 def limited_intervals_are_linear() -> Iterator[Step]:
     steps, interval = sp.symbols("c g", integer=True, positive=True)
     length = steps * interval + 1 + more
+    yield Step(steps * length, "<", length**2 / interval, "no limit: n²/g against cn from n = cg + 1 on", certificate=length * (1 + more) / interval)
     yield Step(total(2 * steps + 1 - short[i], i), "<=", (2 * steps + 1) * n, "at most c positions on each side, and itself", certificate=total(short[i], i))
-    yield Step(steps * length, "<", length**2 / interval, "n²/g against cn from n = cg + 1 on", certificate=length * (1 + more) / interval)
 
 
 def _class_sizes(step: int, length: int) -> Outcome:
@@ -922,7 +940,7 @@ def _classes_apart(step: int, layers: int, tokens: Row, place: int, shift: int) 
     Claim(
         id="sparsity.strided-never-mixes",
         title="Strided attention alone never carries information between residue classes, at any depth",
-        states="Each position attends to every k-th position: W_i = {j : j mod k = i mod k}.",
+        states="(Implied; the text gives the pattern.) Each position attends to every k-th position: W_i = {j : j mod k = i mod k}.",
         reading="Layers that all use this pattern with the same stride; for k ≥ 2 and n ≥ 2 some positions can then never learn of each other.",
         precise=r"After $L$ steps of lengths $kt_1,\dots,kt_L$ a walk from $i$ is at $i+k\sum_at_a$, in the residue class of $i$ for every $L$, and no multiple of $k$ leads to another "
         "class. So no output depends on a token of another class, whatever the weights; the stack is $k$ separate networks.",
@@ -936,18 +954,18 @@ def _classes_apart(step: int, layers: int, tokens: Row, place: int, shift: int) 
 def strided_never_mixes() -> Iterator[Step]:
     lengths = sp.IndexedBase("t", real=True)
     start, step = sp.symbols("i_0 a_0", integer=True, positive=True)
-    yield Step(
-        start + sp.Sum(stride * lengths[step], (step, 1, depth)) - start,
-        "=",
-        stride * sp.Sum(lengths[step], (step, 1, depth)),
-        "L steps along the pattern: a multiple of k",
-    )
     apart, room = sp.Symbol("c", integer=True, positive=True), sp.Symbol("x", integer=True, positive=True)
     span, times = apart + room, sp.Symbol("t", integer=True, nonnegative=True)
     yield Step(
         apart, "<", span * (1 + times), "positions of different classes differ by c + a multiple of k, 0 < c < k: c is less than any positive multiple of k"
     )
     yield Step(-span * times, "<", apart, "and more than any other multiple, so it is none")
+    yield Step(
+        start + sp.Sum(stride * lengths[step], (step, 1, depth)),
+        "=",
+        start + stride * sp.Sum(lengths[step], (step, 1, depth)),
+        "L steps along the pattern lead from i to i plus a multiple of k: never into another class",
+    )
 
 
 # --- offsets ±2^l ---------------------------------------------------------------------------------------------------------------------------
@@ -991,25 +1009,36 @@ def dilated_gaps() -> Iterator[Step]:
     yield Step(2 * (top - 1) * length, "<", count, "and more than 2(p − 1), where n = 2^p + x + 1", certificate=4 * over + 6)
 
 
-def _set_is_defined(length: int, place: int, causal: bool) -> Outcome:
-    row = pattern("dilated", 1, length)[place]
-    return exact.decided(any(key <= place or not causal for key in row))
+def _offsets(length: int, place: int) -> list[int]:
+    """The set as written, as far as the first offset 2^l that is longer than the sequence."""
+    distances = [2**power for power in range(bits(length) + 1)]
+    return [place - distance for distance in distances] + [place + distance for distance in distances]
 
 
-def _set_with_itself(length: int, place: int, causal: bool) -> Outcome:
-    """With the position itself there is always a key; without it exactly if another position is in sight."""
+def _set_is_defined(length: int, place: int, clipped: bool) -> Outcome:
+    """Whether it has a member, and only members that are positions; with `clipped`, those that are none are dropped first."""
+    inside = [key for key in _offsets(length, place) if 0 <= key < length]
+    return exact.decided(bool(inside) and (clipped or len(inside) == len(_offsets(length, place))))
+
+
+def _set_with_itself(length: int, place: int, clipped: bool = True, causal: bool = False) -> Outcome:
+    """With the position itself there is always a key; without it exactly if another position is in sight. (This set is clipped whatever `clipped` says.)"""
     row = pattern("dilated", 1, length)[place]
     written = {key for key in row if key <= place or not causal}
     in_sight = place > 0 if causal else length > 1
     return exact.decided(place not in row and bool(written) == in_sight and len(written | {place}) == len(written) + 1)
 
 
-def _told_set(length: int, place: int, causal: bool) -> str:
-    shown = "a causal mask hides later positions" if causal else "no mask"
-    return (
-        f"n = {length}, positions 0 to {length - 1}, {shown}: position {place} has no neighbour at distance 1, 2, 4, … in sight, and the set as written does not contain "
-        f"{place} itself. The softmax over the empty set would be 0/0. Under a causal mask that happens at the first position of every sequence."
-    )
+def _told_set(length: int, place: int, clipped: bool) -> str:
+    written = _offsets(length, place)
+    half = len(written) // 2
+    before, after = (", ".join(map(str, part)) for part in (written[:half], written[half:]))
+    inside = ", ".join(str(key) for key in sorted(written) if 0 <= key < length)
+    if clipped:
+        told = f"Positions of the sequence among these: {inside or 'none'}"
+    else:
+        told = f"Positions of the sequence among these: {inside or 'none'}. There is no key at {min(written)} or {max(written)} to give a score to"
+    return f"n = {length}, positions 0 to {length - 1}. For position {place} the set as written is {{{before}, …, {after}, …}}, without end. {told}."
 
 
 @derived(
@@ -1017,13 +1046,14 @@ def _told_set(length: int, place: int, causal: bool) -> str:
         id="sparsity.dilated-set-as-written",
         title="The set of offsets ±2^l, as written, is an attention set",
         states="W_i = {i − 2^0, i − 2^1, …, i + 2^0, i + 2^1, …} takes the window's place in the softmax.",
-        reading="Clipped to the sequence, it gives every position some key, so that the softmax over it is defined, with or without a causal mask. (The text "
-        "has no mask here; causal attention is an addition of ours, since the same patterns serve generation.)",
-        precise=r"$W_i\cap\{0,\dots,n-1\}\ne\emptyset$, and $W_i\cap\{0,\dots,i\}\ne\emptyset$ for causal attention, at every position of every sequence.",
+        reading="It contains some position at every place of the sequence, and nothing that is no position, so that the softmax over it is defined. It is taken as written, with offsets "
+        "2^l for every l ≥ 0.",
+        precise=r"$\emptyset\ne W_i\subseteq\{0,\dots,n-1\}$ at every position of every sequence. As written $W_i$ has no end on either side: $i+2^l>n-1$ as soon as $2^l\ge n$. "
+        r"Clipped, $W_i\cap\{0,\dots,n-1\}$ has a member for $n\ge2$: $i+1$ or $i-1$. It never contains $i$ itself, as $2^l\ne0$, so for $n=1$ it is empty.",
         sources=(S0.at("Dilated Attention"),),
-        scope="every n ≥ 1, every position",
+        scope="every n ≥ 1, every position; written n = 2^l − x for the offsets that leave the sequence; no mask (causal attention, ours, in sparsity.dilated-set-with-itself)",
         inventory=("C084",),
-        unsaid="another position is in sight: n ≥ 2 and, under a causal mask, i is not the first; the set never contains i itself (2^l = 0 has no solution)",
+        unsaid="offsets that leave the sequence are dropped, and the sequence has two positions or more",
         corrected_by="sparsity.dilated-set-with-itself",
         holds=_set_is_defined,
         worked=_told_set,
@@ -1031,20 +1061,23 @@ def _told_set(length: int, place: int, causal: bool) -> str:
 )
 def dilated_set_as_written() -> Iterator[Step]:
     place = sp.Symbol("i", integer=True, nonnegative=True)
-    later = sp.Symbol("i", integer=True, positive=True)
-    yield Step(place + 1, "<=", place + 1 + more, "a position that is not the last has i + 1 ≤ n − 1 in its set", certificate=more)
-    yield Step(sp.Integer(0), "<=", later - 1, "and one that is not the first has i − 1 ≥ 0, a past position", certificate=later - 1)
+    later, power = sp.Symbol("i", integer=True, positive=True), sp.Symbol("l", integer=True, nonnegative=True)
+    yield Step(2**power - more - 1, "<", place + 2**power, "as written: an offset 2^l ≥ n, n = 2^l − x, leads beyond n − 1", certificate=place + more + 1)
+    yield Step(place, "<", place + 2**power, "clipped: no offset is 0, so i itself is no member")
+    yield Step(place + 1, "<=", place + 1 + more, "a position that is not the last, n − 1 = i + 1 + x, has i + 1 in its set", certificate=more)
+    yield Step(sp.Integer(0), "<=", later - 1, "and the last of two or more positions is not the first, i ≥ 1, so it has i − 1 ≥ 0", certificate=later - 1)
 
 
 @derived(
     Claim(
         id="sparsity.dilated-set-with-itself",
-        title="With i itself added, the dilated set is never empty, causal or not",
-        states="The correct form: W_i ∪ {i}.",
+        title="Clipped and with i itself added, the dilated set is never empty, causal or not",
+        states="(Not in the text; a set that always works.) The offsets that stay inside the sequence, and i itself.",
+        reading="That the set may be cut off at i by a causal mask is an addition of ours, since the same patterns serve generation.",
         precise=r"$i\notin\{i\pm2^l\}$, since $2^l\ne0$; $W_i\cup\{i\}$ contains $i$, which every causal mask allows. Without $i$ the set is empty exactly where no other position is in "
         "sight, and a position does not attend to itself.",
         sources=(S0.at("Dilated Attention"),),
-        scope="every n ≥ 1, every position",
+        scope="every n ≥ 1, every position; offsets that leave the sequence are dropped",
         holds=_set_with_itself,
     )
 )
@@ -1072,7 +1105,7 @@ def _logarithmic_hops(length: int, start: int, end: int) -> Outcome:
     Claim(
         id="sparsity.dilated-hops",
         title="With offsets ±2^l every position reaches every other within ⌈log₂ n⌉ hops",
-        states="Dilated attention with exponentially increasing gaps.",
+        states="(Implied.) With exponentially increasing gaps, dilated attention joins any two positions in few hops.",
         reading="A hop goes along the pattern and stays inside the sequence. As many layers with residual connections as there are hops carry information between the two positions.",
         precise=r"The distance $D\le n-1<2^m$, $m=\lceil\log_2n\rceil$, is a sum of at most $m$ distinct powers of two; taken one after another, all in the direction of the goal, "
         r"they never leave the segment between the two positions.",
@@ -1099,7 +1132,10 @@ def dilated_hops() -> Iterator[Step]:
         "without leaving 0..D: the positions on the way are twice those on the way to D' (D' = x' + x)",
         certificate=2 * inner + bit,
     )
-    yield Step(2 * half + bit - 2 * half, "=", bit, "and β is one hop more, of length 2^0, or none: at most m + 1")
+    fewer, unset = sp.symbols("y z", nonnegative=True)
+    yield Step(
+        (power - fewer) + (1 - unset), "<=", power + 1, "and one hop more, of length 2^0, if β is 1: D < 2^(m + 1) takes at most m + 1 hops, m − y of them to 2D', and β = 1 − z", certificate=fewer + unset,
+    )  # fmt: skip
 
 
 def route(distance: int) -> list[int]:
@@ -1131,7 +1167,8 @@ def _halved_hops(length: int, start: int, end: int) -> Outcome:
     Claim(
         id="sparsity.dilated-hops-halved",
         title="Using offsets in both directions, ⌈m/2⌉ + 1 hops are enough, m = ⌈log₂ n⌉",
-        states="The strongest form: going back as well as forward halves the number of hops, even if the way must stay between the two positions.",
+        states="(Not in the text; it follows from the offsets in both directions.) Going back as well as forward halves the number of hops, even if the way must stay between the "
+        "two positions.",
         precise=r"From 0 to $D<2^m$ a way inside $0,\dots,D$ with at most $\lceil m/2\rceil+1$ hops exists. Two bits cost one hop: $D=4D'+r$ with $r\le2$ adds the hop $r$ (or none) to "
         r"4 times the way to $D'$; $D=4D'+3=4(D'+1)-1$ puts one hop back after the first hop of 4 times the way to $D'+1$; and $D=2^{a+2}-1$ is "
         r"$2^{a+1}-1+2^{a+1}$, three hops.",
@@ -1169,20 +1206,24 @@ def dilated_hops_halved() -> Iterator[Step]:
         "the first of them is at most D' unless D' + 1 is reached at once, so 4 times it is inside too",
         certificate=4 * inner + 3,
     )
-    yield Step(4 * (quarter + 1) - 1, "=", 4 * quarter + 3, "the way ends at 4(D' + 1) − 1 = D")
+    yield Step(4 * sp.UnevaluatedExpr(quarter + 1) - 1, "=", 4 * quarter + 3, "the way ends at 4(D' + 1) − 1 = D")
     yield Step(
-        2 ** (power + 1) - 1 + 2 ** (power + 1),
+        sp.UnevaluatedExpr(2 ** (power + 1) - 1) + 2 ** (power + 1),
         "=",
-        4 * (2**power - 1) + 3,
+        4 * sp.UnevaluatedExpr(2**power - 1) + 3,
         "D' + 1 = 2^a: three hops for a ≥ 1, since 2^(a + 1), 2^(a + 1) − 1 and D are inside; two for D = 3",
     )
+    allowed = sp.UnevaluatedExpr(half + 1)  # ⌈m/2⌉ + 1 for m = 2h
     yield Step(
-        (2 * half + 2) / 2 + 1,
+        sp.UnevaluatedExpr(2 * half + 2) / 2 + 1,
         "=",
-        (half + 1) + 1,
-        "m = 2h: two bits more, one hop more; m = 0 needs none, m = 1 one, and three hops are allowed from m + 2 = 3 on",
+        allowed + 1,
+        "m = 2h, ⌈m/2⌉ + 1 = h + 1: two bits more allow one hop more; m = 0 needs none, m = 1 one, and three hops are allowed from m + 2 = 3 on",
     )
-    yield Step((2 * half + 1 + 2 + 1) / sp.Integer(2) + 1, "=", ((2 * half + 1 + 1) / sp.Integer(2) + 1) + 1, "m = 2h + 1: likewise, ⌈m/2⌉ = h + 1")
+    yield Step(
+        sp.UnevaluatedExpr(2 * half + 4) / 2 + 1, "=", sp.UnevaluatedExpr(half + 2) + 1,
+        "m = 2h + 1, ⌈m/2⌉ + 1 = h + 2: likewise, with ⌈(m + 2)/2⌉ = (2h + 4)/2. So ⌈m/2⌉ + 1 hops are enough for every m",
+    )  # fmt: skip
 
 
 ATTAINED = tuple(2**power for power in range(2, 7))  # what the exact check searches
@@ -1209,7 +1250,7 @@ def _attained(length: int) -> Outcome:
     Claim(
         id="sparsity.dilated-hops-attained",
         title="At n = 2^m some two positions need all of the ⌈m/2⌉ + 1 hops",
-        states="The bound of ⌈m/2⌉ + 1 hops cannot be lowered.",
+        states="(Not in the text.) The bound of ⌈m/2⌉ + 1 hops cannot be lowered.",
         precise=r"The largest number of hops between two of $n=2^m$ positions is $\lceil m/2\rceil+1$, for every $m\ge2$. The distance $E_m$ needs that many, "
         r"with $E_2=3$, $E_3=7$ and $E_{m+2}=4E_m-1$ (11, 27, 43, 107, …). For let $N_m(D)$ be the smallest number of terms $\pm2^l$, $0\le l\le m-1$, with the sum $D$; no longer "
         r"hop fits into the sequence. Then $N_{m+2}(4E-1)=N_m(E)+1$. In the formula $c=N_m(E)$ and $N_m(E-1)=c-1+x$.",
@@ -1303,15 +1344,16 @@ def _told_meanings(length: int, place: int) -> str:
 )
 def dilated_means_one_thing() -> Iterator[Step]:
     interval = sp.Symbol("g", integer=True, positive=True)
-    yield Step(3 * interval - 2 * interval, "=", 2 * interval - interval, "regular intervals: equal gaps between the first three offsets")
-    yield Step(sp.Integer(2 - 1), "<", sp.Integer(4 - 2), "offsets 1, 2, 4: unequal gaps")
+    kept = sp.UnevaluatedExpr
+    yield Step(kept(2 * interval) + interval, "=", 3 * interval, "regular intervals: offsets g, 2g, 3g, the third of which is the sum of the first two")
+    yield Step(kept(sp.Integer(2)) + 1, "<", sp.Integer(4), "doubling offsets 1, 2, 4: the third is more than the sum of the first two, so no g gives them")
 
 
 @derived(
     Claim(
         id="sparsity.dilations-differ",
         title="Doubling gaps and regular intervals agree only where no position is 4 or more away",
-        states="The correct form: 'dilated' names two kinds of pattern, gaps that grow with the distance and gaps that do not.",
+        states="(Implied by two texts together.) 'Dilated' names two kinds of pattern, gaps that grow with the distance and gaps that do not.",
         precise=r"Gaps of $\{i\pm2^l\}$ satisfy $2^{l+1}-2^l<2^{l+2}-2^{l+1}$; those of $\{i\pm tg\}$ are all $g$. Clipped to the sequence the two agree for some $g$ and $c$ exactly "
         r"if $i<4$ and $n-1-i<4$. (One text also lets the gaps of a dilated sliding window increase with the distance: that is the first kind.)",
         sources=(S0.at("Dilated Attention"), S1.at("Local Attention"), S1.at("Longformer Attention")),
@@ -1358,11 +1400,10 @@ def _told_window(length: int, reach: int, layers: int, place: int) -> str:
     Claim(
         id="sparsity.window-depth-as-made",
         title="L layers of a window with w on each side see 2Lw + 1 positions",
-        states="(Implied; neither text speaks of depth.) Local windows see further with depth: L layers of half-width w see exactly 2Lw + 1 positions.",
+        states="(Not in the texts, which do not speak of depth; our note.) L layers of half-width w see exactly 2Lw + 1 positions.",
         precise=r"Position $i$ sees exactly $2Lw+1$ positions through $L$ layers, for every $i$ and $n$.",
         sources=(S0.at("Local Attention Windows"), S1.at("Local Attention")),
         scope="every n, w, L and i",
-        inventory=("C078",),
         uses=("sparsity.receptive-field",),
         unsaid="the position is at least Lw away from both ends of the sequence",
         corrected_by="sparsity.window-depth",
@@ -1381,7 +1422,7 @@ def window_depth_as_made() -> Iterator[Step]:
     Claim(
         id="sparsity.window-depth",
         title="L layers of a window see the positions max(0, i − Lw) to min(n − 1, i + Lw), and no others",
-        states="The correct form: the ends of the sequence cut the receptive field off.",
+        states="(Implied by local windows in layers; neither text speaks of depth.) What a position sees grows by a window with each layer, until the ends of the sequence cut it off.",
         precise=r"Through $L$ layers position $i$ sees exactly $\max(0,i-Lw),\dots,\min(n-1,i+Lw)$: at most $2Lw+1$ positions, that many away from the ends, and all of the sequence "
         r"exactly if $Lw$ reaches both ends. Induction: from a right end $e=\min(n-1,i+Lw)$ the next is $\min(n-1,e+w)$, and all between are seen.",
         sources=(S0.at("Local Attention Windows"), S1.at("Local Attention")),
@@ -1419,7 +1460,8 @@ def _windows_compared(length: int, reach: int) -> Outcome:
         title="Fixed and sliding windows differ as soon as n ≥ w + 2, in pairs and, above all, in depth",
         states="Variants of local attention: a fixed window, which attends to a fixed-size local window, and a sliding window, a moving window of attention.",
         reading="A fixed window is one that does not move: the sequence is cut into blocks, and all positions of a block see the block. A sliding window moves "
-        "with the position. Both of the same size, 2w + 1.",
+        "with the position. Both of the same size, 2w + 1. (The text says no more of the fixed window. Read like this it is the text's own 'Block-Sparse' variant, attention within "
+        "predefined blocks; read as a window of fixed size around each position it would be the sliding window, and the two entries one.)",
         precise=r"For $b=2w+1$ and $n\ge w+2$ position 0 sees $w+1$ in its block and not in its window; for $n\le w+1$ both see everything. Blocks touch "
         r"$w(w+1)$ pairs more in $n=qb$ positions, $q\ge1$. Through any depth a block stays closed, since $\lfloor i/b\rfloor=\lfloor l/b\rfloor=\lfloor "
         r"j/b\rfloor$, while a window gains $w$ on each side with each "
@@ -1434,9 +1476,13 @@ def _windows_compared(length: int, reach: int) -> Outcome:
 def fixed_and_sliding() -> Iterator[Step]:
     count = 1 + whole  # blocks
     length = count * (2 * w + 1)
-    at, other, klass = sp.symbols("x_1 x_2 B", integer=True, nonnegative=True)
-    yield Step(w + 1, "<=", 2 * w, "n ≥ w + 2: position w + 1 shares the first block, 0 to 2w, with position 0", certificate=w - 1)
-    yield Step(w, "<", w + 1, "and is outside the sliding window of position 0")
+    at, klass = sp.symbols("x_1 B", integer=True, nonnegative=True)
+    size = at + 1 + more  # of blocks
+    yield Step(
+        klass * size + at, "<", (klass + 1) * size,
+        "a position x₁ of block B, x₁ < b = x₁ + 1 + x, lies before block B + 1: it sees positions of block number B alone, these see the same, and so at any depth",
+        certificate=1 + more,
+    )  # fmt: skip
     yield Step((w - more) - 0, "<=", w, "n ≤ w + 1: no two positions are more than w apart, nor outside the first block", certificate=more)
     yield Step(
         sp.Sum(sp.Sum(2 * w + 1, (i, 1, 2 * w + 1)), (j, 1, count)) - (length * (2 * w + 1) - w * (w + 1)),
@@ -1444,10 +1490,8 @@ def fixed_and_sliding() -> Iterator[Step]:
         w * (w + 1),
         "pairs of 1 + q blocks, less those of the sliding window",
     )
-    yield Step(
-        (klass * (2 * w + 1) + at) - (klass * (2 * w + 1) + other), "=", at - other,
-        "positions of one block differ by less than b, and what a third position shares with one of them it shares with the other: the block number",
-    )  # fmt: skip
+    yield Step(w + 1, "<=", 2 * w, "n ≥ w + 2: position w + 1 shares the first block, 0 to 2w, with position 0", certificate=w - 1)
+    yield Step(w, "<", w + 1, "and is outside the sliding window of position 0: the two windows differ")
 
 
 # --- blocks and representatives --------------------------------------------------------------------------------------------------------------
@@ -1468,7 +1512,7 @@ def _blocks_cost(count: int, size: int) -> Outcome:
         reading="The representative is one position of each block, seen by all; n is a multiple of b.",
         precise=r"With $n=Mb$: $n(b+M-1)$ pairs, which is $n(M-1)(b-1)$ fewer than $n^2$, so fewer whenever there are two blocks or more of two positions or more; and at least "
         r"$2n\sqrt n-n$ whatever $b$ is, with equality at $b=\sqrt n$. For a fixed $b$ they are still quadratic in $n$.",
-        sources=(S0.at("Block Sparse Attention"), S1.at("Local Attention")),
+        sources=(S0.at("Block Sparse Attention"),),
         scope="every number of blocks M and block length b; whole blocks (a shorter last one in sparsity.pairs-touched); pairs, of which cost follows in sparsity.cost-follows-pairs",
         kind=Kind.COST,
         inventory=("C087",),
@@ -1506,7 +1550,7 @@ def _two_hops(size: int, length: int) -> Outcome:
         states="Local blocks attend within the block, global blocks to representative positions.",
         precise=r"Position $i$ sees the representative $\rho$ of $j$'s block, and $\rho$ sees $j$: $a_{i\rho}=a_{\rho j}=1$, a walk of two steps, so every output of two layers can depend on "
         "every token. Without representatives a position sees its own block only, at any depth.",
-        sources=(S0.at("Block Sparse Attention"), S1.at("Local Attention")),
+        sources=(S0.at("Block Sparse Attention"),),
         scope="every length and block length, a shorter last block included; representatives are the first positions of their blocks and see their own block",
         inventory=("C087",),
         uses=("sparsity.receptive-field",),
@@ -1517,10 +1561,6 @@ def blocks_two_hops() -> Iterator[Step]:
     klass, at, room = sp.symbols("B x_1 x", integer=True, nonnegative=True)
     size = at + 1 + room  # a position x_1 < b of block B
     first = klass * size
-    yield Step(first, "<=", first + at, "the first position of j's block exists as soon as j does: it is seen by all", certificate=at)
-    yield Step(first + at, "<", first + size, "and j = bB + x₁ is in the block that the representative bB sees", certificate=1 + room)
-    others, one = sp.Sum(wide[i, l] * high[l, j], (l, 1, n)), sp.S.One
-    yield Step(one, "<=", one + others, "so among the paths from i to j the one through the representative counts 1", certificate=others)
     apart = sp.Symbol("B'", integer=True, positive=True)
     yield Step(
         first + at,
@@ -1529,3 +1569,7 @@ def blocks_two_hops() -> Iterator[Step]:
         "blocks alone: a later block begins after all positions of this one, and each step keeps the block",
         certificate=(apart - 1) * size + 1 + room,
     )
+    yield Step(first, "<=", first + at, "the first position of j's block exists as soon as j does: it is seen by all", certificate=at)
+    yield Step(first + at, "<", first + size, "and j = bB + x₁ is in the block that the representative bB sees", certificate=1 + room)
+    others, one = sp.Sum(wide[i, l] * high[l, j], (l, 1, n)), sp.S.One
+    yield Step(one, "<=", one + others, "so among the paths of two steps from i to j the one through the representative counts 1", certificate=others)

@@ -99,7 +99,7 @@ def _more_than_one(kinds: int, lean: int) -> Outcome:
 @derived(
     Claim(
         id="stacks.masked-conditionals",
-        title="Masked-token prediction uses both sides, and its conditionals do not multiply to a distribution",
+        title="Masked-token prediction uses both sides, and its conditionals need not multiply to a distribution",
         states="Masked language modelling: predict masked tokens using context.",
         reading="What kind of model this training makes: a conditional distribution for each masked token given the others, left and right of it; a "
         "probability of the sequence is "
@@ -152,7 +152,7 @@ def _separates(first: Row, second: Row, separator: int, form: int, extra: int) -
 @derived(
     Claim(
         id="stacks.separator",
-        title="A [SEP] token separates two sequences only together with positions or segment encodings",
+        title="Without a mask, a [SEP] token separates two sequences only together with positions or segment encodings",
         states="Sentence-pair tasks: two sequences are handled with a [SEP] token between them.",
         reading="Whether the token by itself separates them: without positions or segments, attention cannot tell on which side of it a token stands.",
         precise=r"Without encodings of position or segment the answer of any query is the same when tokens $k$ and $l$ of the two sequences trade places. "
@@ -234,13 +234,13 @@ def encoder_decoder() -> Iterator[Step]:
     output = total(weight(r, j) * V[j, e], j)
     spread = total(weight(r, j) * K[j, b] * V[j, e], j) - total(weight(r, j) * K[j, b], j) * output
     yield Step(sp.Derivative(output, Q[t, b]), "=", D(r, t) * c * spread, "another row's query does not occur in row r")
+    yield Step(sp.Derivative(total(softmax(s, j) * v[j], j), v[k]), "=", softmax(s, k), "every source value moves every target position")
+    yield Step(sp.Integer(0), "<", softmax(s, k), "by its weight, which is positive")
     own, earlier = sp.IndexedBase("C", real=True), sp.IndexedBase("B", real=True)
     yield Step(
         total(D(i, l) * own[l] * (hidden * earlier[l, j]), l), "=", hidden * own[i] * earlier[i, j],
-        "the product with a causal layer's Jacobian has its factor z at later positions (the mask −∞ is z = 0)",
+        "and the product with a causal layer's Jacobian has its factor z at later positions (the mask −∞ is z = 0)",
     )  # fmt: skip
-    yield Step(sp.Derivative(total(softmax(s, j) * v[j], j), v[k]), "=", softmax(s, k), "and every source value moves every target position")
-    yield Step(sp.Integer(0), "<", softmax(s, k), "by its weight, which is positive")
 
 
 def through(one: Mask, other: Mask) -> Mask:
@@ -285,17 +285,17 @@ def _kept_if_transitive(mask: Sequence[Sequence[bool]], source: int, target: int
 )
 def transitive_masks() -> Iterator[Step]:
     outer, inner, free = (sp.IndexedBase(name, real=True) for name in ("A", "B", "t"))
-    yield Step(
-        total(hidden * free[l] * outer[i, l] * inner[l, j], l), "=", hidden * total(free[l] * outer[i, l] * inner[l, j], l),
-        "transitive: μ_il μ_lj = μ_ij t_l for every l, so where μ_ij = z is 0 the product of two layers' Jacobians has no entry, and so on for more layers",
-    )  # fmt: skip
-    one, other, rest = sp.symbols("alpha beta rho", positive=True)
-    yield Step(sp.Integer(0), "<", one * other + rest, "not transitive: μ_il = μ_lj = 1 and μ_ij = 0, and positive weights pass j on through l")
     first = sp.Symbol("j", integer=True, positive=True)
     back, again = sp.symbols("x y", integer=True, nonnegative=True)
     yield Step(first, "<=", (first + back) + again, "causal: l = j + x sees j and i = l + y sees l, so i is not before j", certificate=back + again)
     wide = sp.Symbol("w", integer=True, positive=True)
     yield Step(wide, "<", (first + wide + wide) - first, "window: i = l + w and l = j + w, but j is 2w away from i", certificate=wide)
+    one, other, rest = sp.symbols("alpha beta rho", positive=True)
+    yield Step(sp.Integer(0), "<", one * other + rest, "not transitive: μ_il = μ_lj = 1 and μ_ij = 0, and positive weights pass j on through l")
+    yield Step(
+        total(hidden * free[l] * outer[i, l] * inner[l, j], l), "=", hidden * total(free[l] * outer[i, l] * inner[l, j], l),
+        "transitive: μ_il μ_lj = μ_ij t_l for every l, so where μ_ij = z is 0 the product of two layers' Jacobians has no entry, and so on for more layers",
+    )  # fmt: skip
 
 
 # --- depth and locality (C211) ------------------------------------------------------------------------------------------------------------
@@ -332,16 +332,16 @@ def locality_needs_range() -> Iterator[Step]:
     spread, odds = sp.Symbol("R", nonnegative=True), sp.Symbol("tau", positive=True)
     least, inside = far * sp.exp(-spread), sp.Symbol("w", positive=True)  # inside: the window's part of the normaliser, W − x in units of the top score
     yield Step(
+        (near / odds) / (near + near / odds),
+        "=",
+        1 / (1 + odds),
+        "the bound F e^(−R)/(W + F e^(−R)) is 1/(1 + τ) where F e^(−R) = W/τ, and falls as R grows: no smaller share for a smaller R",
+    )
+    yield Step(
         least / (inside + more + least), "<=", (least + less) / (inside + least + less),
         "in units of the largest, no term is above 1 (inside: w = W − x in all), none below e^(−R) (outside: F e^(−R) + y)",
         certificate=(least * more + less * (inside + more)) / ((inside + more + least) * (inside + least + less)),
     )  # fmt: skip
-    yield Step(
-        (near / odds) / (near + near / odds),
-        "=",
-        1 / (1 + odds),
-        "the bound is 1/(1 + τ) where F e^(−R) = W/τ, and falls as R grows: no smaller share for a smaller R",
-    )
 
 
 layers_of_trained_models = Claim(
@@ -409,12 +409,12 @@ def _rows_gather_columns_broadcast(scores: Row, special: int) -> Outcome:
 def broadcast_is_a_column() -> Iterator[Step]:
     mass = sp.exp(s[i]) + total(mu[j] * sp.exp(s[j]), j)
     output = (sp.exp(s[i]) * sp.Symbol("v_i", real=True) + total(mu[j] * sp.exp(s[j]) * v[j], j)) / mass
+    rest = sp.Symbol("rho", nonnegative=True)
+    yield Step(sp.Integer(0), "<", sp.exp(s[k]) / (sp.exp(s[i]) + sp.exp(s[k]) + rest), "a position that is seen (μ_k = 1) gets a positive share")
     yield Step(
         sp.Derivative(output, v[k]), "=", mu[k] * sp.exp(s[k]) / mass,
         "what the row of one position takes from another position k, beside its own key: nothing unless it sees k (μ_k = 0 if not)",
     )  # fmt: skip
-    rest = sp.Symbol("rho", nonnegative=True)
-    yield Step(sp.Integer(0), "<", sp.exp(s[k]) / (sp.exp(s[i]) + sp.exp(s[k]) + rest), "and a positive share if it does (μ_k = 1)")
 
 
 def _vote(query: Row, patches: Rows, readout: Rows, order: Sequence[int]) -> Outcome:
@@ -441,7 +441,7 @@ def _vote(query: Row, patches: Rows, readout: Rows, order: Sequence[int]) -> Out
 @derived(
     Claim(
         id="stacks.class-token",
-        title="Classifying from a [CLS] token is a weighted vote of the tokens, whatever their order if they carry no positions",
+        title="In one layer, classifying from a [CLS] token is a weighted vote of the tokens, whatever their order if they carry no positions",
         states="Classification uses a [CLS] token, which attends to all patches.",
         reading="A linear classifier reads the output of a special token, whose query meets the other tokens: what it computes.",
         precise=r"Let $p_j$ be the special token's weights, $V_j$ the values of the tokens and $C$ the matrix of the classifier. "
@@ -459,10 +459,6 @@ def _vote(query: Row, patches: Rows, readout: Rows, order: Sequence[int]) -> Out
 )
 def class_token() -> Iterator[Step]:
     readout = sp.IndexedBase("C", real=True)
-    yield Step(
-        total(total(softmax(s, j) * V[j, e], j) * readout[e, f], e), "=", total(softmax(s, j) * total(V[j, e] * readout[e, f], e), j),
-        "the classifier is linear, so it may be applied before the mean is taken",
-    )  # fmt: skip
     level = sp.Symbol("c", real=True)
     yield Step(
         total(sp.exp(level) * V[j, e], j) / total(sp.exp(level), l),
@@ -470,6 +466,10 @@ def class_token() -> Iterator[Step]:
         total(V[j, e], j) / n,
         "equal scores, as from a query of zeros, weigh all tokens alike",
     )
+    yield Step(
+        total(total(softmax(s, j) * V[j, e], j) * readout[e, f], e), "=", total(softmax(s, j) * total(V[j, e] * readout[e, f], e), j),
+        "the classifier is linear, so it may be applied before the mean is taken",
+    )  # fmt: skip
 
 
 transfer = Claim(

@@ -8,6 +8,7 @@ from typing import Literal
 
 import sympy as sp
 from flint import arb
+from sympy.printing.latex import LatexPrinter
 
 from theorems import algebra, balls
 from theorems.outcome import Outcome
@@ -39,10 +40,12 @@ class Step:
 
     @property
     def latex(self) -> str:
-        return f"{sp.latex(self.left)} {LATEX[self.relation]} {sp.latex(self.right)}"
+        return f"{written(self.left)} {LATEX[self.relation]} {written(self.right)}"
 
     def check(self) -> Outcome:
-        """HELD only if the symbols decide it and no ball contradicts; REFUTED if a ball does; UNDECIDED otherwise."""
+        """HELD only if the symbols decide it and no ball contradicts; REFUTED if a ball does; UNDECIDED otherwise, and if both sides are written alike."""
+        if self.relation == "=" and sp.sympify(self.left) == sp.sympify(self.right):
+            return Outcome.UNDECIDED  # says nothing: `sp.UnevaluatedExpr` keeps a side as a reader would write it
         at_points = self._check_points()
         if at_points is not Outcome.HELD or self.cites:
             return at_points
@@ -86,6 +89,30 @@ class Step:
             if _contradicts(self.relation, gap):
                 return Outcome.REFUTED
         return Outcome.HELD
+
+
+class _Printer(LatexPrinter):  # type: ignore[misc]
+    """SymPy's, with brackets around what is kept apart: its own leaves them out, and 2·(a + b) would read 2a + b."""
+
+    def _print_UnevaluatedExpr(self, expr: sp.UnevaluatedExpr) -> str:
+        inside = expr.args[0]
+        shown: str = self._print(inside)
+        whole = inside.is_Symbol or isinstance(inside, sp.Indexed) or (inside.is_Integer and inside.is_nonnegative)
+        return shown if whole or (inside.is_Function and not isinstance(inside, sp.exp)) else rf"\left({shown}\right)"
+
+    def _needs_mul_brackets(self, expr: sp.Expr, first: bool = False, last: bool = False) -> bool:
+        return not isinstance(expr, sp.UnevaluatedExpr) and bool(super()._needs_mul_brackets(expr, first, last))
+
+    def _needs_add_brackets(self, expr: sp.Expr) -> bool:
+        return not isinstance(expr, sp.UnevaluatedExpr) and bool(super()._needs_add_brackets(expr))
+
+
+def written(side: sp.Expr) -> str:
+    """A side of a relation in LaTeX; what is kept apart as a whole needs no brackets."""
+    while isinstance(side, sp.UnevaluatedExpr):
+        side = side.args[0]
+    latex: str = _Printer().doprint(side)
+    return latex
 
 
 def _contradicts(relation: Relation, gap: arb) -> bool:

@@ -342,7 +342,10 @@ def _pages_return(calls: Sequence[Call], block: int, order: Row) -> Outcome:
 
 
 def _class_by_hand(calls: Sequence[Call], block: int, order: Row) -> str:
-    cache, lines = AsWritten(sum(tokens for _, tokens in calls)), []
+    cache, lines = (
+        AsWritten(sum(tokens for _, tokens in calls)),
+        ["A call (s, t) hands the cache the next t tokens of sequence s; tokens are named by their sequence and place. (Block and order play no part.)"],
+    )
     for number, (owner, new, wanted) in enumerate(_histories(calls), 1):
         try:
             told = f"returns {cache.update(new)}"
@@ -375,6 +378,7 @@ def _batch_by_hand(calls: Sequence[Call], block: int, order: Row) -> str:
     first = _rounds(calls)[0]
     shape = (len(first), *SHAPE)
     return (
+        "A call (s, 1) is the next token of sequence s, and the calls of a round go in as one tensor. (Block and order play no part.) "
         f"A batch of {len(first)} sequences with {SHAPE[0]} heads of width {SHAPE[1]}. The first call brings one token of each: a tensor of shape {shape}. It is assigned to `k_cache[0]`, "
         f"of shape {SHAPE}, which has no axis for the batch: the assignment raises."
     )
@@ -419,32 +423,43 @@ def _in_format(fmt: str, number: int, power: int) -> Fraction:
 
 
 def _class_keeps(fmt: str, number: int, power: int) -> Outcome:
-    """Written to a buffer of float32, which is what zeros() makes unless told otherwise."""
+    """Written to a buffer of float32, which is what zeros() makes unless told otherwise: is it the same number, and of the same format?"""
     x = _in_format(fmt, number, power)
-    return exact.decided(overflow.SINGLE.rounded(x) == x)
+    return exact.decided(overflow.SINGLE.rounded(x) == x and fmt == overflow.SINGLE.name)
 
 
 def _same_format_keeps(fmt: str, number: int, power: int) -> Outcome:
-    """Written to a buffer of its own format; and to one of float32, if that has as many bits."""
+    """Written to a buffer of its own format (float32 for a float32 model, as the class has it); and the same number from one of float32, if that has as many bits."""
     x, form = _in_format(fmt, number, power), overflow.FORMATS[fmt]
     return exact.decided(form.rounded(x) == x and (form.bits > overflow.SINGLE.bits or overflow.SINGLE.rounded(x) == x))
 
 
 def _kept_by_hand(fmt: str, number: int, power: int) -> str:
-    x = _in_format(fmt, number, power)
-    return f"{x} is a number of {fmt}. Its numerator takes {x.numerator.bit_length()} bits and float32 has {overflow.SINGLE.bits}, so the buffer holds the nearest number of float32 and returns {overflow.SINGLE.rounded(x)}."
+    x, back = _in_format(fmt, number, power), overflow.SINGLE.rounded(_in_format(fmt, number, power))
+    value = (
+        f"float32 has {overflow.SINGLE.bits} bits and holds it as it is, so {back} is returned"
+        if back == x
+        else f"its numerator takes {abs(x).numerator.bit_length()} bits and float32 has {overflow.SINGLE.bits}, so the nearest number of float32, {back}, is returned"
+    )
+    refused = (
+        ""
+        if fmt == overflow.SINGLE.name
+        else f" What is returned has the format float32, and a product of it with queries of format {fmt} is refused: the two must have one format."
+    )
+    return f"A model of format {fmt} hands the cache the number {number} · 2^({power}), rounded to its format: {x}. The buffer is made by `torch.zeros`, which has the format float32: {value}.{refused}"
 
 
 cache_class_format = Claim(
     id="streaming.cache-class-format",
     title="The text's class returns the numbers that it was given",
     states="Buffers are made by `torch.zeros(max_seq_len, num_heads, head_dim)`, and keys and values are assigned to their rows.",
-    reading="Whatever the format of the model's numbers, what is read from the cache is what was written to it.",
-    precise="Assigned to a buffer of float32, the default that the class leaves in place, every number of the model's format is returned as it was.",
+    reading="Whatever the format of the model's numbers, what is read from the cache is what was written to it: the same numbers, in the same format, so that they can meet the model's queries.",
+    precise="Assigned to a buffer of float32, the default that the class leaves in place, every number of the model's format is returned as it was, and in that format.",
     sources=(S1.at("Attention Caching"),),
-    scope="float64, float32, float16 and bfloat16, numbers within their ranges; the buffers are also on the default device, and a float16 or bfloat16 model gets float32 keys back, which a product with its queries refuses",
+    scope="float64, float32, float16 and bfloat16, numbers within their ranges (in an example the number is N · 2^E, rounded to the format). A remark: a float16 model gets float32 keys back, and PyTorch's product of them with its queries "
+    "raises an error; the buffers are on the default device as well",
     inventory=("C161",),
-    unsaid="the model's format has no more bits than float32 (a narrower one comes back as float32)",
+    unsaid="the model is float32, on the default device",
     corrected_by="streaming.buffer-format",
     holds=_class_keeps,
     worked=_kept_by_hand,
@@ -454,8 +469,8 @@ cache_class_format = Claim(
 @derived(
     Claim(
         id="streaming.buffer-format",
-        title="A buffer with at least as many bits and exponents returns every number as it was",
-        states="The correct form: the buffers have the model's own format, or a wider one.",
+        title="A buffer of the model's own format returns every number as it was, and one with more bits and exponents the same number in another format",
+        states="(Not in the text; it follows from what the formats hold.) The buffers should have the model's own format; a wider one keeps the numbers, but not their format.",
         precise=r"A number of $p$ bits, $N2^E$ with $|N| < 2^p$, is $(N2^x)2^{E-x}$ with $|N2^x| < 2^{p+x}$: a number of $p + x$ bits, for every $x \ge 0$. (In the steps $N = 2^p - y$.)",
         sources=(S1.at("Attention Caching"),),
         scope="binary formats, the wider one with an exponent range that holds the narrower one's, subnormal numbers included (float16 and bfloat16 within float32, all of them within float64)",
@@ -466,15 +481,15 @@ cache_class_format = Claim(
 def buffer_format() -> Iterator[Step]:
     bits, more, exponent = sp.Symbol("p", integer=True, positive=True), sp.Symbol("x", integer=True, nonnegative=True), sp.Symbol("E", integer=True)
     whole, short = sp.Symbol("N", real=True), sp.Symbol("y", positive=True)
-    yield Step(whole * 2**exponent, "=", (whole * 2**more) * 2 ** (exponent - more), "the same number, written with x more bits")
-    yield Step((2**bits - short) * 2**more, "<", 2 ** (bits + more), "which are enough", certificate=short * 2**more)
+    yield Step((2**bits - short) * 2**more, "<", 2 ** (bits + more), "N has p bits, and N · 2^x has no more than p + x", certificate=short * 2**more)
+    yield Step(whole * 2**exponent, "=", (whole * 2**more) * 2 ** (exponent - more), "and it is the same number, written with x more bits")
 
 
 @derived(
     Claim(
         id="streaming.page-table",
         title="Where keys and values are stored changes nothing, if a table finds them again",
-        states="The correct form: keys and values may lie in pages anywhere in memory, or in one row after another, as long as a table finds them.",
+        states="(Not in the text; it follows from what a write to a slot does.) Keys and values may lie in pages anywhere in memory, or in one row after another, as long as a table finds them.",
         precise=r"Write token after token, each to a slot of its own, and gather through the table of slots: what slot $k$ returns is what was last written there, since a write of $w$ to slot $l$ leaves "
         r"$X_k + \delta_{kl}(w - X_k)$. So the gathered keys, values and positions are those of the tokens in order, and attention is the same. With one sequence whose tokens come one by one, rows $1, 2, \dots$ are "
         "such slots.",
@@ -492,7 +507,8 @@ def page_table() -> Iterator[Step]:
         here = sp.KroneckerDelta(slot, l)
         return (1 - here) * stored[slot] + here * written
 
-    yield Step(after(l), "=", written, "the slot that was written, l, returns what was written")
+    here = sp.KroneckerDelta(k, l)
+    yield Step(here * after(k), "=", here * written, "the slot that was written, k = l, returns what was written (for any other both sides are 0)")
     yield Step(after(k), "=", stored[k] + sp.KroneckerDelta(k, l) * (written - stored[k]), "any other slot, δ = 0, returns what it held before")
     yield Step(
         total((met[j] + sp.KroneckerDelta(j, l)) * after(j), j), "=", total(met[j] * stored[j], j) + written + met[l] * (written - stored[l]),
@@ -550,7 +566,7 @@ used_directly = Claim(
     Claim(
         id="streaming.heads-first",
         title="With heads as the leading axis, batched products are attention head by head",
-        states="The correct form: the first two axes of the returned tensors are swapped before the products.",
+        states="(Not in the text; it follows from the definition of a batched product.) The first two axes of the returned tensors are swapped before the products.",
         precise=r"With $K'_{gka} = K_{kga}$ (head $g$, token $k$): $\sum_aQ_{ga}K'_{gka} = \sum_aQ_{ga}K_{kga}$, head $g$'s score of token $k$, which a product that names its axes takes from $K$ as returned. A batched product of what was returned is $\sum_aQ_{ga}K_{gka}$: token $g$, head $k$.",
         sources=(S1.at("Attention Caching"),),
         scope="every number of heads and tokens, every width, every real Q, K, V",
@@ -634,7 +650,7 @@ def _decode_time(cached: int, heads: int, width: int) -> Outcome:
     Claim(
         id="streaming.decode-time",
         title="A decoded token costs of order td on its cache, and 8d² − 4d operations of projections whatever t is",
-        states="Implied: with cached keys and values, one more token costs O(td).",
+        states="(Implied.) With cached keys and values, one more token costs O(td).",
         reading="Operations (multiply, add, compare, exp, divide: one each) of one layer for one token that sees t keys, its own included; d = h d_h.",
         precise=r"Attention: $h(4td_h + 5t - d_h - 2)$, so between $td$ and $9td$. The four projections: $8d^2 - 4d$, which is more than $9td$ exactly if $8d > 9t + 4$: the order td is that of the attention alone. "
         r"(Written with $t = 1 + x$, $d_h = 1 + y$.)",
@@ -668,7 +684,7 @@ def _cache_memory(length: int, layers: int, kv_heads: int, group: int, width: in
     Claim(
         id="streaming.cache-memory",
         title="The cache holds 2 · L · H_kv · d_h · n numbers",
-        states="Implied: a key-value cache of L layers and H heads takes 2·L·H·d_h·n elements for n tokens.",
+        states="(Implied.) A key-value cache of L layers and H heads takes 2·L·H·d_h·n elements for n tokens.",
         precise=r"$2Lh_{kv}d_hn$ numbers for one sequence of $n$ tokens, with $h_{kv}$ key-value heads of width $d_h$ in each of $L$ layers: one key and one value a head, layer and token. With groups of $h/h_{kv}$ query heads that share "
         r"theirs it is $h/h_{kv}$ times less than with $h_{kv} = h$. Buffers allocated for $n_{\max}$ tokens, as the text's class does (one object for each layer), take $2Lh_{kv}d_hn_{\max}$ from the start.",
         sources=(S1.at("Attention Caching"), AINSLIE.at("grouped-query attention")),
@@ -700,7 +716,7 @@ def _cache_saves(length: int) -> Outcome:
     Claim(
         id="streaming.cache-saves",
         title="A cache turns cubic work into quadratic",
-        states="Implied: caching keys and values saves recomputation.",
+        states="(Implied.) Caching keys and values saves recomputation.",
         precise=r"Generating $n$ tokens scores $n(n + 1)/2$ query-key pairs with a cache, and $n(n + 1)(n + 2)/6$ if every step recomputes the causal triangle: $(n + 2)/3$ times as many. By induction from no token, where both are 0.",
         sources=(S1.at("Attention Caching"),),
         scope="every n; per head and layer, the triangle computed without its masked half",
@@ -767,13 +783,12 @@ def _sorted_by_hand(lengths: Row, size: int) -> str:
 similar_lengths = Claim(
     id="streaming.similar-lengths",
     title="Sorting by length before batching reduces padding",
-    states="Dynamic batching, grouping sequences of similar lengths, is a solution to the padding overhead.",
-    reading="Grouping as it is usually done: sequences are sorted by length, upwards or downwards, and cut into batches of b. The better of the two ways never needs more places, padding included, than batches of b in the order of arrival. "
+    states="(Not in the text, which groups sequences of similar lengths and does not say how; this is the usual code for it.) Sort the sequences by length and cut the list into batches.",
+    reading="Grouping as it is usually coded: sequences are sorted by length, upwards or downwards, and cut into batches of b. The better of the two ways never needs more places, padding included, than batches of b in the order of arrival. "
     "(Fewer are not promised: equal lengths need no padding at all.)",
     precise=r"$\sum_B|B|\max(B)$ over the batches sorted upwards, or over those sorted downwards, is at most the same sum over the batches as they came, for every $b$.",
     sources=(S1.at("Batch Processing"),),
     scope="each batch is padded to its own longest sequence; the last batch may be smaller than b",
-    inventory=("C152",),
     unsaid="the batches are of one size, so b divides the number of sequences (or where the short batch goes is chosen as well)",
     corrected_by="streaming.sorted-batches",
     holds=_sorted_pads_less,
@@ -785,7 +800,7 @@ similar_lengths = Claim(
     Claim(
         id="streaming.sorted-batches",
         title="Sorted batches of the same sizes never need more padding, and with one size no grouping needs less",
-        states="Group sequences of similar lengths.",
+        states="Dynamic batching, to group sequences of similar lengths, is a solution to the padding overhead.",
         reading="Each batch is padded to its own longest sequence, and places are counted, padding included. The batches are kept, with their sizes, and only filled in another way.",
         precise=r"Take any batches of $b_1, \dots, b_B$ sequences, in the order of their longest lengths $M_1 \le \dots \le M_B$, and fill them again with the lengths $l_1 \le l_2 \le \dots$ from the shortest on. Let $s_{hu}$ be the number of lengths "
         r"in batch $h$ that are at most $M_u$. For $h \le u$ these are all $b_h$, so that $q = \sum_hs_{hu}$, the number of all lengths of at most $M_u$, is no less than $p = \sum_{h\le u}b_h$. The refilled batch $u$ ends with the $p$-th shortest length, "
@@ -886,7 +901,7 @@ concatenated = Claim(
 packed_positions = Claim(
     id="streaming.packed-positions",
     title="A block-diagonal mask suffices for packing",
-    states="Packed sequences: concatenate sequences without padding, and mask the others.",
+    states="(Not in the text; it takes two of its solutions, masking and packing, together.) Concatenate sequences without padding, and mask the other sequences.",
     reading="With the mask alone, each token's output is what it is when its sequence is computed by itself.",
     precise="Under a block-diagonal mask, with positions that run on through the concatenation, every token has the output that it has in its own sequence.",
     sources=(S1.at("Batch Processing"),),
@@ -906,7 +921,7 @@ theirs = sp.IndexedBase("w", real=True)  # and their values
     Claim(
         id="streaming.packed-is-each-alone",
         title="Packed under a block-diagonal mask, with positions restarted, each sequence is as it is alone",
-        states="The correct form: sequences are concatenated, and each is kept to itself.",
+        states="(Not in the text; it follows from the definition of a mask.) Sequences are concatenated, and each is kept to itself.",
         precise=r"Let another sequence's $H$ keys keep the factor $z$ on their exponentials. The row differs from its own sequence's by $z\sum_ue^{\sigma_u}(w_u - o)$ over the normaliser, which is nothing for the mask $-\infty$ ($z = 0$), in every "
         r"layer; the inputs agree if positions restart, since an encoding $ct$ that runs on is off by $c$ times the start, and a penalty $c(t - j)$ does not notice a start at all.",
         sources=(S1.at("Batch Processing"), KRELL.at("attention mask and positions")),
@@ -922,7 +937,7 @@ def packed_is_each_alone() -> Iterator[Step]:
     alone = total(owns[j] * sp.exp(s[j]) * v[j], j) / own
     together = (total(owns[j] * sp.exp(s[j]) * v[j], j) + keeps * sp.Sum(sp.exp(others[dropped]) * theirs[dropped], (dropped, 1, H))) / (own + beside)
     yield Step(c * (start + tokens_) - c * tokens_, "=", c * start, "an encoding of running positions is off by its value at the start; restarted, it is not")
-    yield Step(c * ((start + tokens_) - (start + j)), "=", c * (tokens_ - j), "a difference of positions does not contain the start")
+    yield Step(c * (start + tokens_) - c * (start + j), "=", c * (tokens_ - j), "a difference of positions does not contain the start")
     yield Step(
         together - alone, "=", keeps * sp.Sum(sp.exp(others[dropped]) * (theirs[dropped] - alone), (dropped, 1, H)) / (own + beside),
         "every term of another sequence carries its factor z, which the mask makes 0; a row sees its own key, so nothing is divided by 0", nonzero=(own, own + beside),
@@ -969,7 +984,7 @@ packing_saves = Claim(
     Claim(
         id="streaming.packed-pairs",
         title="Without the pairs of different sequences, packing never scores more than padding",
-        states="The correct form: sequences are packed, and only the pairs within each of them are computed.",
+        states="(Not in the text; it follows from counting.) Sequences are packed, and only the pairs within each of them are computed.",
         precise=r"$\sum_in_i^2 \le B\max_in_i^2$, with equality only where all lengths are equal; tokens: $\sum_in_i \le B\max_in_i$. (With $n_i = M - x_i$, $M$ the longest; $n_i + x_i$ is $M$.)",
         sources=(S1.at("Batch Processing"), KRELL),
         scope="every number of sequences, all lengths ≥ 1; query-key pairs per head and layer",
@@ -1080,7 +1095,7 @@ def _window_cost(length: int, layers: int, heads: int, width: int, window: int, 
     Claim(
         id="streaming.window-cost",
         title="With a window of W tokens, memory and the cost of a token stop growing",
-        states="A sliding-window cache has bounded memory and a fixed cost per token.",
+        states="Bounded memory, fixed regardless of the sequence's length; a sliding window is an implementation. (Implied: a fixed cost for each token as well.)",
         precise=r"$2Lhd_h\min(n, W)$ numbers are held. A token that sees $t \le W$ keys takes $h(4td_h + 5t - d_h - 2)$ operations of attention in each layer: it grows until the window is full and is then the same for every token, "
         r"$h(4Wd_h + 5W - d_h - 2)$. First tokens that are kept besides count in $W$.",
         sources=(S1.at("Streaming Attention"), JIANG.at("rolling buffer cache"), XIAO),
@@ -1144,7 +1159,7 @@ rerun = Claim(
     Claim(
         id="streaming.receptive-field",
         title="Through L layers of windows of W keys the newest output sees exactly the last L(W − 1) + 1 tokens",
-        states="The correct form: which tokens the newest output depends on, with a window in every layer.",
+        states="(Not in the text; it follows from the definition of a window.) Which tokens the newest output depends on, with a window in every layer.",
         precise=r"If rows from $t$ on need the inputs from $t - \ell(W - 1)$ on after $\ell$ layers, one more layer needs those from $t - (\ell + 1)(W - 1)$ on. So the model run on the last $L(W - 1) + 1$ tokens gives the newest output exactly: for one "
         r"layer the last $W$. No fewer suffice: with equal weights $1/W$ the oldest of them reaches the output along one path only, with the coefficient $W^{-L} > 0$.",
         sources=(S1.at("Streaming Attention"), JIANG.at("sliding window attention")),
@@ -1161,8 +1176,10 @@ def receptive_field() -> Iterator[Step]:
         W**-depth * (1 / W), "=", W ** -(depth + 1), "equal weights: the path that steps back W − 1 in every layer gains one more factor, its weight 1/W"
     )
     yield Step(sp.Integer(0), "<", W**-depth, "so the oldest token does move the output")
-    yield Step(here - 0 * (W - 1), "=", here, "no layer: the row needs its own token")
-    yield Step(here - depth * (W - 1) - (W - 1), "=", here - (depth + 1) * (W - 1), "one layer more: the oldest row needed sees W − 1 positions before its own")
+    yield Step(
+        here - depth * (W - 1) - (W - 1), "=", here - (depth + 1) * (W - 1),
+        "one layer more: the oldest row needed sees W − 1 positions before its own (no layer, ℓ = 0: the row needs its own token, t)",
+    )  # fmt: skip
 
 
 # --- decay ----------------------------------------------------------------------------------------------------------------------------------
@@ -1186,7 +1203,7 @@ def _few_keys(scores: Row, values: Row, rate: int, kept: int) -> Outcome:
 def _few_keys_by_hand(scores: Row, values: Row, rate: int, kept: int) -> str:
     aged, values = _aged(scores, rate), values[: len(scores)]
     return (
-        f"Scores {list(scores)}, values {list(values)}, decay λ = e^(−{rate}) a step, so the decayed scores are {aged}: weights {_listed(exact.softmax(aged))}, output {exact.show(_mean(aged, values))}. "
+        f"Scores {list(scores)}, the newest last, and as many values, the first of those given: {list(values)}; decay λ = e^(−{rate}) a step, so the decayed scores are {aged}: weights {_listed(exact.softmax(aged))}, output {exact.show(_mean(aged, values))}. "
         f"From the last {kept} key(s) alone: {exact.show(_mean(aged[-kept:], values[-kept:]))}. However old a key, its weight is small and not 0."
     )
 
@@ -1249,7 +1266,7 @@ def decay_bounds_memory() -> Iterator[Step]:
     Claim(
         id="streaming.decay-recurrence",
         title="Decayed linear attention is a recurrence over a state of fixed size",
-        states="The correct form: exponential decay of a state.",
+        states="(Not in the text; it follows from linear attention.) Exponential decay of a state.",
         precise=r"$S_t = \lambda S_{t-1} + \psi(k_t)v_t^\top$ from $S_0 = 0$ is $\sum_{j\le t}\lambda^{t-j}\psi(k_j)v_j^\top$, and $\phi(q_t)^\top S_t = \sum_{j\le t}\lambda^{t-j}\,\phi(q_t)^\top\psi(k_j)\,v_j^\top$; likewise $z_t$ with ones for the values. "
         r"$m(d_v + 1)$ numbers, whatever $t$. (In the steps $A_j$ is 1 for the keys before $t = k$, else 0.)",
         sources=(S1.at("Streaming Attention"), SUN.at("the recurrent representation of retention")),
@@ -1315,22 +1332,20 @@ def decay_tail() -> Iterator[Step]:
     yield Step(
         least, "<=", kept, "the kept keys: no score is below −B", certificate=sp.Sum(decay ** (j - 1) * sp.exp(-bound) * (sp.exp(kept_slack[j]) - 1), (j, 1, W))
     )
-    yield Step(powers(0), "=", sp.S.Zero, "sums of powers: none")
+    yield Step((1 - sp.Pow(factor, 0, evaluate=False)) / (1 - factor), "=", sp.S.Zero, "sums of powers: none", nonzero=(1 - factor,))
     yield Step(powers(start + 1) - powers(start), "=", factor**start, "and one more", nonzero=(1 - factor,))
     mass_old, mass_kept = sp.exp(bound) * factor**W * powers(H), sp.exp(-bound) * powers(W)
     yield Step(
-        mass_old / mass_kept, "=", sp.exp(2 * bound) * factor**W * (1 - factor**H) / (1 - factor**W), "so old over kept is at most this",
-        nonzero=(1 - factor, 1 - factor**W),
+        mass_old * (1 - factor**W), "=", sp.exp(2 * bound) * factor**W * (1 - factor**H) * sp.UnevaluatedExpr(mass_kept),
+        "so old over kept is e^(2B) λ^W (1 − λ^H)/(1 − λ^W), multiplied out here", nonzero=(1 - factor,),
     )  # fmt: skip
     eta, omega, slack = sp.Symbol("eta", positive=True), sp.Symbol("omega", positive=True), sp.Symbol("z", nonnegative=True)
     near = 1 / (1 + omega)
-    yield Step(near / (1 - near), "=", 1 / omega, "with λ^W = 1/(1 + ω), the factor λ^W/(1 − λ^W) is 1/ω", nonzero=(1 - near,))
+    yield Step(
+        sp.UnevaluatedExpr(near) / (1 - sp.UnevaluatedExpr(near)), "=", 1 / omega, "with λ^W = 1/(1 + ω), the factor λ^W/(1 − λ^W) is 1/ω", nonzero=(1 - near,)
+    )
     above = sp.exp(2 * bound) / omega
     ratio = above * eta / ((1 + eta) * (1 + slack))
-    yield Step(
-        ratio / (1 + ratio), "<=", above, "the older keys' share is less than their ratio to the kept ones; 1 − λ^H = η/(1 + η) is less than 1; z ≥ 0 is what the first two steps leave",
-        certificate=above * (ratio + (1 + slack + eta * slack) / ((1 + eta) * (1 + slack))) / (1 + ratio),
-    )  # fmt: skip
     most_lost = sp.Symbol("epsilon", positive=True)
     enough = sp.exp(2 * bound) / most_lost + slack
     yield Step(
@@ -1340,6 +1355,10 @@ def decay_tail() -> Iterator[Step]:
         "with W so large that ω = λ^(−W) − 1 is e^(2B)/ε or more, the share is at most ε",
         certificate=most_lost * slack / enough,
     )
+    yield Step(
+        ratio / (1 + ratio), "<=", above, "the older keys' share is less than their ratio to the kept ones; 1 − λ^H = η/(1 + η) is less than 1; z ≥ 0 is what the first two steps leave",
+        certificate=above * (ratio + (1 + slack + eta * slack) / ((1 + eta) * (1 + slack))) / (1 + ratio),
+    )  # fmt: skip
 
 
 def _biased(scores: Row, rate: int) -> Outcome:
@@ -1353,7 +1372,7 @@ def _biased(scores: Row, rate: int) -> Outcome:
     Claim(
         id="streaming.decay-is-a-bias",
         title="Decayed softmax attention is softmax with a linear bias",
-        states="Exponential decay: weights are multiplied by a power of λ for their age.",
+        states="Exponential decay: weight recent tokens more heavily. (Implied: every step of age multiplies a weight by one factor λ.)",
         precise=r"$\mathrm{softmax}(s_j - \gamma a_j) = p_j\lambda^{a_j}/\sum_lp_l\lambda^{a_l}$ with $p = \mathrm{softmax}(s)$, $\lambda = e^{-\gamma}$ and ages $a_j$: a penalty on the scores, or the weights multiplied and normalised again.",
         sources=(S1.at("Streaming Attention"),),
         scope="every number of keys, all real scores, every real γ, all ages a_j ≥ 0 (t − j, for one)",
@@ -1409,7 +1428,7 @@ recent_weigh_more = Claim(
         title="Decay moves weight to the recent tokens: the last n have no less of it than without decay, for every n",
         states="Exponential decay: weight recent tokens more heavily.",
         reading="More heavily than they would be weighted without the decay.",
-        precise=r"Let the last $n$ keys have the factors $f + x_j \ge f$ and the $H$ older ones factors of at most $f$ (an exponential $(q_u + y_u)/f$ becomes $q_u$), as powers of $\lambda \le 1$ have. The share of the last $n$ does not fall. Two weights compare as $p_i/p_j = e^{s_i - s_j}\lambda^{j-i}$: the more recent, $j$, is the heavier exactly if $s_i - s_j < (j - i)\log(1/\lambda)$.",
+        precise=r"Let the last $n$ keys have the exponentials $p_j$ and factors of at least $f$, $f + x_j$ with $x_j \ge 0$; and the $H$ older ones exponentials $P_u$ and factors $f_u \le f$, as powers of $\lambda \le 1$ have. Their share does not fall: $\frac{\sum_jp_j}{\sum_jp_j + \sum_uP_u} \le \frac{\sum_jp_j(f + x_j)}{\sum_jp_j(f + x_j) + \sum_uP_uf_u}$. (In the last step $q_u = P_uf_u$ and $y_u = P_u(f - f_u) \ge 0$, so that $P_u = (q_u + y_u)/f$.) Two decayed weights compare as $w_i/w_j = e^{s_i - s_j}\lambda^{j-i}$: the more recent, $j$, is the heavier exactly if $s_i - s_j < (j - i)\log(1/\lambda)$.",
         sources=(S1.at("Streaming Attention"),),
         scope="every row, every number n of last keys, all real scores, all factors that do not fall with recency",
         inventory=("C293",),
@@ -1482,7 +1501,7 @@ def _merged_by_hand(table: Table, later: Row) -> str:
         f"from state {state} a token 0 leads to state {to[0] % len(table)} and a token 1 to state {to[1] % len(table)}" for state, to in enumerate(table)
     )
     return (
-        f"A memory of {len(table)} state(s), which starts in state 0: {moves}. The tokens {list(one)} and the tokens {list(two)} both end in state {_end(table, one)}. With equal scores, attention over the first is "
+        f"The table lists, for each state, the next one after a token 0 and after a token 1, counted round from 0. (More tokens, as in `later`, play no part.) A memory of {len(table)} state(s), which starts in state 0: {moves}. The tokens {list(one)} and the tokens {list(two)} both end in state {_end(table, one)}. With equal scores, attention over the first is "
         f"the mean {Fraction(sum(one), len(one))}, and over the second {Fraction(sum(two), len(two))}. What is computed from the state alone is the same for both, so it is wrong for at least one of them."
     )
 
@@ -1513,7 +1532,7 @@ state_compression = Claim(
     sources=(S1.at("Streaming Attention"),),
     scope="tokens 0 and 1, each its own value, and all scores equal; exact outputs. One machine is worked through; that no number M of states and no update rule will do is streaming.no-finite-state",
     inventory=("C294",),
-    unsaid="attention is linear, with a fixed number of features whose sums are kept as exact numbers (or the outputs may be off)",
+    unsaid="the state may hold exact numbers, of which there are infinitely many (then linear attention will do), or outputs may be off",
     corrected_by="streaming.linear-state",
     holds=_state_suffices,
     worked=_merged_by_hand,
@@ -1524,7 +1543,7 @@ state_compression = Claim(
     Claim(
         id="streaming.linear-state",
         title="Linear attention needs two running sums of its history and nothing else",
-        states="The correct form: compress the history of an attention whose weights are products of features.",
+        states="(Not in the text; it follows from linear attention.) The history of an attention whose weights are products of features can be compressed.",
         reading="Each output is computed from the newest query and from a state of m(d_v + 1) numbers, m features and values of width d_v, which each token updates.",
         precise=r"Let the weight of token $j$ for the newest query be $\sum_r\phi_r\psi_{jr}$ before it is divided by the sum of all weights. With the sums $S_{re} = \sum_j\psi_{jr}v_{je}$ and $z_r = \sum_j\psi_{jr}$ over the tokens so far, the output is "
         r"$\sum_r\phi_rS_{re} / \sum_r\phi_rz_r$, and the next token adds one term to each sum. (In the steps $A_j$ is 1 for the tokens so far and 0 for any other, $k$ among these; $k$ is then the next one.)",
@@ -1556,10 +1575,10 @@ def linear_state() -> Iterator[Step]:
 @derived(
     Claim(
         id="streaming.no-finite-state",
-        title="A state of b bits cannot stand for the history of softmax attention: 2^b tokens are enough to show it",
+        title="A state of b bits cannot stand for the history of attention, nor for a running mean: 2^b tokens are enough to show it",
         states="State compression: compress historical information into memory of fixed size.",
         reading="What a state of fixed size, M different values in all, can keep of the tokens that have passed, whatever the rule that updates it.",
-        precise=r"Of $N$ histories that call for different outputs, $M$ states tell at most $M$ apart: if no two shared a state, $N \le M$. Softmax attention with equal scores over $n$ tokens with values 0 and 1 has the $n + 1$ outputs $0, 1/n, \dots, 1$; so at "
+        precise=r"Of $N$ histories that call for different outputs, $M$ states tell at most $M$ apart: if no two shared a state, $N \le M$. Attention with equal scores, a running mean (softmax attention, and linear attention with $\varphi = 1$ as well), over $n$ tokens with values 0 and 1 has the $n + 1$ outputs $0, 1/n, \dots, 1$; so at "
         r"$n = M$ two histories share a state though their outputs differ, and stay together for ever, while $t$ more tokens leave the outputs $1/(n + t)$ apart or more. (What a state of real numbers can keep is in linear.causal-is-recurrent "
         r"and linear.state-capacity.)",
         sources=(S1.at("Streaming Attention"),),

@@ -136,7 +136,8 @@ invariance = Claim(
         title="Self-attention is permutation equivariant",
         states="Attention is permutation equivariant by construction.",
         reading="Unmasked self-attention without positions: reordering the tokens reorders the outputs in the same way.",
-        precise=r"$\mathrm{Att}(\Pi X) = \Pi\,\mathrm{Att}(X)$ for every permutation matrix $\Pi$, where $\mathrm{Att}(X)=\mathrm{softmax}(XMX^\top)XW_V$; "
+        precise=r"$\mathrm{Att}(\Pi X) = \Pi\,\mathrm{Att}(X)$ for every permutation matrix $\Pi$, where $\mathrm{Att}(X)=\mathrm{softmax}(XMX^\top)XW_V$ "
+        r"is unmasked; "
         r"the derivation has $\Pi$ swap positions $k$ and $l$, and every permutation is a product of swaps.",
         sources=(S0.at("Universal Approximation"), S1.at("3D Vision")),
         scope="every length n, every width, every real X, M, W_V; unmasked, the same projections at every position",
@@ -171,7 +172,7 @@ def equivariance() -> Iterator[Step]:
     Claim(
         id="symmetry.pooled-invariance",
         title="A sum over the outputs of self-attention does not depend on the order",
-        states="Order does not matter to a symmetric pooling of self-attention's outputs.",
+        states="Order does not matter to the sum of self-attention's outputs.",
         precise=r"$\sum_i \mathrm{Att}(\Pi X)_i = \sum_i (\Pi\,\mathrm{Att}(X))_i = \sum_i \mathrm{Att}(X)_i$ for every permutation matrix $\Pi$: the first equality "
         r"is equivariance, the second is derived here.",
         sources=(S1.at("Self-Attention (Intra-Attention)"),),
@@ -200,7 +201,7 @@ def _content(scores: Sequence[int], values: Sequence[int], order: Sequence[int])
     Claim(
         id="symmetry.content-based-weights",
         title="Reordering key-value pairs permutes the weights and keeps the output",
-        states="In content-based attention a weight depends on the query and its own key (and on the total): where the pair stands does not matter.",
+        states="In content-based attention the weights depend on the similarity of query and keys: where a pair of key and value stands does not matter.",
         precise=r"If $s_j=\mathrm{sim}(q,k_j)$ for any function $\mathrm{sim}$, then reordering the pairs $(k_j,v_j)$ reorders $\alpha$ in the same way "
         r"and leaves $\sum_j\alpha_jv_j$ as it was.",
         sources=(S0.at("Content-Based Attention"),),
@@ -248,7 +249,7 @@ def _follows_queries(queries: Whole, keys: Whole, values: Whole, key_order: Sequ
     Claim(
         id="symmetry.key-value-invariance",
         title="Cross-attention does not see the order of its key-value pairs",
-        states="Attention to another sequence depends on that sequence as a set of pairs (key, value), of any number.",
+        states="Keys and values come from another sequence, of any length. (Implied: no position enters, and so their order does not matter.)",
         precise=r"$\mathrm{Att}(Q, \Pi K, \Pi V) = \mathrm{Att}(Q, K, V)$ for every permutation matrix $\Pi$ of the n keys; $Q$ has m rows, and m ≠ n is allowed.",
         sources=(S1.at("Cross-Attention (Inter-Attention)"), S3.at("Cross-Attention"), S4.at("Cross-Attention")),
         scope="every m, n, d, d_v, every real Q, K, V and scale c; unmasked; derived for a swap of two pairs, of which every permutation is a product",
@@ -269,7 +270,8 @@ def key_value_invariance() -> Iterator[Step]:
     Claim(
         id="symmetry.query-equivariance",
         title="Cross-attention answers each query by itself",
-        states="Queries come from one sequence, and the outputs follow their order and number.",
+        states="Queries come from one sequence, which may be longer or shorter than the other. (Implied: the outputs follow the order and number of the "
+        "queries.)",
         precise=r"$\mathrm{Att}(\Pi Q, K, V) = \Pi\,\mathrm{Att}(Q, K, V)$ for every permutation matrix $\Pi$ of the m queries: the output has m rows of width $d_v$.",
         sources=(S1.at("Cross-Attention (Inter-Attention)"), S3.at("Cross-Attention"), S4.at("Cross-Attention")),
         scope="every m, n, d, d_v, every real Q, K, V and scale c; unmasked; derived for a swap of two queries, of which every permutation is a product",
@@ -329,7 +331,7 @@ def _same_token_same_output(tokens: Whole, W_Q: Whole, W_K: Whole, W_V: Whole, o
     Claim(
         id="symmetry.identical-tokens",
         title="Equal tokens get equal outputs",
-        states="Without positional encoding nothing tells two occurrences of a token apart.",
+        states="(Implied, where order does not matter without positional encoding.) Nothing tells two occurrences of a token apart.",
         precise=r"If rows $k$ and $l$ of $X$ are equal, then rows $k$ and $l$ of $\mathrm{Att}(X)$ are equal.",
         sources=(S1.at("Self-Attention (Intra-Attention)"),),
         scope="unmasked self-attention, every length n and width, every real M and W_V, every X that repeats row k at l",
@@ -356,7 +358,8 @@ def _constant_causal(token: Sequence[int], length: int, W_Q: Whole, W_K: Whole, 
     Claim(
         id="symmetry.identical-tokens-causal",
         title="A causal mask alone cannot tell positions of a constant sequence apart",
-        states="Without positional encoding a sequence that repeats one token gets the same output everywhere, under a causal mask too.",
+        states="(Not in the text, by which order does not matter without positional encoding.) A sequence that repeats one token gets the same output "
+        "everywhere, under a causal mask too.",
         precise=r"If all rows of $X$ equal $x$, then under a causal mask every row of the output is $x W_V$.",
         sources=(S1.at("Self-Attention (Intra-Attention)"),),
         scope="every length and width, every real x, M and W_V; row i sees positions 1 to i",

@@ -67,14 +67,14 @@ def _rate(count: int, extra: int, seconds: Fraction, longer: Fraction) -> Outcom
 def rate() -> Iterator[Step]:
     count, extra, seconds = sp.symbols("C x t", positive=True)
     longer = sp.Symbol("s", nonnegative=True)
-    yield Step(count / seconds * seconds, "=", count, "a rate times its seconds is the count")
+    yield Step(sp.UnevaluatedExpr(count / seconds) * seconds, "=", count, "a rate times its seconds is the count")
+    yield Step(count / seconds, "<", (count + extra) / seconds, "recomputing, with s = 0, raises the rate and not the speed", certificate=extra / seconds)
     yield Step(
         (count + extra) / (seconds + longer) - count / seconds,
         "=",
         (extra / count - longer / seconds) * count / (seconds + longer),
         "the rates of two methods with the same result: the difference has the sign of x/C − s/t",
     )
-    yield Step(count / seconds, "<", (count + extra) / seconds, "with s = 0: recomputing raises the rate and not the speed", certificate=extra / seconds)
 
 
 def _tokens(length: int, width: int) -> Outcome:
@@ -98,7 +98,7 @@ def _tokens(length: int, width: int) -> Outcome:
         id="throughput.tokens-a-second",
         title="Tokens a second fall with the length of the sequence",
         states="Tokens per second, processing speed, is a metric of throughput, peak memory another.",
-        reading="A number of tokens a second is a property of a model on a machine. (That the two are metrics in use is not in doubt.)",
+        reading="That the two are metrics in use is not in doubt. What is judged is what a figure of tokens a second depends on, for one model on one machine.",
         precise=r"On a machine with a given rate, attention takes $c(n)=4nd+5n-d-2$ operations for each of $n$ tokens and $c(n+1)-c(n)=4d+5$ more with every further token, so tokens a second, rate over $c(n)$, fall with $n$: "
         "figures can be compared at the same length only.",
         sources=(S1.at("Throughput Analysis"),),
@@ -147,8 +147,10 @@ def _in_parameters_by_hand(width: int, layers: int, length: int, wider: int, dee
 def _by_depth() -> Iterator[Step]:
     more = sp.Symbol("q", integer=True, positive=True)
     work = 12 * d**2 * L + 2 * n * d * L
-    yield Step(work.subs(L, more * L) / work, "=", more, "q times as many layers do q times the work")
-    yield Step((12 * d**2 * more * L) / (12 * d**2 * L), "=", more, "and have q times the parameters")
+    weights = 12 * d**2 * L
+    ratio = sp.Mul(weights.subs(L, more * L), 1 / weights, evaluate=False)
+    yield Step(ratio, "=", more, "q times as many layers have q times the parameters")
+    yield Step(work.subs(L, more * L) / work, "=", ratio, "and do q times the work: the same factor")
 
 
 in_parameters = Claim(
@@ -162,7 +164,7 @@ in_parameters = Claim(
     "the paper has half of 2ndL, and n/12d for n/6d)",
     kind=Kind.COST,
     inventory=("C287",),
-    unsaid="the model grows in depth alone (or n is so small beside 6d that scores and values do not count, or only the order of growth at a fixed length is meant)",
+    unsaid="the model grows in depth alone, or only the order of growth at a fixed length is meant",
     corrected_by="throughput.work-per-parameter",
     derive=_by_depth,
     holds=_in_parameters,
@@ -217,7 +219,7 @@ def _batched(sequences: int, width: int, layers: int, length: int) -> Outcome:
         id="throughput.batch",
         title="Work is exactly linear in the batch",
         states="Batch size: near-linear scaling with an efficient implementation.",
-        reading="What is counted is the work of a batch. The time that it takes depends on the machine and is not counted: it is near-linear where arithmetic takes the time, and grows less where reading the weights does.",
+        reading="What is counted is the work of a batch. (The time that it takes is throughput.batch-time.)",
         precise=r"One token of each of $B$ sequences takes $B(12d^2L+2ndL)$ multiplications, $B$ times those of one. If each of the $12d^2L$ weights is read once for all of them, $B(1+n/6d)$ multiplications meet each weight that is read.",
         assumes=("where weights that are read are counted, the implementation reads each of them once for the whole batch",),
         sources=(S1.at("Scaling Laws"),),
@@ -230,8 +232,22 @@ def _batched(sequences: int, width: int, layers: int, length: int) -> Outcome:
 )
 def batch() -> Iterator[Step]:
     alone = 12 * d**2 * L + 2 * n * d * L
-    yield Step(_times(12, d, d, L, B) + _times(2, n, d, L, B), "=", B * alone, "no sequence meets another: the loop over them is the outermost")
     yield Step(B * alone / (12 * d**2 * L), "=", B * (1 + n / (6 * d)), "multiplications for each weight that is read")
+    yield Step(_times(12, d, d, L, B) + _times(2, n, d, L, B), "=", B * alone, "no sequence meets another: the loop over them is the outermost")
+
+
+batch_time = Claim(
+    id="throughput.batch-time",
+    title="The time of a batch grows near-linearly with its size, with an efficient implementation",
+    states="Batch size: near-linear scaling with an efficient implementation.",
+    reading="The time that a batch takes, or the sequences done a second, grows in proportion to the size of the batch, or nearly so.",
+    precise="None: no machine, no implementation and no measure of nearness is named, nor which of the two scales.",
+    sources=(S1.at("Scaling Laws"),),
+    scope="-",
+    inventory=("C288",),
+    not_checkable="It is an observation about time, and the text names no machine, no implementation, no range of sizes and no measure of what is near. What can be counted is throughput.batch: the work is exactly linear, and the multiplications for each weight that is read "
+    "grow with the batch, so a machine that waits for weights takes hardly more time for a larger batch, and one that waits for arithmetic takes time in proportion.",
+)
 
 
 def _quadratic(length: int, width: int) -> Outcome:

@@ -140,18 +140,16 @@ entry_size, layer_size = sp.symbols("X A", positive=True)
         reading="n is the sequence length, as in the line below it (computation O(n²) × 1.5) and in the whole section. Memory is what a training step holds at once, with "
         "checkpoints placed as well as possible between layers of attention.",
         precise=r"There is a $C$, the same for all $n$, such that at most $C\sqrt n$ numbers are held. This is false for layers of width $d$: a segment is recomputed from an input of $nd$ numbers, and $nd > C\sqrt n$ at "
-        r"$n = (C+1)^2$; besides, the layer in work holds $n^2$ weights. If it is the number $L$ of layers that counts, and each layer as one number, then $t$ segments of $s$ layers, $L \le st$, hold "
-        r"$s + t$ numbers, and $4L \le (s + t)^2$: no fewer than $2\sqrt L$. With $s = t = \lceil\sqrt L\rceil$ they are at most $4\sqrt L$.",
+        r"$n = (C+1)^2$; besides, the layer in work holds $n^2$ weights. With checkpoints inside attention, $b$ queries and $\lceil\sqrt n\rceil$ keys at a time, and inputs and outputs not counted, $2b(d+3)\lceil\sqrt n\rceil \le 4b(d+3)\sqrt n$ are enough: training_memory.chunks-of-keys.",
         sources=(S0.at("Gradient Checkpointing"), CHEN.at("section 4"), RABE),
-        scope="layers of attention as written, every n, d and number of layers",
+        scope="layers of attention as written, every n, d and number of layers. A remark: where the square root comes from (Chen et al.), n counts layers, all of one size (training_memory.square-root-of-layers); in this text it is the length",
         kind=Kind.COST,
         inventory=("C138",),
         uses=("training_memory.chunks-of-keys",),
         holds=_root_of_length,
         worked=_root_by_hand,
-        unsaid="n counts the layers, all of one size (Chen et al., where the square root comes from); or attention is itself computed in chunks of about √n keys, each block of queries is a "
-        "checkpoint as well, and Q, K, V, the output and their gradients are not counted (training_memory.chunks-of-keys)",
-        corrected_by="training_memory.square-root-of-layers",
+        unsaid="inputs, outputs and their gradients are not counted, and the checkpoints are inside attention: some queries and about √n keys at a time, each such block of queries a checkpoint as well",
+        corrected_by="training_memory.chunks-of-keys",
     )
 )
 def square_root_of_length() -> Iterator[Step]:
@@ -166,13 +164,12 @@ def square_root_of_length() -> Iterator[Step]:
     yield Step(
         constant * sp.sqrt(length), "<", length**2, "and so are the weights of the layer in work", certificate=sp.expand(length**2 - constant * (constant + 1))
     )
+    block = sp.Symbol("b", integer=True, positive=True)
+    held = 2 * block * (d + 3) * (1 + spare)
     yield Step(
-        4 * (span * pieces - spare), "<=", (span + pieces) ** 2,
-        "n the number of layers, here L = st − x: s layers in work and t inputs kept are at least 2√L", certificate=(span - pieces) ** 2 + 4 * spare,
-    )  # fmt: skip
-    yield Step(
-        (2 * (1 + spare)) ** 2, "<=", 16 * (spare**2 + 1), "and at most 4√L at s = t = ⌈√L⌉ = 1 + x, where L ≥ x² + 1: O(√L)",
-        certificate=8 * spare**2 + 4 * (spare - 1) ** 2 + 8,
+        held**2, "<=", (4 * block * (d + 3)) ** 2 * (spare**2 + 1),
+        "checkpoints inside attention, in chunks of ⌈√n⌉ = 1 + x keys, where n ≥ x² + 1: what is held is at most 4b(d + 3)√n (both sides squared)",
+        certificate=4 * block**2 * (d + 3) ** 2 * (2 * spare**2 + (spare - 1) ** 2 + 2),
     )  # fmt: skip
 
 
@@ -180,7 +177,7 @@ def square_root_of_length() -> Iterator[Step]:
     Claim(
         id="training_memory.square-root-of-layers",
         title="Checkpoints take the memory of L layers down to that of at most 2⌈√L⌉, for one more forward pass",
-        states="The correct form: the square root is of the number of layers, and each of them still counts in full.",
+        states="(Not in the text; it follows from counting what segments of layers hold.) The square root is of the number of layers, and each of them still counts in full.",
         reading="Numbers held at once for the backward pass, L layers of A numbers each, the input of X ≤ A numbers among them; segments of s layers, the first perhaps of fewer.",
         precise=r"$(\lceil L/s\rceil - 1)X + sA$ numbers, every layer run forward twice. The least over $s$ is at least $2\sqrt{LXA} - X$, and at most "
         r"$2\lceil\sqrt L\rceil A$, at $s = \lceil\sqrt L\rceil$. For attention, $X = nd$ and $A = n^2 + 4nd$: the order in $n$ stays $n^2$. "
@@ -196,27 +193,27 @@ def square_root_of_length() -> Iterator[Step]:
 def square_root_of_layers() -> Iterator[Step]:
     depth = sp.Symbol("s", positive=True)
     root_entry, root_inside = sp.sqrt(layers * entry_size / depth), sp.sqrt(depth * layer_size)
-    yield Step(
-        2 * sp.sqrt(layers * entry_size * layer_size), "<=", layers * entry_size / depth + depth * layer_size,
-        "L/s inputs and s layers: the arithmetic mean is at least the geometric one", certificate=(root_entry - root_inside) ** 2,
-    )  # fmt: skip
     room = sp.Symbol("y", nonnegative=True)  # A − X
-    yield Step(
-        (pieces - 1) * entry_size + pieces * (entry_size + room), "<=", 2 * pieces * (entry_size + room),
-        "s = t = ⌈√L⌉, where ⌈L/s⌉ ≤ s since L ≤ s²: at most 2⌈√L⌉ layers' worth", certificate=entry_size + pieces * room,
-    )  # fmt: skip
     yield Step(
         4 * (span * pieces - spare), "<=", (span + pieces) ** 2, "in layers: t segments of s cover L = st − x, so s + t ≥ 2√L",
         certificate=(span - pieces) ** 2 + 4 * spare,
     )  # fmt: skip
     half = sp.Symbol("q", integer=True, positive=True)
-    yield Step(sp.Rational(1, 4) * (2 * half) ** 2, "=", half * half, "attained at an even m = 2q, with s = t = q")
+    yield Step(sp.Pow(2 * half, 2, evaluate=False), "=", 4 * (half * half), "which is attained at an even m = 2q, with s = t = q: m² = 4st")
     yield Step(
-        sp.Rational(1, 4) * ((2 * half + 1) ** 2 - 1),
+        (2 * half + 1) ** 2,
         "=",
-        half * (half + 1),
-        "and at an odd m = 2q + 1, with s = q, t = q + 1: no whole L lies between st and m²/4",
+        4 * half * (half + 1) + 1,
+        "and at an odd m = 2q + 1, with s = q, t = q + 1: m² = 4st + 1, and no whole L lies between st and m²/4",
     )
+    yield Step(
+        2 * sp.sqrt(layers * entry_size * layer_size), "<=", layers * entry_size / depth + depth * layer_size,
+        "L/s inputs and s layers: the arithmetic mean is at least the geometric one", certificate=(root_entry - root_inside) ** 2,
+    )  # fmt: skip
+    yield Step(
+        (pieces - 1) * entry_size + pieces * (entry_size + room), "<=", 2 * pieces * (entry_size + room),
+        "s = t = ⌈√L⌉, where ⌈L/s⌉ ≤ s since L ≤ s²: at most 2⌈√L⌉ layers' worth", certificate=entry_size + pieces * room,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -255,7 +252,8 @@ def _chunked(length: int, block: int, width: int, dropped: bool) -> Chunked:
     return step
 
 
-def _chunks(length: int, block: int, width: int) -> Outcome:
+def _chunks(length: int, width: int, block: int = 16, count: int = 1, share: int = 1) -> Outcome:
+    """What one attention in chunks holds and computes; the number of layers and the share play no part."""
     root = isqrt(length - 1) + 1
     dropped, kept = (_chunked(length, block, width, each) for each in (True, False))
     waiting = length * (width + 2) * len(cut(length, root))
@@ -267,7 +265,7 @@ def _chunks(length: int, block: int, width: int) -> Outcome:
     Claim(
         id="training_memory.chunks-of-keys",
         title="Attention in chunks of √n keys, recomputed twice for the backward pass, needs O(√n) numbers beside inputs and outputs",
-        states="The correct form with n for the length: where a square root of the sequence length does occur.",
+        states="(Not in the text; it follows from the online softmax.) Where a square root of the sequence length does occur.",
         reading="b queries at a time, ⌈√n⌉ keys at a time; a chunk keeps its largest score, mass and weighted sum for each query. Each block of queries is a checkpoint as well: its summaries are "
         "dropped after the forward pass, computed again when the backward pass reaches the block, and then each chunk once more (every score three times). Inputs, outputs and their gradients are not counted.",
         precise=r"At most $2b\lceil\sqrt n\rceil + 2b(d+2)\lceil\sqrt n\rceil = 2b(d+3)\lceil\sqrt n\rceil \le 4b(d+3)\sqrt n$ numbers: the scores of one chunk and their gradients, "
@@ -285,9 +283,18 @@ def chunks_of_keys() -> Iterator[Step]:
     one_chunk = sp.Sum(sp.Sum(sp.S.One, (i, 1, block)), (j, 1, root))
     summaries = sp.Sum(sp.Sum(d + 2, (i, 1, block)), (l, 1, root))
     waiting = sp.Sum(sp.Sum(d + 2, (i, 1, n)), (l, 1, root))
+    yield Step(
+        waiting,
+        "=",
+        n * (d + 2) * root,
+        "if the blocks are no checkpoints: the summaries of all n queries, for q chunks of keys, have to wait, which is more than n numbers",
+    )
     yield Step(2 * one_chunk + 2 * summaries, "=", 2 * block * (d + 3) * root, "q = ⌈√n⌉ keys a chunk, at most q chunks of n ≤ q² keys")
-    yield Step((1 + less) ** 2, "<=", 4 * (less**2 + 1), "⌈√n⌉ = 1 + x for n > x²: at most 2√n", certificate=2 * less**2 + (less - 1) ** 2 + 2)
-    yield Step(waiting, "=", n * (d + 2) * root, "summaries of all n queries, for q chunks of keys: more than n numbers, if they have to wait")
+    held = 2 * block * (d + 3) * (1 + less)
+    yield Step(
+        held**2, "<=", (4 * block * (d + 3)) ** 2 * (less**2 + 1), "with q = ⌈√n⌉ = 1 + x, where n ≥ x² + 1: at most 4b(d + 3)√n (both sides squared)",
+        certificate=4 * block**2 * (d + 3) ** 2 * (2 * less**2 + (less - 1) ** 2 + 2),
+    )  # fmt: skip
 
 
 # --- checkpoints: what is computed ------------------------------------------------------------------------------------------------------
@@ -320,12 +327,15 @@ def _backward(length: int, width: int) -> int:
     return done.all()
 
 
-def _half_more(length: int, width: int) -> Outcome:
+def _half_more(length: int, width: int, at_most: bool) -> Outcome:
+    """Whether the factor is 3/2, or at most that."""
     forward, backward = _forward(length, width), _backward(length, width)
-    return decided(2 * (2 * forward + backward) == 3 * (forward + backward))
+    twice, thrice = 2 * (2 * forward + backward), 3 * (forward + backward)
+    return decided(twice <= thrice if at_most else twice == thrice)
 
 
-def _one_more_forward(length: int, width: int) -> Outcome:
+def _one_more_forward(length: int, width: int, at_most: bool = False) -> Outcome:
+    """The counts, and between which factors they lie, whichever way 1.5 is meant."""
     forward, backward = _forward(length, width), _backward(length, width)
     exactly = forward == 4 * length**2 * width + 5 * length**2 - length * width - 2 * length
     exactly &= backward == 8 * length**2 * width + 4 * length**2 - 3 * length * width - length
@@ -333,11 +343,11 @@ def _one_more_forward(length: int, width: int) -> Outcome:
     return decided(exactly and 4 * plain < 3 * checkpointed and 7 * checkpointed <= 10 * plain and (7 * checkpointed == 10 * plain) == (width == 1))
 
 
-def _half_more_by_hand(length: int, width: int) -> str:
+def _half_more_by_hand(length: int, width: int, at_most: bool) -> str:
     forward, backward = _forward(length, width), _backward(length, width)
     ratio = Fraction(2 * forward + backward, forward + backward)
     return (
-        f"n = {length}, d = {width}. Forward, F = 4n²d + 5n² − nd − 2n = {forward} operations; backward, B = 8n²d + 4n² − 3nd − n = {backward}. A training step takes F + B = {forward + backward}, and with the forward pass "
+        f"Take 1.5 as the factor itself, with n = {length} and d = {width}. Forward, F = 4n²d + 5n² − nd − 2n = {forward} operations; backward, B = 8n²d + 4n² − 3nd − n = {backward}. A training step takes F + B = {forward + backward}, and with the forward pass "
         f"computed again 2F + B = {2 * forward + backward}: a factor {ratio} = {float(ratio):.4f}. For a factor 3/2 it would have to be {Fraction(3 * (forward + backward), 2)}, which needs B = F; here B is {backward - forward} more."
     )
 
@@ -358,9 +368,9 @@ def _from_one(expression: sp.Expr) -> sp.Expr:
         title="Checkpointing multiplies the computation of attention by 1.5",
         states="Gradient checkpointing: computation is O(n²) × 1.5.",
         reading="The operations of a training step of attention, forward and backward, with the forward pass computed once more, are 1.5 times as many as without. (Inside an O a constant factor says "
-        "nothing, so 1.5 has to be a ratio.)",
-        precise=r"The ratio is $\tfrac32$. With $F$ operations forward and $B$ backward it is $(2F + B)/(F + B) = \tfrac32 - \frac{B - F}{2(F + B)}$: exactly $\tfrac32$ if $B = F$, and less if $B > F$, as "
-        r"it is for attention.",
+        "nothing, so 1.5 has to be a ratio. Whether it is the ratio itself or an upper bound on it is tried both ways.)",
+        precise=r"The ratio is $\tfrac32$. With $F$ operations forward and $B$ backward it is $(2F + B)/(F + B) = \tfrac32 - \frac{B - F}{2(F + B)}$: less than $\tfrac32$ if $B > F$, as "
+        r"it is for attention. As an upper bound $\tfrac32$ is right, and not attained.",
         sources=(S0.at("Gradient Checkpointing"),),
         scope="attention on given Q, K, V, every n and d; as many keys as queries, d_v = d",
         kind=Kind.COST,
@@ -368,23 +378,22 @@ def _from_one(expression: sp.Expr) -> sp.Expr:
         uses=("training_memory.one-more-forward",),
         holds=_half_more,
         worked=_half_more_by_hand,
-        unsaid="1.5 is meant as an upper bound (the factor is at most 10/7), or the backward pass costs exactly as much as the forward pass (attention's costs 4/3 to 2 times as much)",
+        unsaid="1.5 is meant as an upper bound that is not attained",
         corrected_by="training_memory.one-more-forward",
     )
 )
 def half_more_computation() -> Iterator[Step]:
-    forward, more = sp.Symbol("F", positive=True), sp.Symbol("x", nonnegative=True)
-    yield Step(
-        (2 * forward + (forward + more)) / (forward + (forward + more)), "=", sp.Rational(3, 2) - more / (2 * (2 * forward + more)),
-        "F operations forward, F + x backward: 3/2 at x = 0, less for every x > 0",
-    )  # fmt: skip
+    forward, more = sp.symbols("F x", positive=True)
+    ratio = (2 * forward + (forward + more)) / (forward + (forward + more))
+    yield Step(ratio, "=", sp.Rational(3, 2) - more / (2 * (2 * forward + more)), "F operations forward and F + x backward, x > 0, as attention has: not 3/2")
+    yield Step(ratio, "<", sp.Rational(3, 2), "but less", certificate=more / (2 * (2 * forward + more)))
 
 
 @derived(
     Claim(
         id="training_memory.one-more-forward",
         title="Recomputing attention costs more than a third and at most three sevenths of a training step",
-        states="The correct form: a training step with one more forward pass.",
+        states="(Not in the text; it follows from counting.) What a training step with one more forward pass costs.",
         reading="Multiply, add, compare, exp and divide count one each; the backward pass uses the kept weights, the checkpointed step computes the whole forward pass again.",
         precise=r"$F = 4n^2d + 5n^2 - nd - 2n$ forward, $B = 8n^2d + 4n^2 - 3nd - n$ backward, and $\tfrac43 (F + B) < 2F + B \le \tfrac{10}7 (F + B)$ for all $n, d \ge 1$ (written "
         r"with $n = 1 + x$, $d = 1 + y$), so $\tfrac43F \le B < 2F$. Equality exactly at $d = 1$: $3B - 4F = (d - 1)(8n^2 - 5n)$. For large $n$ and $d$ the factor tends to $\tfrac43$.",
@@ -407,9 +416,7 @@ def one_more_forward() -> Iterator[Step]:
     )  # fmt: skip
     plain, checkpointed = _from_one(forward_count + backward_count), _from_one(2 * forward_count + backward_count)
     third = sp.Rational(4, 3) * plain
-    yield Step(third, "<", checkpointed, "2F > B: more than 4/3", certificate=sp.expand(checkpointed - third))
     most = sp.Rational(10, 7) * plain
-    yield Step(checkpointed, "<=", most, "4F ≤ 3B: at most 10/7, which is less than 3/2", certificate=sp.expand(most - checkpointed))
     yield Step(
         3 * backward_count - 4 * forward_count,
         "=",
@@ -417,6 +424,8 @@ def one_more_forward() -> Iterator[Step]:
         "the difference has the factor d − 1, and the other is positive: equality at d = 1 alone",
     )
     yield Step(sp.S.Zero, "<", _from_one(8 * n**2 - 5 * n), "8n² > 5n", certificate=_from_one(8 * n**2 - 5 * n))
+    yield Step(third, "<", checkpointed, "2F > B: more than 4/3", certificate=sp.expand(checkpointed - third))
+    yield Step(checkpointed, "<=", most, "4F ≤ 3B: at most 10/7, which is less than 3/2", certificate=sp.expand(most - checkpointed))
 
 
 @dataclass(slots=True)
@@ -463,7 +472,7 @@ def _products(rows: int, keys: int, width: int) -> Outcome:
     Claim(
         id="training_memory.products",
         title="In matrix products a checkpointed step of attention costs 4/3 of a plain one, or 7/6 if it stops at the weights",
-        states="The correct form of the factor, in the products that dominate.",
+        states="(Not in the text; it follows from counting.) The factor in the matrix products, which dominate.",
         precise=r"With $n_q n_k d$ multiply-adds a product: 2 forward ($QK^\top$, $PV$), 4 backward ($P^\top dO$, $dO\,V^\top$, $dS\,K$, $dS^\top Q$). Both forward products again: "
         r"$\frac{2+4+2}{2+4} = \frac43$. A recomputation that stops once Q, K, V and P are there again, as nothing backward needs the output, computes one of them again: $\frac76$. "
         r"(The text's call leaves `use_reentrant` at its default, the variant that computes both again; $\frac76$ needs `use_reentrant=False`.) A linear layer has 1 product forward and 2 backward: $\frac43$ as well.",
@@ -476,23 +485,26 @@ def _products(rows: int, keys: int, width: int) -> Outcome:
 )
 def products() -> Iterator[Step]:
     once = per_product(1)
-    plain = 2 * once + 4 * once
     yield Step(
         once, "=", n**2 * d, "one product: a multiply-add for each pair and feature (n_q = n_k = n here; every product has the three sizes in some order)"
     )
-    yield Step(6 * (plain + once), "=", 7 * plain, "QKᵀ again, up to the weights: 7/6")
-    yield Step(3 * (plain + 2 * once), "=", 4 * plain, "both again: 4/3")
+    forward, backward, plain = sp.UnevaluatedExpr(2 * n**2 * d), sp.UnevaluatedExpr(4 * n**2 * d), sp.UnevaluatedExpr(6 * n**2 * d)
+    yield Step(
+        forward + sp.UnevaluatedExpr(n**2 * d) + backward, "=", sp.Rational(7, 6) * plain, "2 forward, QKᵀ again up to the weights, 4 backward: 7/6 of 6"
+    )
+    yield Step(forward + forward + backward, "=", sp.Rational(4, 3) * plain, "2 forward, both again, 4 backward: 4/3 of 6")
 
 
-def _solves_both(count: int, length: int, width: int) -> Outcome:
-    """Fewer numbers held and fewer operations."""
+def _solves(count: int, length: int, width: int, memory_alone: bool) -> Outcome:
+    """Fewer numbers held and, unless it is a remedy for memory alone, fewer operations."""
     plain, checkpointed = (trained(count, segment, *attention_layer(length, width)) for segment in (None, 1))
     per_pass = _forward(length, width), _backward(length, width)
     costs = [step.forward * per_pass[0] + step.backward * per_pass[1] for step in (plain, checkpointed)]
-    return decided(checkpointed.peak < plain.peak and costs[1] < costs[0])
+    return decided(checkpointed.peak < plain.peak and (memory_alone or costs[1] < costs[0]))
 
 
-def _checkpointed_layers(count: int, length: int, width: int) -> Outcome:
+def _checkpointed_layers(count: int, length: int, width: int, memory_alone: bool = False) -> Outcome:
+    """What is held and computed, whatever it is a remedy for."""
     plain, checkpointed = (trained(count, segment, *attention_layer(length, width)) for segment in (None, 1))
     layer = length**2 + 4 * length * width
     peaks = plain.peak == count * layer and checkpointed.peak == (count - 1) * length * width + layer
@@ -500,11 +512,11 @@ def _checkpointed_layers(count: int, length: int, width: int) -> Outcome:
     return decided(peaks and passes and checkpointed.peak >= length**2 and (checkpointed.peak < plain.peak or count == 1))
 
 
-def _solves_by_hand(count: int, length: int, width: int) -> str:
+def _solves_by_hand(count: int, length: int, width: int, memory_alone: bool) -> str:
     plain, checkpointed = (trained(count, segment, *attention_layer(length, width)) for segment in (None, 1))
     forward, backward = _forward(length, width), _backward(length, width)
     return (
-        f"{count} layer(s), n = {length}, d = {width}, a checkpoint for each. Held at once: {plain.peak} numbers without checkpoints, {checkpointed.peak} with them, "
+        f"As a remedy for memory and computation, with {count} layer(s), n = {length}, d = {width} and a checkpoint for each. Held at once: {plain.peak} numbers without checkpoints, {checkpointed.peak} with them, "
         f"n² = {length**2} of them the weights of the layer in work. Operations: {count} · ({forward} + {backward}) = {count * (forward + backward)} without, "
         f"{count} · (2 · {forward} + {backward}) = {count * (2 * forward + backward)} with: computation rises."
     )
@@ -515,17 +527,16 @@ def _solves_by_hand(count: int, length: int, width: int) -> str:
         id="training_memory.checkpointing-for-computation",
         title="Gradient checkpointing solves the quadratic memory and computation of attention",
         states="Problem: O(n²) memory and computation. Solutions: gradient checkpointing, sparse patterns, linear attention.",
-        reading="Both parts of the problem become smaller: a training step with a checkpoint for each layer of attention holds fewer numbers and takes fewer operations.",
+        reading="A list of remedies, each of them for the problem as it is named, memory and computation: a training step with a checkpoint for each layer of attention holds fewer numbers and takes fewer operations.",
         precise=r"Numbers held: $(L - 1)nd + n^2 + 4nd < L(n^2 + 4nd)$ for $L \ge 2$ layers, which is true. Operations: $L(2F + B) < L(F + B)$, which is false for all sizes.",
         sources=(S4.at("Computational Complexity"),),
-        scope="L layers of attention on n rows of d features, a checkpoint for each",
+        scope="L layers of attention on n rows of d features, a checkpoint for each; L ≥ 2 in the runs. What falls is how many n × n matrices are kept at once: one layer's n² stays, unless the checkpoints are inside attention (training_memory.chunks-of-keys)",
         kind=Kind.COST,
         inventory=("C146",),
         uses=("training_memory.checkpointed-layers",),
-        holds=_solves_both,
+        holds=_solves,
         worked=_solves_by_hand,
-        unsaid="only memory is meant, of two or more layers, and what falls is how many n × n matrices are kept at once (one layer's n² stays, unless the checkpoints are inside attention, as in training_memory.chunks-of-keys; "
-        "computation rises by a forward pass or more)",
+        unsaid="it is the memory that it is a remedy for, and of several layers",
         corrected_by="training_memory.checkpointed-layers",
     )
 )
@@ -542,7 +553,7 @@ def checkpointing_for_computation() -> Iterator[Step]:
     Claim(
         id="training_memory.checkpointed-layers",
         title="A checkpoint for each of L layers of attention leaves one n × n matrix of L, and adds a forward pass",
-        states="The correct form: memory falls by up to the number of layers and stays quadratic; computation rises.",
+        states="(Not in the text; it follows from counting.) With checkpoints memory falls by up to the number of layers and stays quadratic; computation rises.",
         precise=r"Held at the most: $(L-1)nd + n^2 + 4nd \ge n^2$ numbers instead of $L(n^2 + 4nd)$. Computed: $2L$ forward and $L$ backward passes instead of $L$ and $L$, so "
         r"$L(4n^2d + 5n^2 - nd - 2n) > 0$ operations more.",
         sources=(S4.at("Computational Complexity"), CHEN.at("section 4")),
@@ -556,12 +567,16 @@ def checkpointing_for_computation() -> Iterator[Step]:
 def checkpointed_layers() -> Iterator[Step]:
     layer = per_pair(1) + 4 * per_row(sp.Sum(sp.S.One, (a, 1, d)))
     inputs = sp.Sum(n * d, (i, 1, layers)) - n * d
-    yield Step(inputs + layer, "=", (layers - 1) * n * d + n**2 + 4 * n * d, "the input of every layer, and all of the layer in work")
     held = (layers - 1) * n * d + n**2 + 4 * n * d
-    yield Step(n**2, "<=", held, "still n² and more", certificate=(layers - 1) * n * d + 4 * n * d)
+    yield Step(n**2, "<=", held, "what is held, (L − 1)nd + n² + 4nd, is n² and more", certificate=(layers - 1) * n * d + 4 * n * d)
     more = sp.Symbol("k", integer=True, nonnegative=True)
     count = _from_one(forward_count)
-    yield Step(sp.S.Zero, "<", (1 + more) * count, "and L = 1 + k forward passes more than before", certificate=sp.expand((1 + more) * count))
+    yield Step(
+        sp.S.Zero, "<", (1 + more) * count, "computed are L = 1 + k forward passes more than without checkpoints", certificate=sp.expand((1 + more) * count)
+    )
+    yield Step(
+        inputs + layer, "=", (layers - 1) * n * d + n**2 + 4 * n * d, "held: the input of every layer, and all of the layer in work, with its one n × n matrix"
+    )
 
 
 # --- checkpoints: what comes out --------------------------------------------------------------------------------------------------------
@@ -649,10 +664,10 @@ def _slope_again(row: sp.Symbol, place: sp.Symbol) -> sp.Expr:
         reading="In real arithmetic: the value, and the gradients in q, k and v for every cotangent of the output, though nothing but q, k and v is kept between the passes. "
         "(In floats: the same operations on the same bits in the same order give the same bits again, if every operation used does.)",
         precise=r"With $L = \sum_{t,e} G_{te}\sum_j P_{tj}V_{je}$: the gradients are functions of $Q, K, V, G$ alone, once $P_{rj} = e^{c\,Q_r\cdot K_j}/\sum_l e^{c\,Q_r\cdot K_l}$ "
-        r"is computed again: $\partial L/\partial Q_{ra} = c\sum_j P_{rj}\big(dP_{rj} - \sum_l P_{rl}\,dP_{rl}\big)K_{ja}$ with $dP_{rj} = \sum_e G_{re}V_{je}$, and so for $K$ and $V$.",
+        r"is computed again (by the call `.backward()`: the text's call leaves torch the choice, which is the reentrant variant, under which `torch.autograd.grad` raises): $\partial L/\partial Q_{ra} = c\sum_j P_{rj}\big(dP_{rj} - \sum_l P_{rl}\,dP_{rl}\big)K_{ja}$ with $dP_{rj} = \sum_e G_{re}V_{je}$, and so for $K$ and $V$.",
         sources=(S0.at("Activation Offloading"), CHEN.at("section 4"), TORCH_CHECKPOINT),
-        scope="any m, n, d, d_v; any real scale (1/√d in the text's function, which has no dropout and no other randomness); gradients by .backward(): the call as written leaves torch the choice, which is the "
-        "reentrant variant, under which torch.autograd.grad raises (use_reentrant=False has no such limit)",
+        scope="any m, n, d, d_v; any real scale (1/√d in the text's function, which has no dropout and no other randomness); gradients by .backward() "
+        "(with use_reentrant=False by torch.autograd.grad as well)",
         inventory=("C140",),
         uses=("gradients.queries", "gradients.keys", "gradients.values"),
         holds=_checkpointing_holds,
@@ -719,7 +734,7 @@ def _segments_hold(chain: Sequence[Sequence[Vector]], ends: Sequence[int], x: Ve
         reading="Layers without randomness or state, in exact arithmetic. Each segment keeps its input alone, runs again when the backward pass reaches it, and passes its cotangent on.",
         precise=r"A layer's backward pass needs its input alone: for $f_i(x) = x_i + (\sum_j W_{ij}x_j)^2$, $\partial(\sum_i G_if_i)/\partial x_j = G_j + 2\sum_i G_i(\sum_k W_{ik}x_k)W_{ij}$, from an $x$ that a "
         r"second run of the layers before it gives again. Cuts only group the product of Jacobians: $\sum_k\big(\sum_j G_jB_{jk}\big)A_{ki} = \sum_j G_j\sum_kB_{jk}A_{ki}$.",
-        sources=(S1.at("Memory-Efficient Attention"), S1.at("Attention Memory Scaling"), CHEN.at("section 4")),
+        sources=(S1.at("Memory-Efficient Attention"), S1.at("Attention Memory Scaling"), S0.at("Gradient Checkpointing"), CHEN.at("section 4")),
         scope="every width; by induction every number of layers and every choice of segments; Jacobians of any layers in the grouping, one nonlinear layer worked out",
         assumes=("every layer is a function of its input: no new random numbers and no changed state in the second run",),
         holds=_segments_hold,
@@ -809,7 +824,7 @@ def recomputing_dropout() -> Iterator[Step]:
     Claim(
         id="training_memory.restored-masks",
         title="With the same mask drawn again, recomputed gradients through dropout are exact",
-        states="The correct form: restore the generator's state before the recomputation.",
+        states="(Not in the text; it follows from the quotient rule.) The generator's state is restored before the recomputation.",
         precise=r"$\frac{\partial}{\partial s_i}\frac1\kappa\sum_j p_jM_jv_j = \frac{p_i}{\kappa}\big(M_iv_i - \sum_j p_jM_jv_j\big)$, with $p$ and $M$ computed again.",
         sources=(S1.at("Memory-Efficient Attention"), TORCH_CHECKPOINT.at("preserve_rng_state")),
         scope="one row of n keys and one entry of the values, any scores and masks",
@@ -930,8 +945,8 @@ snippet_offloads = Claim(
     id="training_memory.snippet-offloads",
     title="`checkpointed_attention` stores activations on CPU or disk",
     states="Activation offloading: store intermediate activations on CPU or disk. A function `checkpointed_attention` follows, which calls `checkpoint`.",
-    reading="The function does what the line above it says: between the passes, some of its activations lie on another place than the accelerator that computes them.",
-    precise="After the forward pass of `checkpoint(attention_fn, q, k, v)`, some kept numbers are on the CPU or on disk.",
+    reading="The function does what the line above it says: between the passes, some of its activations (numbers that the forward pass computes, or its inputs; not the state of a random number generator) lie on another place than the accelerator that computes them.",
+    precise="After the forward pass of `checkpoint(attention_fn, q, k, v)`, some activations that are kept are on the CPU or on disk.",
     sources=(S0.at("Activation Offloading"),),
     scope="inputs on an accelerator, every size",
     kind=Kind.COST,
@@ -946,8 +961,8 @@ snippet_offloads = Claim(
     Claim(
         id="training_memory.snippet-recomputes",
         title="`checkpointed_attention` keeps q, k and v where they are, stores no activation, and computes the scores twice",
-        states="The correct form: it is gradient checkpointing; offloading needs a copy, such as the hooks of torch.autograd.graph.save_on_cpu.",
-        precise=r"Kept between the passes: $(n_q + 2n_k)d$ numbers, the inputs, on the accelerator, and nothing else. Computed: $2n_qn_k$ scores. While the backward pass runs, $n_qn_k$ weights "
+        states="(Not in the text; it follows from what its lines do.) The function is gradient checkpointing; offloading needs a copy, such as the hooks of torch.autograd.graph.save_on_cpu.",
+        precise=r"Kept between the passes: $(n_q + 2n_k)d$ activations, the inputs, on the accelerator, and no other. Computed: $2n_qn_k$ scores. While the backward pass runs, $n_qn_k$ weights "
         r"are held as without it, so the peak of a single call does not fall. Attention without `checkpoint`, under hooks that copy what is kept to the CPU, does leave $(n_q + 2n_k)d + n_qn_k$ numbers there.",
         sources=(S0.at("Activation Offloading"), TORCH_CHECKPOINT),
         scope="inputs on an accelerator, every size",
@@ -1032,7 +1047,7 @@ def half_of_memory() -> Iterator[Step]:
     Claim(
         id="training_memory.bytes",
         title="Mixed precision takes 16 bytes a parameter, as float32 does, and halves activations alone",
-        states="The correct form, with Adam.",
+        states="(Not in the text; it follows from counting.) Bytes of a training step with Adam.",
         reading="Float32: weight, gradient, two moments, 4 bytes each. Mixed: weight and gradient of 2 bytes, master weight and two moments of 4.",
         precise=r"$16N + 2A$ bytes instead of $16N + 4A$. The share saved is $\frac{A}{8N + 2A} < \frac12$: nothing for $A = 0$, half in the limit of many activations a parameter; "
         r"it rounds to 50 %, to whole tens, exactly if $A \ge 36N$.",
@@ -1045,8 +1060,14 @@ def half_of_memory() -> Iterator[Step]:
 )
 def byte_count() -> Iterator[Step]:
     plain, mixed = (sum(table.values()) * parameter_count + size * activation_count for table, size in ((PLAIN, WHOLE), (MIXED, HALVED)))
-    yield Step(plain, "=", 16 * parameter_count + 4 * activation_count, "float32: 4 + 4 + 4 + 4 a parameter")
-    yield Step(mixed, "=", 16 * parameter_count + 2 * activation_count, "mixed: 2 + 2 + 4 + 4 + 4 a parameter, the same")
+    by_tensor = [sp.Add(*(sp.UnevaluatedExpr(size * parameter_count) for size in table.values())) for table in (PLAIN, MIXED)]
+    yield Step(
+        by_tensor[0] + WHOLE * activation_count, "=", 16 * parameter_count + 4 * activation_count, "float32: 4 bytes each for weight, gradient and two moments"
+    )
+    yield Step(
+        by_tensor[1] + HALVED * activation_count, "=", 16 * parameter_count + 2 * activation_count,
+        "mixed: 2 bytes each for weight and gradient, 4 each for master weight and two moments, the same in all",
+    )  # fmt: skip
     share = (plain - mixed) / plain
     yield Step(
         share,
@@ -1093,8 +1114,8 @@ def softmax_kept_twice() -> Iterator[Step]:
     plain, mixed = WHOLE * length**2 + 3 * WHOLE * length * d, (WHOLE + HALVED) * length**2 + 3 * HALVED * length * d
     yield Step(WHOLE * per_pair(1) + WHOLE * 3 * per_row(d), "=", 4 * n**2 + 12 * n * d, "float32: Q, K, V and one matrix of weights")
     yield Step((WHOLE + HALVED) * per_pair(1) + HALVED * 3 * per_row(d), "=", 6 * n**2 + 6 * n * d, "mixed: two matrices of weights")
-    yield Step(plain, "<", mixed, "with n = 3d + x the second is larger", certificate=2 * length * more)
     yield Step(mixed, "<", sp.Rational(3, 2) * plain, "by less than a half", certificate=12 * length * d)
+    yield Step(plain, "<", mixed, "with n = 3d + x the second is larger", certificate=2 * length * more)
 
 
 # --- how much faster --------------------------------------------------------------------------------------------------------------------
@@ -1105,10 +1126,6 @@ def _speed(share: Fraction, factor: int) -> Fraction:
     return 1 / (1 - share + share / factor)
 
 
-def _faster(share: Fraction, factor: int) -> Outcome:
-    return decided(Fraction(3, 2) <= _speed(share, factor) <= 2)
-
-
 def _amdahl(share: Fraction, factor: int) -> Outcome:
     speed = _speed(share, factor)
     within = factor != 2 or (speed >= Fraction(3, 2)) == (share >= Fraction(2, 3))
@@ -1117,53 +1134,29 @@ def _amdahl(share: Fraction, factor: int) -> Outcome:
     return decided(1 <= speed <= factor and speed * (1 - share) <= 1 and within)
 
 
-def _faster_by_hand(share: Fraction, factor: int) -> str:
-    return (
-        f"{share} of the time of a step goes into operations that half precision makes {factor} times faster, {1 - share} into others. The time falls to "
-        f"{1 - share} + {share / factor} = {1 / _speed(share, factor)} of what it was: {_speed(share, factor)} times as fast. To be 1.5 to 2 times as fast, the time would have to fall to between 1/2 and 2/3."
-    )
-
-
-@derived(
-    Claim(
-        id="training_memory.mixed-precision-speed",
-        title="Mixed precision makes training 1.5 to 2 times faster",
-        states="Mixed precision: 1.5-2x speed improvement on modern hardware.",
-        reading="Hardware, model and baseline are not named, so no clock can settle it. What is judged is what any time is made of: operations that half precision makes $\\sigma \\ge 2$ times faster (2 "
-        "where moving bytes limits them, more on matrix units) take a share f of the step, and the rest does not change.",
-        precise=r"$\frac32 \le \frac{1}{1 - f + f/\sigma} \le 2$. With $g = f(1 - 1/\sigma)$, the share of the time that is saved, this is $\frac32 \le \frac1{1 - g} \le 2$: it holds exactly if $\frac13 \le g \le \frac12$, so "
-        r"not for every $f$ and $\sigma$. For $\sigma = 2$ that is $f \ge \frac23$.",
-        sources=(S0.at("Mixed Precision Training"), AMDAHL),
-        scope="every share 0 < f ≤ 1 and factor σ ≥ 2 of the model above; no time is measured",
-        inventory=("C143",),
-        uses=("training_memory.amdahl",),
-        holds=_faster,
-        worked=_faster_by_hand,
-        unsaid="between a third and a half of the time is saved, 1/3 ≤ f(1 − 1/σ) ≤ 1/2: for σ = 2, as where memory traffic limits, the operations that gain take two thirds of the time or more",
-        corrected_by="training_memory.amdahl",
-    )
+mixed_precision_speed = Claim(
+    id="training_memory.mixed-precision-speed",
+    title="Mixed precision makes training 1.5 to 2 times faster",
+    states="Mixed precision: 1.5-2x speed improvement on modern hardware.",
+    reading="The time of a training step, before and after, on the hardware and with the model that are meant.",
+    precise="None: no hardware, model, size or baseline is named.",
+    sources=(S0.at("Mixed Precision Training"),),
+    scope="-",
+    inventory=("C143",),
+    not_checkable="It is an observation about time, and the text names no hardware, model or baseline. What can be checked is what any such factor is made of, training_memory.amdahl: if the operations that gain take a share f of the time and become σ times as fast, "
+    "the step is 1.5 to 2 times as fast exactly if f(1 − 1/σ) lies from 1/3 to 1/2, which depends on model and machine.",
 )
-def mixed_precision_speed() -> Iterator[Step]:
-    share, factor, room = sp.symbols("f sigma y", positive=True)
-    more = sp.Symbol("x", nonnegative=True)
-    third, half = sp.Rational(1, 3), sp.Rational(1, 2)
-    yield Step(1 - share + share / factor, "=", 1 - share * (1 - 1 / factor), "the time that is left is 1 − g")
-    yield Step(1 - (third + more), "<=", 2 * third, "g = 1/3 + x: at most 2/3 is left, so 1.5 times as fast or more", certificate=more)
-    yield Step(2 * third, "<", 1 - (third - room), "g = 1/3 − y: more is left, and it is less than 1.5 times as fast", certificate=room)
-    yield Step(half, "<=", 1 - (half - more), "g = 1/2 − x: no less than 1/2 is left, so twice as fast at the most", certificate=more)
-    yield Step(1 - (half + room), "<", half, "g = 1/2 + y: less is left, and it is more than twice as fast", certificate=room)
-    yield Step(share * (1 - 1 / factor).subs(factor, 2), "=", share / 2, "σ = 2: g = f/2, which is never above 1/2, and at least 1/3 if f ≥ 2/3")
 
 
 @derived(
     Claim(
         id="training_memory.amdahl",
         title="What half precision can gain: at most σ, and at most 1/(1 − f)",
-        states="The correct form: a bound on the gain from the share of the time that gains.",
+        states="(Not in the text; it follows from the definition of a share of the time.) What a speed-up of some operations does to the whole.",
         reading="A part β of a step's time is divided by σ, a part α stays.",
         precise=r"$\frac{\alpha + \beta}{\alpha + \beta/\sigma}$ lies between 1 and $\sigma$, and below $\frac{\alpha + \beta}{\alpha}$: with $f = \beta/(\alpha + \beta)$, at most $1/(1 - f)$. At $\sigma = 2$ it reaches "
         r"$\frac32$ exactly if $f \ge \frac23$. For any $\sigma$ it lies "
-        r"from $\frac32$ to 2 exactly if $\frac13 \le f(1 - 1/\sigma) \le \frac12$ (training_memory.mixed-precision-speed).",
+        r"from $\frac32$ to 2 exactly if $\frac13 \le g \le \frac12$, where $g = f(1 - 1/\sigma)$ is the share of the time that is saved.",
         sources=(S0.at("Mixed Precision Training"), AMDAHL),
         scope="all times α > 0, β > 0 and factors σ > 1 (written 1 + ρ)",
         inventory=("C143",),
@@ -1174,13 +1167,21 @@ def amdahl() -> Iterator[Step]:
     stays, gains, rho = sp.symbols("alpha beta rho", positive=True)
     after = stays + gains / (1 + rho)
     before = stays + gains
+    saved = gains / before * (1 - 1 / (1 + rho))
+    yield Step(after, "=", before * (1 - saved), "g = f(1 − 1/σ) of the time is saved: so the gain is 1/(1 − g)")
+    room, more = sp.Symbol("y", positive=True), sp.Symbol("x", nonnegative=True)
+    third, half = sp.Rational(1, 3), sp.Rational(1, 2)
+    yield Step(1 - (third + more), "<=", 2 * third, "g = 1/3 + x: at most 2/3 is left, so 1.5 times as fast or more", certificate=more)
+    yield Step(2 * third, "<", 1 - (third - room), "g = 1/3 − y: more is left, and it is less than 1.5 times as fast", certificate=room)
+    yield Step(half, "<=", 1 - (half - more), "g = 1/2 − x: no less than 1/2 is left, so twice as fast at the most", certificate=more)
+    yield Step(1 - (half + room), "<", half, "g = 1/2 + y: less is left, and it is more than twice as fast", certificate=room)
+    yield Step(
+        before, "=", sp.Rational(3, 2) * sp.UnevaluatedExpr(stays + gains / 2) + (gains - 2 * stays) / 4,
+        "σ = 2: 1.5 times as fast if β ≥ 2α, which is f ≥ 2/3, and not otherwise",
+    )  # fmt: skip
     yield Step(after, "<", before, "some time is gained", certificate=gains * rho / (1 + rho))
     yield Step(before / after, "<", 1 + rho, "less than σ, because α stays", certificate=rho * stays / after)
     yield Step(before / after, "<", before / stays, "and less than 1/(1 − f), because β/σ is left", certificate=before * gains / ((1 + rho) * after * stays))
-    saved = gains / before * (1 - 1 / (1 + rho))
-    yield Step(after, "=", before * (1 - saved), "f(1 − 1/σ) of the time is saved: so the gain is 1/(1 − f(1 − 1/σ))")
-    doubled = before - sp.Rational(3, 2) * (stays + gains / 2)
-    yield Step(doubled, "=", (gains - 2 * stays) / 4, "σ = 2: 1.5 times as fast if β ≥ 2α, which is f ≥ 2/3, and not otherwise")
 
 
 def _moved(queries: int, keys: int, width: int, block_rows: int) -> tuple[int, int, int]:
@@ -1199,8 +1200,12 @@ def _times_faster(queries: int, keys: int, width: int, block_rows: int, ridge: i
     return Fraction(standard, tiled), Fraction(standard, least)
 
 
-def _two_to_four(queries: int, keys: int, width: int, block_rows: int, ridge: int) -> Outcome:
-    return decided(2 <= _times_faster(queries, keys, width, block_rows, ridge)[0] <= 4)
+def _tiled_traffic(blocks: int, block: int, width: int) -> Outcome:
+    """What both loops move, counted, and how many times as much the standard one does: at least twice exactly for blocks of at least d rows, at most four times for blocks of at most 2d."""
+    length = blocks * block
+    standard, tiled, _ = _moved(length, length, width, block)
+    counted = standard == 4 * length**2 + 4 * length * width and tiled == 2 * length * width + 2 * blocks * length * width
+    return decided(counted and (2 * tiled <= standard) == (width <= block) and (block > 2 * width or standard <= 4 * tiled))
 
 
 def _roofline(queries: int, keys: int, width: int, block_rows: int, ridge: int) -> Outcome:
@@ -1211,54 +1216,58 @@ def _roofline(queries: int, keys: int, width: int, block_rows: int, ridge: int) 
     return decided(tiled <= most <= traffic == Fraction(standard, least) and one_query)
 
 
-def _speed_by_hand(queries: int, keys: int, width: int, block_rows: int, ridge: int) -> str:
-    standard, tiled, least = _moved(queries, keys, width, block_rows)
-    faster, most = _times_faster(queries, keys, width, block_rows, ridge)
-    return (
-        f"{queries} quer{'y' if queries == 1 else 'ies'}, {keys} key(s), d = {width}, {block_rows} row(s) a block; a number moved takes as long as {ridge} operation(s). "
-        f"Both perform {4 * queries * keys * width} operations in their products. Standard attention moves {standard} numbers (it writes and reads scores and weights), the tiled "
-        f"loop {tiled}; Q, K, V and the output alone are {least}. Each time is the larger of the operations and {ridge} times the numbers moved. So the tiled loop is {faster} = {float(faster):.3f} times as fast, and no algorithm with as "
-        f"many operations more than {most} = {float(most):.3f} times. The claim needs 2 to 4."
-    )
+flash_speed = Claim(
+    id="training_memory.flash-speed",
+    title="FlashAttention is 2 to 4 times faster, in training and inference",
+    states="2-4x speedup: faster training and inference.",
+    reading="The time of training and of inference with FlashAttention against that with standard attention, on the hardware and at the sizes that are meant.",
+    precise="None: no hardware, sizes or baseline are named.",
+    sources=(S1.at("Flash Attention"),),
+    scope="-",
+    inventory=("C117",),
+    not_checkable="It is an observation about time, and the text names no hardware, sizes or baseline. What can be checked is where a speed-up comes from, the numbers moved. training_memory.tiled-traffic: with whole blocks of d to 2d rows and as many queries as keys, the forward pass moves "
+    "2 to 4 times less. training_memory.roofline: with the same operations no exact attention gains more than the ratio of the traffic, which is below 1 + 2/d for one query, as in token-by-token generation.",
+)
 
 
 @derived(
     Claim(
-        id="training_memory.flash-speed",
-        title="FlashAttention is 2 to 4 times faster, in training and inference",
-        states="2-4x speedup: faster training and inference, with exact results.",
-        reading="Hardware, sizes and baseline are not named, so no clock can settle it. What is judged is what the speed-up comes from: on the roofline, time is the larger of operations (as many as "
-        "standard attention's, or more) and of numbers moved, and the ratio of the two times is 2 to 4 at every size that training and inference meet, generating token by token (one query) among them. "
-        "Blocks of queries are the outer loop, as in the loop of another of the course texts.",
-        precise=r"With memory traffic as the limit, $n$ queries and keys, and $R$ whole blocks of $B$ rows, $n = RB$: standard attention moves $4n^2 + 4nd$ numbers, the tiled loop $2nd + 2Rnd$. The "
-        r"ratio is at least 2 if $d \le B$ and at most 4 if $B \le 2d$ (written $B = 2x + y$, $d = x + y$). With one query it is below $1 + 2/d$, and where operations are the limit it is 1.",
+        id="training_memory.tiled-traffic",
+        title="In whole blocks of d to 2d query rows, the tiled forward pass moves 2 to 4 times fewer numbers than standard attention",
+        states="(Not in the text; it follows from counting.) What the tiled loop moves between slow and fast memory, and what standard attention moves.",
+        reading="Standard attention writes the scores, reads them, writes the weights and reads them. In the tiled loop blocks of queries are the outer loop: each is read once, with all keys and values, and its outputs are written once.",
+        precise=r"With $n$ queries and keys, and $R$ whole blocks of $B$ rows, $n = RB$: standard attention moves $4n^2 + 4nd$ numbers, the tiled loop $2nd + 2Rnd$. The "
+        r"ratio is at least 2 if $d \le B$ (and only then) and at most 4 if $B \le 2d$ (written $B = 2x + y$, $d = x + y$).",
         sources=(S1.at("Flash Attention"), S0.at("Algorithmic Steps"), DAO.at("theorem 2"), WILLIAMS),
-        scope="the forward pass, numbers of one size, every number of queries and keys; Q is the outer loop; no time is measured",
+        scope="the forward pass, numbers of one size, as many queries as keys; Q is the outer loop; no time is measured. A remark: where traffic limits both loops, this is the ratio of their times",
         kind=Kind.COST,
         inventory=("C117",),
-        uses=("training_memory.roofline", "cost.loads-with-queries-outside"),
-        holds=_two_to_four,
-        worked=_speed_by_hand,
-        unsaid="many queries at once (as many as keys), in whole blocks of d to 2d rows, and memory traffic as the limit",
-        corrected_by="training_memory.roofline",
+        uses=("cost.loads-with-queries-outside",),
+        holds=_tiled_traffic,
     )
 )
-def flash_speed() -> Iterator[Step]:
+def tiled_traffic() -> Iterator[Step]:
     x = sp.Symbol("x", integer=True, nonnegative=True)
     y = sp.Symbol("y", integer=True, positive=True)
     blocks = sp.Symbol("R", integer=True, positive=True)
+    short, room = sp.symbols("B y", integer=True, positive=True)
+    length, width = blocks * short, short + room
+    yield Step(
+        4 * length**2 + 4 * length * width, "<", 2 * (2 * length * width + 2 * blocks * length * width), "blocks shorter than d = B + y: less than twice the traffic",
+        certificate=4 * length * blocks * room,
+    )  # fmt: skip
     block, width = 2 * x + y, x + y
     length = blocks * block
     standard, tiled = 4 * length**2 + 4 * length * width, 2 * length * width + 2 * blocks * length * width
-    yield Step(2 * tiled, "<=", standard, "d ≤ B: at least twice the traffic", certificate=4 * length * blocks * x)
-    yield Step(standard, "<=", 4 * tiled, "B ≤ 2d: and at most four times", certificate=4 * length * width + 4 * length * blocks * y)
+    yield Step(standard, "<=", 4 * tiled, "B ≤ 2d: at most four times", certificate=4 * length * width + 4 * length * blocks * y)
+    yield Step(2 * tiled, "<=", standard, "and d ≤ B: at least twice", certificate=4 * length * blocks * x)
 
 
 @derived(
     Claim(
         id="training_memory.roofline",
-        title="On the roofline no exact attention is more than 1 + 2 n_q n_k / (d (n_q + n_k)) times as fast as standard attention",
-        states="The correct form: a bound on the speed-up from numbers moved.",
+        title="With the same operations no exact attention is, on the roofline, more than 1 + 2 n_q n_k / (d (n_q + n_k)) times as fast as standard attention",
+        states="(Not in the text; it follows from the roofline model.) What the numbers moved say about a speed-up.",
         reading="Any algorithm reads Q, K, V and writes the output, and performs as many operations; a time is the larger of operations and of numbers moved, each over its rate.",
         precise=r"Standard attention moves $4n_qn_k + 2(n_q + n_k)d$ numbers, any algorithm at least $2(n_q + n_k)d$. The ratio of times is at most the ratio of traffic, $1 + \frac{2n_qn_k}{d(n_q + n_k)}$: less than "
         r"$1 + \frac2d$ for one query, so no factor 2 in token-by-token generation for $d \ge 2$, and at least 2 only for $\frac{2n_qn_k}{n_q + n_k} \ge d$.",
@@ -1292,8 +1301,10 @@ def roofline() -> Iterator[Step]:
         "moving (1 + ρ)M limits one, and the other takes M, or more where operations limit it",
         certificate=(1 + ratio) * extra,
     )
-    yield Step((least + more) / least, "=", 1 + 2 * rows * keys / (d * (rows + keys)), "the ratio of traffic")
-    yield Step((1 + 2 * rows * keys / (d * (rows + keys))).subs(rows, 1), "<", 1 + 2 / d, "one query", certificate=2 / (d * (1 + keys)))
+    yield Step(
+        (1 + 2 * rows * keys / (d * (rows + keys))).subs(rows, 1), "<", 1 + 2 / d, "one query: what the bound below is then", certificate=2 / (d * (1 + keys))
+    )
+    yield Step((least + more) / least, "=", 1 + 2 * rows * keys / (d * (rows + keys)), "so the bound is the ratio 1 + ρ of the traffic")
 
 
 # --- gradients in half precision --------------------------------------------------------------------------------------------------------
@@ -1339,54 +1350,29 @@ def _loss_scaling(gradients: Sequence[Binary], scale: Binary) -> Outcome:
     return decided(right)
 
 
-def _some_vanish(gradients: Sequence[Binary], scale: Binary) -> Outcome:
-    """Whether one of the gradients, none of them 0, becomes 0 as it is (the scale plays no part)."""
-    return decided(any(HALF.rounded(size) == 0 for size in _sizes(gradients)))
-
-
-def _none_vanishes_by_hand(gradients: Sequence[Binary], scale: Binary) -> str:
-    sizes = _sizes(gradients)
-    return (
-        f"A training step whose gradient(s) have the size(s) {', '.join(map(str, sizes))}. The smallest positive float16 number is {_smallest(HALF)}, and none of them is at most half of it: stored in "
-        f"float16 as they are, they become {', '.join(str(HALF.rounded(size)) for size in sizes)}. None becomes 0, so nothing has to be scaled."
-    )
-
-
 grid = sp.Symbol("eta", positive=True)  # the distance of neighbouring subnormal numbers, which is the smallest positive number
 infinite_from = sp.Symbol("Omega", positive=True)  # rounding gives infinity from here on
 
 
-@derived(
-    Claim(
-        id="training_memory.loss-scaling-required",
-        title="Training in FP16 requires loss scaling",
-        states="Mixed precision with FP16: numerical stability requires careful loss scaling.",
-        reading="Required means needed in every training: without a scale, float16 turns some non-zero gradient of every training step into 0.",
-        precise=r"Of the gradients $g_1, \dots, g_N \ne 0$ of a training step some $g_i$ has $|g_i| \le 2^{-25}$, so that float16 stores 0. Not every step has one: a gradient of $2^{-24}(1 + x)$, "
-        r"$x \ge 0$, is nearer to $2^{-24}$ than to 0.",
-        sources=(S0.at("Mixed Precision Training"), MICIKEVICIUS.at("section 3.2"), TORCH_AMP.at("gradient scaling")),
-        scope="gradients of up to 11 significant bits, not 0, stored in float16 with rounding to nearest",
-        inventory=("C144",),
-        uses=("training_memory.loss-scaling",),
-        holds=_some_vanish,
-        worked=_none_vanishes_by_hand,
-        unsaid="some gradients are at most 2^−25 in size",
-        corrected_by="training_memory.loss-scaling",
-    )
+loss_scaling_required = Claim(
+    id="training_memory.loss-scaling-required",
+    title="Training in FP16 requires loss scaling",
+    states="Mixed precision with FP16: numerical stability requires careful loss scaling.",
+    reading="Without a scale of the loss, training in float16 is not stable, or ends at a worse model.",
+    precise="None: which gradients a training step has, and which of them it can lose, depends on model, data and loss, and none is named.",
+    sources=(S0.at("Mixed Precision Training"),),
+    scope="-",
+    inventory=("C144",),
+    not_checkable="Whether a training needs a scale depends on how small its gradients are and on how much it suffers if some are lost; the text names no model. What can be checked is what float16 does to a gradient: training_memory.loss-scaling (gradients of at most 2^−25 become 0, a scale saves "
+    "them, and one that is too large makes others infinite, which is why it has to be chosen), training_memory.loss-scale-is-exact, and training_memory.bfloat16-range (a format that needs none for this).",
 )
-def loss_scaling_required() -> Iterator[Step]:
-    gradient, more = sp.Symbol("g", positive=True), sp.Symbol("x", nonnegative=True)
-    smallest = sp.Rational(2) ** (HALF.bottom - HALF.bits + 1)
-    yield Step(smallest, "=", sp.Rational(1, 2**24), "float16: the smallest positive number is 2^−24")
-    yield Step(gradient, "<=", (2 * gradient + more) - gradient, "at most half of it, η = 2g + x: 0 is as near as η is, and a tie goes to 0", certificate=more)
-    yield Step(smallest * (1 + more) - smallest, "<", smallest * (1 + more), "2^−24 or more: 2^−24 is nearer than 0", certificate=smallest)
 
 
 @derived(
     Claim(
         id="training_memory.loss-scaling",
         title="Small gradients vanish in float16 unless the loss is scaled, and too large a scale makes others infinite",
-        states="The correct form: which gradients need a scale, and when a constant one serves them all.",
+        states="(Implied.) Numerical stability requires careful loss scaling with FP16: some gradients need a scale, and not every scale serves them all.",
         reading="Gradients well inside float32's range that float16 turns into 0 and a scale of the loss saves; too large a scale turns others into infinity, so it has to be chosen. "
         "(Training whose gradients all stay between the thresholds needs none.)",
         precise=r"With $\eta$ the smallest positive number ($2^{-24}$ in float16): every $0 < g < \eta/2$ is nearer to 0 than to any other number of the format ($g = \eta/2$ is a tie, which goes to 0). Scaled by $2^k$ into "
@@ -1400,9 +1386,8 @@ def loss_scaling_required() -> Iterator[Step]:
     )
 )
 def loss_scaling() -> Iterator[Step]:
-    yield Step(sp.Rational(2) ** (HALF.bottom - HALF.bits + 1), "=", sp.Rational(1, 2**24), "float16: the smallest positive number is 2^−24")
-    largest = (2 - sp.Rational(2) ** (1 - HALF.bits)) * 2**HALF.top
-    yield Step(largest + sp.Rational(2) ** (HALF.top - HALF.bits), "=", sp.Integer(65520), "and half a unit above the largest, 65504, is 65520")
+    largest, half_unit = (sp.UnevaluatedExpr(sp.Integer(int(x))) for x in (HALF.largest, _infinite_from(HALF) - HALF.largest))
+    yield Step(largest + half_unit, "=", sp.Integer(65520), "float16: half a unit, 16, above the largest number, 65504, is 65520")
     gradient, spare, more = sp.symbols("g x y", positive=True)
     multiple = sp.Symbol("k", integer=True, nonnegative=True)
     spaced = 2 * gradient + spare  # η
@@ -1412,15 +1397,15 @@ def loss_scaling() -> Iterator[Step]:
     )  # fmt: skip
     over = sp.Symbol("y", nonnegative=True)
     scale, large = grid / (2 * gradient) + spare, 2 * infinite_from * gradient / grid + over
-    yield Step(
-        infinite_from, "<", scale * large, "c = η/(2g) + x saves g; with h = 2Ωg/η + y it makes c h overflow",
-        certificate=over * grid / (2 * gradient) + spare * large,
-    )  # fmt: skip
     held = sp.Symbol("h", positive=True)
     limit = (held + more) * grid / (2 * gradient)  # Ω, where h + y = 2Ωg/η
     mean = (grid / (2 * gradient) + limit / held) / 2
     yield Step(grid / 2, "<", mean * gradient, "with h = 2Ωg/η − y, the mean of η/2g and Ω/h saves g", certificate=more * grid / (4 * held))
-    yield Step(mean * held, "<", limit, "and leaves h finite", certificate=more * grid / (4 * gradient))
+    yield Step(mean * held, "<", limit, "and leaves h finite: a constant scale for both", certificate=more * grid / (4 * gradient))
+    yield Step(
+        infinite_from, "<", scale * large, "no such scale: c = η/(2g) + x saves g; with h = 2Ωg/η + y it makes c h overflow",
+        certificate=over * grid / (2 * gradient) + spare * large,
+    )  # fmt: skip
 
 
 def _brain_range(significand: int, exponent: int) -> Outcome:
@@ -1447,14 +1432,20 @@ def _brain_range(significand: int, exponent: int) -> Outcome:
     )
 )
 def bfloat16_range() -> Iterator[Step]:
-    yield Step(sp.Integer(BRAIN.bottom), "=", sp.Integer(SINGLE.bottom), "the smallest exponent of a normal number is the same")
-    yield Step(sp.Integer(BRAIN.top), "=", sp.Integer(SINGLE.top), "and so is the largest")
-    edge = _infinite_from(BRAIN)
+    parts = [(sp.UnevaluatedExpr(sp.Integer(_sign_bit(x) + 1)), sp.UnevaluatedExpr(sp.Integer(x.bits - 1))) for x in (SINGLE, BRAIN)]
     yield Step(
-        sp.Integer(2**128) - sp.Integer(int(edge)),
+        parts[0][0] - 1 - parts[0][1],
         "=",
-        sp.Integer(2 ** (BRAIN.top - BRAIN.bits)),
-        "rounding gives infinity from half a unit, 2^119, below 2^128 on",
+        parts[1][0] - 1 - parts[1][1],
+        "all bits but the sign and the fraction: both formats have 8 for the exponent, so they share the smallest and the largest",
+    )
+    top = sp.Symbol("E", integer=True)  # 127
+    below = (2 - sp.Rational(1, 2 ** (BRAIN.bits - 1))) * 2**top  # the largest number
+    yield Step(
+        2 ** (top + 1) - (below + 2 ** (top - BRAIN.bits)),
+        "=",
+        2 ** (top - BRAIN.bits),
+        "with the largest exponent E = 127: rounding gives infinity from half a unit, 2^119, below 2^128 on",
     )
     power, fraction = sp.Symbol("u", positive=True), sp.Symbol("f", nonnegative=True)  # u is 2^e
     half_unit = power * sp.Rational(1, 2**BRAIN.bits)
@@ -1561,8 +1552,8 @@ def _gradient_by_hand(cotangent: Binary, activation: Binary) -> str:
     left, right = _dyadic(*cotangent), _dyadic(*activation)
     stored = HALF.rounded(left * right)
     return (
-        f"A float16 product w·x with x = {right} receives the cotangent {left}. The gradient of w is their product, {left * right}, which float32 holds exactly. The backward pass of a float16 operation "
-        f"returns a float16 number: {stored}. If w is the float16 copy of a float32 weight, the gradient is then cast to float32, and stays {stored}."
+        f"A pair (m, e) stands for the number m · 2^e. A float16 product w·x with x = {right} receives the cotangent {left}. The gradient of w is their product, {left * right}, which float32 holds exactly. By default PyTorch stores it in the format of w, "
+        f"float16: {stored}. If w is the float16 copy of a float32 weight, the gradient is then cast to float32, and stays {stored}."
     )
 
 
@@ -1573,15 +1564,15 @@ def _gradient_by_hand(cotangent: Binary, activation: Binary) -> str:
         states="Mixed precision: use FP16 for the forward pass, FP32 for gradients.",
         reading="As a description of mixed precision as its paper and torch.amp have it: every gradient is a number computed and held in float32, in the backward pass of a product of float16 numbers what float32 would give. "
         "(As an instruction there is nothing to judge: whoever runs the backward pass in float32 has float32 gradients.)",
-        precise=r"The gradient that is stored is the product of cotangent and operand as float32 holds it. Float32 would hold it exactly: two significands $2^{11}\frac{a}{a + b}$ have a product below $2^{22} < 2^{24}$. In mixed precision it is "
-        r"rounded to float16. What is of float32 is the type of a master weight's gradient, the cast of that number: a significand below $2^{11} < 2^{24}$, and a multiple of $2^{-24}$, so of $2^{-149}$.",
+        precise=r"The gradient that is stored is the product of cotangent and operand as float32 holds it. Float32 would hold it exactly: two significands $2^{11}\frac{a}{a + b}$ have a product below $2^{22} < 2^{24}$. By default it is "
+        r"stored in float16, the format of the tensor that it belongs to, and rounded to it.",
         sources=(S1.at("Memory-Efficient Attention"), MICIKEVICIUS.at("section 3"), TORCH_AMP.at("gradient scaling")),
         scope="products of float16 numbers, rounding to nearest",
         inventory=("C145",),
         uses=("training_memory.gradients-own-format",),
         holds=_float32_gradient,
         worked=_gradient_by_hand,
-        unsaid="the gradients of the float32 master weights are meant, and only their type: their values come through float16",
+        unsaid="backward products are computed and stored in float32 (by default PyTorch stores them in the tensor's own format)",
         corrected_by="training_memory.gradients-own-format",
     )
 )
@@ -1594,26 +1585,17 @@ def gradients_are_float32() -> Iterator[Step]:
         "computed in float32: the product of two significands below 2^11 is below 2^22, and so is exact in 24 bits",
         certificate=enough - top**2 + top**2 * (1 - kept * other / ((kept + left_out) * (other + other_out))),
     )  # fmt: skip
-    yield Step(
-        top * kept / (kept + left_out), "<", enough, "computed in float16 and cast: a significand of 11 bits is one of 24 bits, so the cast is a float32 number",
-        certificate=enough - top + top * left_out / (kept + left_out),
-    )  # fmt: skip
-    down = HALF.bottom - HALF.bits - (SINGLE.bottom - SINGLE.bits)
-    yield Step(
-        sp.Rational(2) ** (HALF.bottom - HALF.bits + 1), "=", sp.Integer(2) ** down * sp.Rational(2) ** (SINGLE.bottom - SINGLE.bits + 1),
-        "and a multiple of float16's smallest number, 2^−24, is one of float32's",
-    )  # fmt: skip
 
 
 @derived(
     Claim(
         id="training_memory.gradients-own-format",
-        title="The gradient of a float16 tensor is a float16 number, and its float32 copy is the same number",
-        states="The correct form: gradients have the format of the tensors they belong to; a cast's backward pass is a cast.",
-        precise=r"A product of float16 numbers $xg$ is stored as a gradient in float16: 0 for $|xg| \le 2^{-25}$, though float32 would hold it exactly. The cast to float32 changes nothing: 11 bits fit into 24, "
-        r"and float16's smallest number, $2^{-24}$, is far above float32's, $2^{-149}$.",
+        title="A product of float16 numbers is exact in float32; stored in float16 it may vanish or round, and a cast to float32 afterwards changes nothing",
+        states="(Not in the text; it follows from what the formats hold.) What the format in which a gradient is stored does to it.",
+        precise=r"A product of float16 numbers $xg$ has at most 22 significant bits and is a multiple of $2^{-48}$, so float32 holds it exactly. Stored in float16 it is 0 for $|xg| \le 2^{-25}$, and rounded to 11 bits otherwise. A cast of that to float32 changes nothing: 11 bits fit into 24, "
+        r"and float16's smallest number, $2^{-24}$, is far above float32's, $2^{-149}$. So gradients that are stored in float32 are those of float32, and those that have been through float16 are not.",
         sources=(S1.at("Memory-Efficient Attention"), MICIKEVICIUS.at("section 3"), TORCH_AMP.at("gradient scaling")),
-        scope="products of float16 numbers, rounding to nearest; a float32 weight whose float16 copy is multiplied",
+        scope="products of float16 numbers, rounding to nearest. A remark: PyTorch stores the gradient of a float16 tensor in float16 unless told otherwise, and casts it where the weight is a float32 one whose float16 copy was multiplied",
         inventory=("C145",),
         uses=("training_memory.loss-scaling",),
         holds=_own_format,
@@ -1621,10 +1603,23 @@ def gradients_are_float32() -> Iterator[Step]:
 )
 def gradients_own_format() -> Iterator[Step]:
     small, smaller = (sp.Rational(2) ** (fmt.bottom - fmt.bits + 1) for fmt in (HALF, SINGLE))
-    yield Step(smaller, "<", small, "2^−149 < 2^−24: float32 reaches further down")
-    yield Step(smaller, "<=", small * small, "and even the product of the two smallest float16 numbers, 2^−48, is a multiple of float32's smallest number")
     normal = sp.Rational(2) ** HALF.bottom
-    yield Step(normal * normal, "<", small / 2, "while the product of two of float16's own smallest normal numbers is already less than 2^−25, and becomes 0")
+    yield Step(
+        normal * normal, "<", small / 2, "stored in float16: the product of two of its smallest normal numbers, 2^−28, is less than 2^−25, and becomes 0"
+    )
+    yield Step(smaller, "<", small, "the cast afterwards: 2^−149 < 2^−24, so float32 holds all of float16's numbers, and what became 0 stays 0")
+    kept, left_out, other, other_out = sp.symbols("a b f g", positive=True)
+    top, enough = sp.Integer(2**HALF.bits), sp.Integer(2**SINGLE.bits)
+    yield Step(
+        smaller,
+        "<=",
+        small * small,
+        "stored in float32: even the product of the two smallest float16 numbers, 2^−48, is a multiple of float32's smallest number",
+    )
+    yield Step(
+        top * kept / (kept + left_out) * top * other / (other + other_out), "<", enough, "and the product of two significands below 2^11 is below 2^22, and exact in 24 bits",
+        certificate=enough - top**2 + top**2 * (1 - kept * other / ((kept + left_out) * (other + other_out))),
+    )  # fmt: skip
 
 
 # --- moving numbers elsewhere -----------------------------------------------------------------------------------------------------------
@@ -1706,7 +1701,7 @@ def _order_by_hand(name: str, weights: Sequence[Binary], values: Sequence[Binary
     terms = [fmt.rounded(x * y) for x, y in zip(there, row, strict=True)]
     usual = range(len(there))
     return (
-        f"In {name}, which has {fmt.bits} significant bits: weights {', '.join(map(str, there))} and values {', '.join(map(str, row))}. The products, rounded, are {', '.join(map(str, terms))}. "
+        f"A pair (m, e) stands for the number m · 2^e. In {name}, which has {fmt.bits} significant bits: weights {', '.join(map(str, there))} and values {', '.join(map(str, row))}. The products, rounded, are {', '.join(map(str, terms))}. "
         f"Added from the left: {_sums_by_hand(terms, fmt, usual)}. In the order {', '.join(str(place + 1) for place in order)}: {_sums_by_hand(terms, fmt, order)}. So one machine returns "
         f"{_summed(there, row, fmt, usual)} and the other {_summed(there, row, fmt, order)}. The true sum is {truth}."
     )
@@ -1717,12 +1712,13 @@ def _order_by_hand(name: str, weights: Sequence[Binary], values: Sequence[Binary
         id="training_memory.copy-is-exact",
         title="Activations moved to the CPU or a disk and back are the same bits, and so is everything computed from them",
         states="Activation and attention offloading: move activations and attention matrices to the CPU when they are not needed.",
-        reading="Moved there, moved back, and used where they would have been used: results do not change, in any format, because a copy is one of bits. (No compression and no other format on the way.)",
+        reading="Moved there, moved back, and used where they would have been used: results do not change, in any format, because a copy is one of bits. (That a copy keeps every bit is assumed, not shown: no compression, no other format and no fault on the way. Shown is that the bits determine the number.)",
         precise=r"The bits of a number determine it. Read as a whole number they are $E\,2^{p-1} + f$ with $0 \le f < 2^{p-1}$, and of two numbers the one with the larger exponent field has the larger pattern whatever the fractions are: "
         r"no two numbers share one. Every finite float16 comes back from its own pattern (all of them are tried).",
         sources=(S1.at("Memory-Efficient Attention"), S1.at("Attention Memory Scaling"), IEEE.at("section 3.4")),
         scope="finite numbers of binary formats (−0, infinities and NaNs are patterns too, and copied as such); computing stays where it was",
         assumes=(
+            "a copy to another memory and back keeps every bit",
             "what is computed from them is the same operations in the same order, each a function of its operands' bits (no atomic additions in an arbitrary order)",
         ),
         inventory=("C150",),
@@ -1733,10 +1729,10 @@ def copy_is_exact() -> Iterator[Step]:
     patterns = [pattern for pattern in range(2**16) if pattern % 2**15 < 31 * 2**10]  # finite: the exponent field is not all ones
     same = sum(1 for pattern in patterns if pattern == 2**15 or encoded(decoded(pattern, HALF), HALF) == pattern)  # 2^15 is −0
     yield Step(
-        sp.Integer(same),
+        sp.Mul(2, 31, 2**10, evaluate=False),
         "=",
-        sp.Integer(2 * 31 * 2**10),
-        "float16: 2 signs, 31 exponent fields of finite numbers, 2^10 fractions; encoding what a pattern stands for gives the pattern again (−0 by its sign bit)",
+        sp.Integer(same),
+        "float16: 2 signs, 31 exponent fields of finite numbers, 2^10 fractions; encoding what a pattern stands for gives the pattern again for all of them (−0 by its sign bit)",
     )
     field_value, more, room, below, above = sp.symbols("E x y f g", integer=True, nonnegative=True)
     unit = below + room + 1  # 2^(p − 1), above the fraction f

@@ -82,7 +82,7 @@ def _affine_on_constants(target: Row, step: int, length: int, layers: Sequence[L
     Claim(
         id="universality.constant-sequences",
         title="On constant sequences attention of any depth is affine, and misses whatever is not",
-        states="The correct form: what attention does to a sequence whose tokens are all equal.",
+        states="(Not in the text; the contrary of universality.approximation.) What attention does to a sequence whose tokens are all equal.",
         precise=r"If all tokens equal $x$, every row of a head is $xW$ whatever the scores. So heads, output projections, biases and residuals map $x$ affinely, layer "
         r"by layer, and second differences are mapped linearly: from 0 to 0. Outputs at $x - u, x, x + u$ that are to be $f_-, f_0, f_+$ have an error $E$ "
         r"with $|f_- - 2f_0 + f_+| \le 4E$ at one of them. For the square of each token, $x = 0$ and $u = 1$ it is $E \ge \frac12$. In the last formula the "
@@ -131,8 +131,8 @@ def _fraction(x: fmpq) -> Fraction:
 
 
 def _with_one(vocabulary: Rows) -> list[list[int]]:
-    """The distinct words, each with a 1 appended, as a bias sees them."""
-    return [[*word, 1] for word in sorted(set(map(tuple, vocabulary)))]
+    """The distinct words in their order, each with a 1 appended, as a bias sees them."""
+    return [[*word, 1] for word in dict.fromkeys(map(tuple, vocabulary))]
 
 
 def _dependencies(rows: Rows) -> list[list[Fraction]]:
@@ -154,8 +154,9 @@ def _multisets(words: int, length: int) -> list[Counts]:
 
 
 def _aims(words: int, length: int, targets: Row) -> dict[tuple[Word, Counts], int]:
-    """An equivariant function: the output at each word of each sequence, up to order; the drawn targets in turn."""
-    pairs = [(word, counts) for counts in _multisets(words, length) for word in range(words) if counts[word]]
+    """An equivariant function: the output at each word of each sequence, up to order; the drawn targets in turn, those of the constant sequences first."""
+    mixed = [counts for counts in _multisets(words, length) if max(counts) < length]
+    pairs = [(word, _constant(word, words, length)) for word in range(words)] + [(word, counts) for counts in mixed for word in range(words) if counts[word]]
     return {pair: targets[place % len(targets)] for place, pair in enumerate(pairs)}
 
 
@@ -241,10 +242,13 @@ def _combination(vocabulary: Rows, length: int, targets: Row) -> tuple[str, str,
     return ", ".join(map(str, words)), ", ".join(map(str, pure)), combination, against, _against(z, pure)
 
 
+ENCODED = "Of the case's targets the first belong to the constant sequences, one for each distinct word in its order, and the next to the other sequences (in a cycle, if there are too few); its queries and values play no part here."
+
+
 def _finite_sets_worked(vocabulary: Rows, length: int, targets: Row, queries: Rows, values: Row) -> str:
     words, pure, combination, against, missed = _combination(vocabulary, length, targets)
     return (
-        f"Tokens are the vectors {words}; the sequence of {length} equal token{'s' * (length > 1)} shall give {pure}. On constant sequences every "
+        f"{ENCODED} Tokens are the vectors {words}; the sequence of {length} equal token{'s' * (length > 1)} shall give {pure}. On constant sequences every "
         f"multi-head layer is affine in the token (universality.constant-sequences), with any number of heads, and with biases. As {combination} = 0 with coefficients that "
         f"add up to 0, its outputs combined in the same way are 0. The statement would need them to give what the targets give, {against} = {missed}."
     )
@@ -254,7 +258,7 @@ def _approximates_worked(vocabulary: Rows, length: int, targets: Row, queries: R
     words, pure, combination, against, missed = _combination(vocabulary, length, targets)
     least = _missed(_with_one(vocabulary), length, targets)[2]
     return (
-        f"Tokens are the vectors {words}; on sequences of {length} equal token{'s' * (length > 1)} let f give {pure}, in every row, which commutes with every reordering. The weights of a row add up to 1 and "
+        f"{ENCODED} Tokens are the vectors {words}; on sequences of {length} equal token{'s' * (length > 1)} let f give {pure}, in every row, which commutes with every reordering. The weights of a row add up to 1 and "
         f"all values are the same, so a head returns that value, and output projections, biases, residuals and further layers keep it affine in the token. As {combination} = 0 with coefficients "
         f"that add up to 0, outputs combined in the same way are 0 whatever the parameters, and the targets give {against} = {missed}. If no output were off by more than E, this would be at most E times the "
         f"sum of the coefficients' sizes, so the error is at least {least} on one of these sequences; approximation needs it below every bound."
@@ -393,12 +397,12 @@ independent_tokens = derived(
     Claim(
         id="universality.independent-tokens",
         title="On affinely independent tokens one layer of narrow heads represents every permutation-equivariant function",
-        states="The correct form: on which finite sets heads represent everything.",
+        states="(Not in the text; the corrected form of universality.finite-sets.) On which finite sets heads represent everything.",
         precise=r"Give word $v$ of $q$ words the number $r_v = (n+1)^v$, so that sequences with different counts have different means of $r$ (digits to the base $n + 1$), and a "
         r"constant sequence has the word's own. For each word $u$ and each $\lambda_g$ let one head have the scores $\log(1 + \lambda_g r_v)$ where $u$ asks and 0 where "
         r"another word does, and the values $1/(1 + \lambda_g r_v)$; independent tokens allow any scores and values, and these take a $W_QW_K^\top$ of rank 1. With a second head "
         r"of the same values and equal weights the sum over $g$ is $\varphi(\bar x) - \frac1n\sum_j\varphi(x_j)$ where $u$ asks and 0 elsewhere, $\varphi(t) = \sum_g\beta_g/(1 + "
-        r"\lambda_gt)$, $x_j$ the number of token $j$. Choose $\varphi = 0$ at the words' numbers and as needed at the other means, which different $\lambda_g$, one for each of these numbers, allow; one more head with equal weights serves the "
+        r"\lambda_gt)$, $x_j$ the number of token $j$. Choose $\varphi = 0$ at the words' numbers and as needed at the other means, which different $\lambda_g$, one for each of these numbers, allow; one more head with equal weights for each coordinate of the output serves the "
         r"constant sequences. (All coordinates of the output share these heads; their $\beta$ stand in $W_O$.) If the tokens (with a 1 appended, where there are biases) are dependent, some function is not represented: $\sum z_rx_r = 0$ "
         r"with $\sum z_r = 0$ is kept by every layer on constant sequences. In the last formula head and second head are summed with their $\beta$.",
         sources=(S0.at("Universal Approximation"),),
@@ -420,7 +424,7 @@ def _repeats(tokens: Row, score: int, value: int, times: int) -> Outcome:
     Claim(
         id="universality.repetition",
         title="Attention cannot tell a sequence from its repetition",
-        states="Whether attention can count.",
+        states="(Not in the text; it follows from the definition of attention.) Attention cannot count: a sequence and its repetition are the same to it.",
         precise=r"$\mathrm{Att}(X, X, \ldots, X) = (\mathrm{Att}(X), \mathrm{Att}(X), \ldots, \mathrm{Att}(X))$ for $m$ copies: a row sees proportions of tokens, not "
         r"numbers. So no equivariant function that depends on the length of constant sequences, such as $f(X)_i = n$, is represented for several lengths at once, with "
         r"any number of heads and layers and any tokens.",

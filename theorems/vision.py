@@ -42,7 +42,7 @@ AUDIO_VISUAL = S1.at("Audio-Visual Attention")
 POINTS = S1.at("3D Vision")
 SCIENCE = S1.at("Scientific Computing")
 
-H, B = sp.symbols("H B", integer=True, positive=True)  # rows and columns of an image (B: its breadth, since W is a matrix)
+H, B = sp.symbols("H W", integer=True, positive=True)  # rows and columns of an image (B: its breadth W; here W is a matrix)
 P_1, P_2, C = sp.symbols("P_1 P_2 C", integer=True, positive=True)  # rows and columns of a patch, channels
 more, rest, beyond = sp.symbols("x y z", integer=True, nonnegative=True)  # slack of integer inequalities
 gap, room = sp.symbols("x y", positive=True)
@@ -80,11 +80,12 @@ def _spatial(scores: Matrix) -> Outcome:
         id="vision.spatial-mass",
         title="Spatial attention is one distribution over all positions of the image",
         states="Spatial attention: the weight of position (i, j) is exp f(x_ij) over the sum of exp f(x_kl) over all positions.",
-        reading="The sum runs over all H rows and all B columns of the map.",
-        precise=r"$\sum_{i=1}^H\sum_{j=1}^B\alpha_{ij}=1$ and $\alpha_{ij}>0$. A row of the map has the mass $\sum_j\alpha_{ij}$, which is less than 1 if there is another row, and $\alpha_{ij}$ is "
+        reading="The sum runs over all H rows and all W columns of the map.",
+        precise=r"$\sum_{i=1}^H\sum_{j=1}^W\alpha_{ij}=1$ and $\alpha_{ij}>0$. A row of the map has the mass $\sum_j\alpha_{ij}$, which is less than 1 if "
+        r"there is another row, and $\alpha_{ij}$ is "
         "that mass times the softmax within the row. No query enters: there is one map for each image.",
         sources=(SPATIAL,),
-        scope="every H, B ≥ 1 and every real score",
+        scope="every H, W ≥ 1 and every real score",
         inventory=("C216",),
         uses=("softmax.row-sum",),
         holds=_spatial,
@@ -93,7 +94,6 @@ def _spatial(scores: Matrix) -> Outcome:
 def spatial_mass() -> Iterator[Step]:
     whole = exponentials(S[k, l], (l, 1, B), (k, 1, H))
     yield Step(sp.Integer(0), "<", sp.exp(S[i, j]) / whole, "an exponential over a sum of exponentials")
-    yield Step(sp.Sum(sp.exp(S[i, j]) / whole, (j, 1, B), (i, 1, H)), "=", sp.Integer(1), "every position is in the sum once")
     of_row = exponentials(S[i, l], (l, 1, B))
     yield Step(
         sp.exp(S[i, j]) / whole,
@@ -105,6 +105,7 @@ def spatial_mass() -> Iterator[Step]:
     yield Step(
         first / (first + others), "<", sp.Integer(1), "a row with scores s, and H ≥ 1 other rows, which take the rest", certificate=others / (first + others)
     )
+    yield Step(sp.Sum(sp.exp(S[i, j]) / whole, (j, 1, B), (i, 1, H)), "=", sp.Integer(1), "and over the whole map: every position is in the sum once")
 
 
 def _channels(scores: Row) -> Outcome:
@@ -130,7 +131,6 @@ def _channels(scores: Row) -> Outcome:
 def channel_mass() -> Iterator[Step]:
     whole = exponentials(s[k], (k, 1, C))
     yield Step(sp.Integer(0), "<", sp.exp(s[j]) / whole, "an exponential over a sum of exponentials")
-    yield Step(sp.Sum(sp.exp(s[j]) / whole, (j, 1, C)), "=", sp.Integer(1), "all channels")
     shared = sp.exp(own) + whole
     yield Step(sp.exp(own) / shared, "<", sp.Integer(1), "a channel beside C ≥ 1 others leaves them something", certificate=whole / shared)
     other = sp.Symbol("s_k", real=True)
@@ -138,6 +138,7 @@ def channel_mass() -> Iterator[Step]:
     yield Step(
         (sp.exp(own) + sp.exp(other)) / three, "<=", sp.Integer(1), "two weights have at most one between them, so not both exceed ½", certificate=whole / three
     )
+    yield Step(sp.Sum(sp.exp(s[j]) / whole, (j, 1, C)), "=", sp.Integer(1), "and all channels together have one")
 
 
 def _gates_beyond_one(scores: Row) -> Outcome:
@@ -168,23 +169,23 @@ def channel_gates() -> Iterator[Step]:
     gate = 1 / (1 + sp.exp(-own))
     least = sp.Symbol("z", nonnegative=True)
     yield Step(sp.Rational(1, 2), "<=", 1 / (1 + sp.exp(-least)), "a score z ≥ 0", certificate=(1 - sp.exp(-least)) / (2 * (1 + sp.exp(-least))))
-    yield Step(
-        1 / (1 + sp.exp(-sp.log(gap / room))),
-        "=",
-        gap / (gap + room),
-        "every number x/(x + y) strictly between 0 and 1 is a gate, and C equal gates sum to C times it",
-    )
     yield Step(sp.Integer(0), "<", gate, "no gate is shut")
     yield Step(gate, "<", sp.Integer(1), "and none is quite open, so that C gates sum to less than C", certificate=sp.exp(-own) / (1 + sp.exp(-own)))
+    yield Step(
+        sp.Sum(1 / (1 + sp.exp(-sp.UnevaluatedExpr(sp.log(gap / room)))), (j, 1, C)),
+        "=",
+        C * gap / (gap + room),
+        "each gate can be any number x/(x + y) strictly between 0 and 1, by the score log(x/y), and C equal gates sum to C times it",
+    )
 
 
 # --- self-attention for images (C218) ------------------------------------------------------------------------------------------------------
 
-AXES = ("keys", "queries", "pairs", "alone")
+AXES = ("keys", "queries", "pairs")
 
 
 def weights_along(scores: Matrix, axis: str) -> list[list[arb]]:
-    """Softmax of a square table of scores: of each row (over the keys j), of each column (over i), of all pairs, or of each number alone."""
+    """Softmax of a square table of scores: of each row (over the keys j), of each column (over i), or of all pairs."""
     match axis:
         case "keys":
             return [exact.softmax(row) for row in scores]
@@ -193,8 +194,6 @@ def weights_along(scores: Matrix, axis: str) -> list[list[arb]]:
             return [list(row) for row in zip(*columns, strict=True)]
         case "pairs":
             return _grid(scores)
-        case "alone":
-            return [[exact.softmax([x])[0] for x in row] for row in scores]
     raise ValueError(f"unknown axis {axis!r}; possible are {', '.join(AXES)}")
 
 
@@ -203,7 +202,7 @@ def _average_along(scores: Matrix, axis: str) -> Outcome:
 
 
 def _average_over_keys(scores: Matrix, axis: str) -> Outcome:
-    """Over the keys every pixel gets an average; over the pairs all together do; over the queries every key gives away one; alone every weight is one."""
+    """Over the keys every pixel gets an average; over the pairs all together do; over the queries every key gives away one."""
     weights = weights_along(scores, axis)
     of_rows, of_columns = ([sum(line, arb(0)) for line in lines] for lines in (weights, zip(*weights, strict=True)))
     match axis:
@@ -217,13 +216,11 @@ def _average_over_keys(scores: Matrix, axis: str) -> Outcome:
             return Outcome.worst(
                 [exact.equal(of_columns, [1] * len(scores)), exact.equal(weights, as_said), exact.equal(weights_along(both, axis), transposed)]
             )
-        case "pairs":
-            return exact.equal(sum(of_rows, arb(0)), 1)
-    return exact.equal(of_rows, [len(scores)] * len(scores))
+    return exact.equal(sum(of_rows, arb(0)), 1)
 
 
 def _told_axis(scores: Matrix, axis: str) -> str:
-    told = {"queries": "over the index i", "pairs": "over all pairs", "alone": "of each number alone, as it is written"}.get(axis, "over the index j")
+    told = {"queries": "over the index i", "pairs": "over all pairs"}.get(axis, "over the index j")
     weights = weights_along(scores, axis)
     shown = "; ".join(", ".join(exact.show(x) for x in row) for row in weights)
     sums = ", ".join(exact.show(sum(row, arb(0))) for row in weights)
@@ -239,11 +236,12 @@ def _told_axis(scores: Matrix, axis: str) -> str:
         id="vision.softmax-axis",
         title="y_i = Σ_j softmax(f(x_i, x_j)) g(x_j) is a weighted average for each pixel",
         states="Self-attention for images: y_i is the sum over j of softmax(f(x_i, x_j)) g(x_j), with f the similarity of two pixels. What the softmax runs over is not said.",
-        reading="As for every other attention of the text: what multiplies the values in y_i are weights that sum to 1. The softmax may run over j, over i, over all pairs, or be of the one number in "
-        "its brackets.",
+        reading="As for every other attention of the text: what multiplies the values in y_i are weights that sum to 1. The softmax may run over j, over i or "
+        "over all pairs. (That it is of "
+        "the one number in its brackets is not meant: softmax stands for what is normalised over something.)",
         precise=r"$\sum_jw_{ij}=1$ for each $i$.",
         sources=(IMAGES,),
-        scope="every number of pixels and every real f and g",
+        scope="every number of pixels and every real f and g; the search has the softmax over j and over i",
         inventory=("C218",),
         uses=("softmax.row-sum",),
         unsaid="the softmax runs over j, the index of the sum",
@@ -259,10 +257,11 @@ def softmax_axis() -> Iterator[Step]:
 @derived(
     Claim(
         id="vision.softmax-over-keys",
-        title="What each axis of the softmax gives: only over j is every pixel an average",
-        states="The correct form of self-attention for images.",
-        precise=r"Over $j$: $\sum_jw_{ij}=1$ for each $i$. Over $i$: $\sum_iw_{ij}=1$ for each $j$, so each pixel $j$ is shared out among the $i$, and what one $i$ gets in all need not be 1. Over all pairs: "
-        r"$\sum_{ij}w_{ij}=1$. Of the number alone: $w_{ij}=1$, and every pixel gets $\sum_jg(x_j)$. If $f$ is symmetric the second table of weights is the first transposed.",
+        title="Only with the softmax over j is each pixel of y an average",
+        states="(Implied.) What the softmax of self-attention for images runs over, which the text does not say, decides what the weights of a pixel sum to.",
+        precise=r"Over $j$: $\sum_jw_{ij}=1$ for each $i$. Over $i$: $\sum_iw_{ij}=1$ for each $j$, so each pixel $j$ is shared out among the $i$, and what "
+        r"one $i$ gets in all need not be 1: with $f=\begin{pmatrix}0&0\\\log3&0\end{pmatrix}$ the first pixel gets $\frac14+\frac12$. Over all pairs: "
+        r"$\sum_{ij}w_{ij}=1$, and one of two or more pixels gets less than 1. If $f$ is symmetric the second table of weights is the first transposed.",
         sources=(IMAGES, NONLOCAL.at("section 3.2")),
         scope="every number n of pixels and every real f and g",
         inventory=("C218",),
@@ -272,17 +271,25 @@ def softmax_axis() -> Iterator[Step]:
 )
 def softmax_over_keys() -> Iterator[Step]:
     over_j, over_i = (sp.exp(S[i, j]) / total(sp.exp(table), l) for table in (S[i, l], S[l, j]))
-    yield Step(total(over_j, j), "=", sp.Integer(1), "over j: each row sums to one")
-    yield Step(total(over_i, i), "=", sp.Integer(1), "over i: each column does")
+    yield Step(total(over_i, i), "=", sp.Integer(1), "over i: each column sums to one")
+    zero, larger = sp.UnevaluatedExpr(sp.Integer(0)), sp.UnevaluatedExpr(sp.log(3))
+    yield Step(
+        1 / (1 + sp.exp(larger)) + 1 / (1 + sp.exp(zero)),
+        "!=",
+        sp.Integer(1),
+        "but a row need not: with f = 0, 0 in the first row and log 3, 0 in the second, the first row has 1/4 and 1/2",
+    )
     pairs = sp.Sum(sp.exp(S[k, l]), (l, 1, n), (k, 1, n))
     yield Step(total(total(sp.exp(S[i, j]) / pairs, j), i), "=", sp.Integer(1), "over all pairs: the whole table does")
-    yield Step(sp.exp(S[i, j]) / sp.exp(S[i, j]), "=", sp.Integer(1), "of one number: no weights at all")
+    first, others = total(sp.exp(s[j]), j), sp.Sum(sp.exp(S[k, l]), (l, 1, n), (k, 1, m))
     yield Step(
-        sp.exp(S[i, j] + S[j, i]) / total(sp.exp(S[i, l] + S[l, i]), l),
-        "=",
-        sp.exp(S[j, i] + S[i, j]) / total(sp.exp(S[l, i] + S[i, l]), l),
-        "a symmetric f, f = S_ij + S_ji: row i of the first table is column i of the second",
+        first / (first + others),
+        "<",
+        sp.Integer(1),
+        "so that one row, with the scores s, has less if there are m ≥ 1 others",
+        certificate=others / (first + others),
     )
+    yield Step(total(over_j, j), "=", sp.Integer(1), "over j: each row sums to one, and each pixel gets an average")
 
 
 def _pairwise_attention(scores: Matrix, values: Row) -> list[arb]:
@@ -339,7 +346,7 @@ def _covered(height: int, breadth: int, side: int) -> int:
 
 
 def _patch_count(height: int, breadth: int, side: int) -> Outcome:
-    """HB/P² patches, which are all of the image."""
+    """HW/P² patches, which are all of the image."""
     return exact.decided(Fraction(height * breadth, side**2) == len(cut(height, breadth, side)) and _covered(height, breadth, side) == height * breadth)
 
 
@@ -357,9 +364,9 @@ def _patch_count_any(height: int, breadth: int, side: int) -> Outcome:
 def _told_patches(height: int, breadth: int, side: int) -> str:
     count = len(cut(height, breadth, side))
     return (
-        f"Cut an image of {height} × {breadth} pixels into patches of {side} × {side}. HB/P² is {height} · {breadth}/{side}² = "
+        f"Cut an image of {height} × {breadth} pixels into patches of {side} × {side}. HW/P² is {height} · {breadth}/{side}² = "
         f"{Fraction(height * breadth, side**2)}, but only {count} whole patch{'es' if count > 1 else ''} can be cut from it, "
-        f"which hold{'' if count > 1 else 's'} {_covered(height, breadth, side)} of its {height * breadth} pixels. The claim needs as many patches as HB/P², "
+        f"which hold{'' if count > 1 else 's'} {_covered(height, breadth, side)} of its {height * breadth} pixels. The claim needs as many patches as HW/P², "
         "and every pixel in one."
     )
 
@@ -368,13 +375,14 @@ def _told_patches(height: int, breadth: int, side: int) -> str:
     Claim(
         id="vision.patch-count",
         title="Dividing an image into patches gives HW/P² tokens",
-        states="Patch embedding: divide the image into patches and embed them; in the paper N = HW/P² of P × P pixels.",
-        reading="The patches are disjoint and hold every pixel. (The image has H rows and, so that W can be a matrix, B columns.)",
-        precise="$N=HB/P^2$ patches of $P\\times P$, disjoint and covering the image.",
+        states="(Implied.) Patch embedding: divide the image into patches and embed them. (How many there are the text does not say; the paper has N = HW/P² "
+        "of P × P pixels.)",
+        reading="The patches are disjoint and hold every pixel of an image of H rows and W columns.",
+        precise="$N=HW/P^2$ patches of $P\\times P$, disjoint and covering the image.",
         sources=(PATCHES, DOSOVITSKIY.at("section 3.1")),
-        scope="every H, B and P with P no larger than H and B",
+        scope="every H, W and P with P no larger than H and B",
         inventory=("C219",),
-        unsaid="P divides both H and B",
+        unsaid="P divides both H and W",
         corrected_by="vision.patch-count-any",
         holds=_patch_count,
         worked=_told_patches,
@@ -383,19 +391,20 @@ def _told_patches(height: int, breadth: int, side: int) -> str:
 def patch_count() -> Iterator[Step]:
     down, across = sp.symbols("A D", integer=True, positive=True)  # how many patches in a column and in a row
     high, broad = P_1 * down, P_1 * across
-    yield Step(sp.Sum(sp.S.One, (i, 1, down), (j, 1, across)), "=", high * broad / P_1**2, "H = PA, B = PD: A rows of D patches (P is written P₁)")
-    yield Step(sp.Sum(P_1**2, (i, 1, down), (j, 1, across)), "=", high * broad, "and they hold every pixel")
+    yield Step(sp.Sum(P_1**2, (i, 1, down), (j, 1, across)), "=", high * broad, "H = PA, W = PD: A rows of D patches (P is written P₁) hold every pixel")
+    yield Step(sp.Sum(sp.S.One, (i, 1, down), (j, 1, across)), "=", sp.UnevaluatedExpr(high) * sp.UnevaluatedExpr(broad) / P_1**2, "and they are HW/P²")
 
 
 @derived(
     Claim(
         id="vision.patch-count-any",
-        title="An image holds ⌊H/P⌋⌊B/P⌋ whole patches, and ⌈H/P⌉⌈B/P⌉ once it is padded",
-        states="The correct form, for images of any size.",
-        precise=r"$\lfloor H/P\rfloor\lfloor B/P\rfloor\le HB/P^2\le\lceil H/P\rceil\lceil B/P\rceil$, with equality on either side exactly if $P$ divides $H$ and $B$. With "
-        r"$H=PA+x$ and $B=PD+y$, $0\le x,y<P$, the whole patches leave out $xB+yPA$ pixels.",
+        title="An image holds ⌊H/P⌋⌊W/P⌋ whole patches, and ⌈H/P⌉⌈W/P⌉ once it is padded",
+        states="(Implied.) How many patches an image of any size is divided into.",
+        precise=r"$\lfloor H/P\rfloor\lfloor W/P\rfloor\le HW/P^2\le\lceil H/P\rceil\lceil W/P\rceil$, with equality on either side exactly if $P$ divides $H$ "
+        r"and $W$. With "
+        r"$H=PA+x$ and $W=PD+y$, $0\le x,y<P$, the whole patches leave out $xW+yPA$ pixels.",
         sources=(PATCHES, DOSOVITSKIY.at("section 3.1")),
-        scope="every H, B and P, patches larger than the image (A = 0 or D = 0) included",
+        scope="every H, W and P, patches larger than the image (A = 0 or D = 0) included",
         inventory=("C219",),
         holds=_patch_count_any,
     )
@@ -409,7 +418,7 @@ def patch_count_any() -> Iterator[Step]:
         down * across,
         "<=",
         high * broad / P_1**2,
-        "which is nothing exactly if x = y = 0: xB = 0 only with x = 0, and then PA = H is positive",
+        "which is nothing exactly if x = y = 0: xW = 0 only with x = 0, and then PA = H is positive",
         certificate=lost / P_1**2,
     )
     left = sp.Symbol("x_1", integer=True, nonnegative=True)  # rows that padding adds, perhaps none
@@ -420,7 +429,7 @@ def patch_count_any() -> Iterator[Step]:
     yield Step(side**2 * (down + 1) * (across + 1) - grown_high * grown_broad, "=", added, "padding by x₁ rows and y₁ columns adds this many pixels")
     full = {side: under + beyond}
     yield Step(
-        (grown_high * grown_broad / side**2).subs(full), "<", (down + 1) * (across + 1), "so HB/P² is below the padded count as soon as a column is padded, y₁ ≤ P (P = y₁ + z); rows and columns may trade places",
+        (grown_high * grown_broad / side**2).subs(full), "<", (down + 1) * (across + 1), "so HW/P² is below the padded count as soon as a column is padded, y₁ ≤ P (P = y₁ + z); rows and columns may trade places",
         certificate=(added / side**2).subs(full),
     )  # fmt: skip
 
@@ -452,8 +461,9 @@ def _patch_convolution(image: Image, weights: Matrix, tall: int, wide: int) -> O
     Claim(
         id="vision.patch-embedding-is-convolution",
         title="Embedding patches is a convolution whose stride is the size of its kernel",
-        states="Patches are flattened and mapped linearly to tokens.",
-        reading="Convolution as networks compute it, a cross-correlation without padding, in which the kernel is not turned round.",
+        states="Patch embedding: divide the image into patches and embed them.",
+        reading="A patch is flattened and mapped linearly, as in the paper. Convolution as networks compute it, a cross-correlation without padding, in which "
+        "the kernel is not turned round.",
         precise=r"With $z(x,y,c)=((x-1)P_2+y-1)C+c$ and kernel $K_e[x,y,c]=E_{e,z(x,y,c)}$: $\sum_{z=1}^{P_1P_2C}E_{ez}\,\mathrm{flat}(\text{patch})_z=\sum_{x,y,c}K_e[x,y,c]\,X[(i-1)P_1+x,(j-1)P_2+y,c]$ for "
         r"patch $(i,j)$. Numbers of the matrix and of the kernel are the same $P_1P_2C$ an output.",
         sources=(PATCHES, DOSOVITSKIY.at("section 3.1")),
@@ -473,12 +483,15 @@ def patch_convolution() -> Iterator[Step]:
     def number(row: sp.Expr, column: sp.Expr, which: sp.Expr) -> sp.Expr:
         return ((row - 1) * P_2 + column - 1) * C + which
 
-    one = sp.S.One
-    yield Step(number(one, one, one), "=", one, "the first channel of the first pixel is the first component")
-    yield Step(number(x, y, channel + 1) - number(x, y, channel), "=", one, "the next channel of a pixel is the next component")
+    one, held = sp.S.One, sp.UnevaluatedExpr(sp.S.One)
+    yield Step(number(held, held, held), "=", one, "the number z(x, y, c) of a component: that of the first channel of the first pixel is 1")
+    yield Step(
+        sp.UnevaluatedExpr(number(x, y, channel + 1)) - sp.UnevaluatedExpr(number(x, y, channel)), "=", one, "the next channel of a pixel is the next component"
+    )
     yield Step(number(x, y + 1, one) - number(x, y, C), "=", one, "after its last channel comes the first of the next pixel of the row")
     yield Step(number(x + 1, one, one) - number(x, P_2, C), "=", one, "after the last pixel of a row comes the first of the next row")
     yield Step(number(P_1, P_2, C), "=", P_1 * P_2 * C, "and the last is the last: each component is one pixel's channel, and each is one component")
+    yield Step(sp.Sum(sp.S.One, *inside), "=", P_1 * P_2 * C, "and the kernel has as many numbers")
     yield Step(
         sp.Sum(sp.Sum(sp.KroneckerDelta(z, place) * E[e, z] * pixel, (z, 1, P_1 * P_2 * C)), *inside),
         "=",
@@ -491,7 +504,6 @@ def patch_convolution() -> Iterator[Step]:
         sp.Sum(E[e, place] * pixel, *inside),
         "the matrix product is the convolution at row (i − 1)P₁ and column (j − 1)P₂",
     )
-    yield Step(sp.Sum(sp.S.One, *inside), "=", P_1 * P_2 * C, "as many numbers in the kernel")
 
 
 # --- images of any size, context in one layer (C221, C222) ---------------------------------------------------------------------------------
@@ -553,9 +565,9 @@ def _told_size(height: int, breadth: int, side: int, rows: int | None) -> str:
         title="A vision transformer handles variable image sizes",
         states="Advantages of patch-based attention: flexibility, it handles variable image sizes.",
         reading="One set of parameters (patch embedding, positions, projections) gives an output that has seen every pixel, for images of every size, as they are.",
-        precise="For all $H$, $B$ the class token has an output over patches that hold every pixel, with the parameters unchanged.",
+        precise="For all $H$, $W$ the class token has an output over patches that hold every pixel, with the parameters unchanged.",
         sources=(PATCHES, DOSOVITSKIY.at("section 3.2")),
-        scope="every H, B and P with P no larger than H and B; positions from a table of N₀ rows or from a formula",
+        scope="every H, W and P with P no larger than H and B; positions from a table of N₀ rows or from a formula",
         inventory=("C221",),
         uses=("vision.patch-count-any",),
         unsaid="P divides both sides (or the image is padded or resized), and every patch has a position: they come from a formula, or a table of them is long enough or interpolated",
@@ -584,12 +596,16 @@ def _of_any_grid() -> Iterator[Step]:
     Claim(
         id="vision.sizes-that-fit",
         title="The same parameters serve every image whose sides are multiples of P and whose patches all have positions",
-        states="The correct form: what a size must satisfy.",
-        precise=r"Every pixel is in a patch and every patch has a position exactly if $P\mid H$, $P\mid B$ and $HB/P^2\le N_0$ (no limit with a formula), where $N_0$ counts positions of patches (the class token has its own "
-        r"beside them). Patch embedding and projections do not depend on $H$ and $B$: for all $A$, $D$ the class token's output is an average over $1+AD$ tokens. A convolution of stride $P$ has an output for other sizes too: it drops "
+        states="(Implied.) Which image sizes one set of parameters serves.",
+        precise=r"Every pixel is in a patch and every patch has a position exactly if $P\mid H$, $P\mid W$ and $HW/P^2\le N_0$ (no limit with a formula), "
+        r"where $N_0$ counts positions of patches (the class token has its own "
+        r"beside them). Patch embedding and projections do not depend on $H$ and $W$: for all $A$, $D$ the class token's output is an average over $1+AD$ "
+        r"tokens. A convolution of stride $P$ has an output for other sizes too: it drops "
         "what is left over (vision.patch-count-any). A table gives its row $k$ to patch $k$, so in a broader image a row of it belongs to another place (the paper interpolates it, as trained positions may lose their meaning).",
         sources=(PATCHES, DOSOVITSKIY.at("section 3.2")),
-        scope="every H, B, P and N₀; nothing padded, resized or interpolated",
+        scope="every H, W, P and N₀; nothing padded, resized or interpolated. That a table has a row for each of N patches exactly if it has N rows or more is "
+        "elementary "
+        "counting, which the search shows and no step derives",
         inventory=("C221",),
         uses=("vision.patch-count-any",),
         holds=_sizes_that_fit,
@@ -605,9 +621,6 @@ def sizes_that_fit() -> Iterator[Step]:
         "a row of pixels more than A − 1 rows of patches hold, and perhaps some columns: not every pixel is in a patch (with no patch across, D = 0, none is); rows and columns may trade places",
         certificate=P_1 * (down - 1) * rest + (1 + more) * (P_1 * across + rest),
     )
-    yield Step(
-        sp.Sum(sp.S.One, (i, 1, down), (j, 1, across)), "=", (P_1 * down) * (P_1 * across) / P_1**2, "H = PA, B = PD: HB/P² patches need a position each"
-    )
     row, column = sp.symbols("x y", integer=True, nonnegative=True)
     yield Step(
         (1 + row) * across + column,
@@ -615,6 +628,12 @@ def sizes_that_fit() -> Iterator[Step]:
         (1 + row) * (across + u) + column,
         "the patch below x + 1 others and to the right of y others has row k = (x + 1)D + y + 1 of a table: a later one, if the image is u patches broader",
         certificate=(1 + row) * u,
+    )
+    yield Step(
+        sp.Sum(sp.S.One, (i, 1, down), (j, 1, across)),
+        "=",
+        sp.UnevaluatedExpr(P_1 * down) * sp.UnevaluatedExpr(P_1 * across) / P_1**2,
+        "H = PA, W = PD: with every pixel in a patch there are HW/P² patches, which need a position each: a table of N₀ rows has them exactly if HW/P² ≤ N₀",
     )
 
 
@@ -636,7 +655,7 @@ def _resolution(down: int, across: int, factor: int, side: int) -> Outcome:
         id="vision.resolution-cost",
         title="Sides f times as long, or patches with sides f times as short, mean f⁴ times the pairs",
         states="What variable image sizes cost in self-attention over patches.",
-        precise=r"$N^2=(HB)^2/P^4$ pairs of patches. With $fH$ and $fB$, or with $P/f$, they are $f^4N^2$.",
+        precise=r"$N^2=(HW)^2/P^4$ pairs of patches. With $fH$ and $fW$, or with $P/f$, they are $f^4N^2$.",
         sources=(PATCHES, DOSOVITSKIY.at("section 3.1")),
         scope="sides that are multiples of P; pairs of patches, without the class token; cost follows pairs by sparsity.cost-follows-pairs",
         kind=Kind.COST,
@@ -724,9 +743,10 @@ def _convolution_reach(height: int, breadth: int, reach: int, layers: int, place
         title="L convolutions of (2w + 1)² pixels reach Lw rows and columns, and no further",
         states="For comparison with global context in one layer: local filters gain it only through depth.",
         precise=r"An output of $L$ convolutions with kernels of $(2w+1)\times(2w+1)$ depends, for some kernels, on exactly the pixels at most $Lw$ rows and at most $Lw$ columns away, "
-        r"$(2Lw+1)^2$ of them away from the border: the output at one corner of an $H\times B$ image sees the opposite corner exactly if $Lw\ge\max(H,B)-1$, and some output sees both exactly if $2Lw\ge\max(H,B)-1$.",
+        r"$(2Lw+1)^2$ of them away from the border: the output at one corner of an $H\times W$ image sees the opposite corner exactly if $Lw\ge\max(H,W)-1$, "
+        r"and some output sees both exactly if $2Lw\ge\max(H,W)-1$.",
         sources=(PATCHES,),
-        scope="every H, B, w and L; stride 1, padding that keeps the size; kernels of ones attain it",
+        scope="every H, W, w and L; stride 1, padding that keeps the size; kernels of ones attain it",
         uses=("sparsity.window-depth",),
         holds=_convolution_reach,
     )
@@ -739,8 +759,6 @@ def convolution_reach() -> Iterator[Step]:
         (depth * reach + 1 + more) - depth * reach, "<=", 1 + more + rest,
         "and a place at Lw + 1 + x with x < w (w = 1 + x + y) is one step from a place at Lw: kernels of ones add up positive numbers, and nothing cancels", certificate=rest,
     )  # fmt: skip
-    side = sp.Integer(1) + 2 * sp.Sum(sp.S.One, (i, 1, depth * reach))
-    yield Step(side**2, "=", (2 * depth * reach + 1) ** 2, "rows and columns are independent")
     yield Step(
         (2 * depth * reach - more) - depth * reach, "<=", depth * reach,
         "corners 2Lw − x apart: a place Lw from the one (the other corner itself, if it is nearer than that) sees the other too", certificate=more,
@@ -749,6 +767,8 @@ def convolution_reach() -> Iterator[Step]:
         depth * reach, "<", (2 * depth * reach + 1 + more) - (depth * reach - rest),
         "corners 2Lw + 1 + x apart: what lies Lw − y from the one is more than Lw from the other", certificate=1 + more + rest,
     )  # fmt: skip
+    side = sp.Integer(1) + 2 * sp.Sum(sp.S.One, (i, 1, depth * reach))
+    yield Step(side**2, "=", (2 * depth * reach + 1) ** 2, "so L layers reach Lw rows and Lw columns on each side, each independently of the other")
 
 
 # --- object queries (C223) -----------------------------------------------------------------------------------------------------------------
@@ -858,7 +878,8 @@ def _equal_queries(queries: Matrix, features: Matrix, W_Q: Matrix, W_K: Matrix, 
     Claim(
         id="vision.equal-queries",
         title="Equal object queries make equal predictions, so two different objects need different queries",
-        states="Object queries are learnable embeddings: one for each object that is to be found.",
+        states="(Implied.) Object queries are learnable embeddings that attend to image features, and sets of objects are predicted from them: two objects "
+        "need two different queries.",
         precise=r"If rows $k$ and $l$ of the queries are equal, rows $k$ and $l$ of $\mathrm{Dec}(X,Z)$ are, at every depth, with self-attention among the queries too. A set of two different objects needs two "
         "different embeddings at least.",
         sources=(DETECTION, CARION.at("section 3.2")),
@@ -954,15 +975,20 @@ def set_prediction() -> Iterator[Step]:
     def of_columns(table: sp.IndexedBase) -> Entry:
         return lambda row, column: swapped(lambda at, other: table[other, at], column, row)
 
-    whole = total(total(A[i, j] * cost[i, j], j), i)
-    for moved, which in ((of_rows, "predictions"), (of_columns, "targets")):
-        yield Step(total(total(moved(A)(i, j) * moved(cost)(i, j), j), i), "=", whole, f"two {which} swapped in both tables: the same total")
     yield Step(
         total(of_rows(A)(i, j), j), "=", swapped(lambda row: total(A[row, j], j), i), "each prediction still has one target: the sums of rows are swapped"
     )
     yield Step(total(of_rows(A)(i, j), i), "=", total(A[i, j], i), "and each target one prediction: the sums of columns stay")
     yield Step(total(of_columns(A)(i, j), i), "=", swapped(lambda column: total(A[i, column], i), j), "targets likewise")
-    yield Step(total(of_columns(A)(i, j), j), "=", total(A[i, j], j), "so swapping is a one-to-one map of the assignments, and the smallest total is the same")
+    yield Step(total(of_columns(A)(i, j), j), "=", total(A[i, j], j), "so swapping is a one-to-one map of the assignments")
+    whole = total(total(A[i, j] * cost[i, j], j), i)
+    for moved, which in ((of_rows, "predictions"), (of_columns, "targets")):
+        yield Step(
+            total(total(moved(A)(i, j) * moved(cost)(i, j), j), i),
+            "=",
+            whole,
+            f"two {which} swapped in both tables: the same total, and with all assignments the same smallest one",
+        )
 
 
 def _no_object(costs: Costs, empty: Sequence[Fraction]) -> Outcome:
@@ -980,7 +1006,7 @@ def _no_object(costs: Costs, empty: Sequence[Fraction]) -> Outcome:
     Claim(
         id="vision.no-object",
         title="More predictions than objects: the rest are matched with 'no object'",
-        states="Object sets are predicted directly, by a fixed number of predictions.",
+        states="(Implied.) Object sets are predicted directly; as many as there are queries, and so as a rule more than there are objects.",
         reading="N predictions for M ≤ N objects; the targets are filled up with N − M times 'no object', which costs prediction i the amount b_i.",
         precise=r"$\min_A\big(\sum_{i}\sum_{j\le M}A_{ij}c_{ij}+\sum_i(1-\sum_{j\le M}A_{ij})b_i\big)=\sum_ib_i+\min_A\sum_i\sum_{j\le M}A_{ij}(c_{ij}-b_i)$: predictions are chosen by what they save, not by their "
         r"cost alone. With $M>N$ objects there is no assignment, so $N$ bounds how many objects can be found. With $b=0$, as in the paper's matching cost, filling up with 'no object' changes neither the least cost nor "
@@ -996,13 +1022,13 @@ def no_object() -> Iterator[Step]:
     A, cost, alone = (sp.IndexedBase(name, real=True) for name in ("A", "c", "b"))
     chosen = sp.Sum(A[i, r], (r, 1, m))
     yield Step(
+        n, "<", n + 1 + more, "M = N + 1 + x objects, each with a prediction of its own, would need more than the N that there are", certificate=1 + more
+    )
+    yield Step(
         total(sp.Sum(A[i, r] * cost[i, r], (r, 1, m)) + (1 - chosen) * alone[i], i),
         "=",
         total(alone[i], i) + total(sp.Sum(A[i, r] * (cost[i, r] - alone[i]), (r, 1, m)), i),
         "each prediction has one target, an object or 'no object': its entries of A over the objects sum to 1 or 0, and what is missing to 1 is 'no object'",
-    )
-    yield Step(
-        n - (n + 1 + more), "<", sp.Integer(0), "M = N + 1 + x objects, each with a prediction of its own, would need more than there are", certificate=1 + more
     )
 
 
@@ -1033,22 +1059,7 @@ def _no_duplicates(chances: Chances, classes: Row, weight: Fraction) -> Outcome:
     return exact.decided((right or not bool(loss < threshold)) and (not doubled or bool(loss > threshold)))
 
 
-@derived(
-    Claim(
-        id="vision.no-duplicates",
-        title="A small enough matching loss leaves no duplicates to suppress",
-        states="Object sets are predicted directly, without non-maximum suppression.",
-        reading="The loss of a matching is Σ −log p of what each prediction is matched with, the class of an object or 'no object', which may weigh ω > 0. (Whether training reaches a small loss is not a question of mathematics.)",
-        precise=r"If under some matching the loss is less than $\min(1,\omega)\log2$, every prediction gives more than ½ to what it is matched with. So as many predictions give a class more than ½ as it "
-        r"has objects, and all others give it to 'no object'. If more predictions give a class more than ½ than it has objects, every matching costs more than $\min(1,\omega)\log2$.",
-        sources=(DETECTION, CARION.at("section 3.1")),
-        scope="every number of objects, several of one class included, and of (at least as many) predictions, every ω > 0; losses of classes, to which those of boxes add something non-negative",
-        inventory=("C225",),
-        uses=("vision.no-object",),
-        holds=_no_duplicates,
-    )
-)
-def no_duplicates() -> Iterator[Step]:
+def _nothing_to_suppress() -> Iterator[Step]:
     weight = sp.Symbol("omega", positive=True)
     y = sp.IndexedBase("y", nonnegative=True)
     missed, other = sp.Symbol("x", nonnegative=True), sp.Sum(sp.log(1 + y[j]), (j, 1, n))
@@ -1062,36 +1073,89 @@ def no_duplicates() -> Iterator[Step]:
         certificate=sp.log(1 + missed / 2),
     )
     yield Step(
+        1 - sp.UnevaluatedExpr(sp.Rational(1, 2) + gap),
+        "<",
+        sp.Rational(1, 2),
+        "a prediction that gives a class more than ½, ½ + x, has less than ½ for all else",
+        certificate=gap,
+    )
+    yield Step(
         weight * sp.log(2), "<", weight * (sp.log(2 + gap) + other),
         "of more predictions that give a class more than ½ than it has objects one is matched elsewhere, with what it gives less than ½, p = 1/(2 + x), x > 0: another class, at log(2 + x), or 'no object', at ω log(2 + x)",
         certificate=weight * (sp.log(1 + gap / 2) + other),
     )  # fmt: skip
-    yield Step(
-        1 - (sp.Rational(1, 2) + gap),
-        "<",
-        sp.Rational(1, 2),
-        "for all else has 1 less the more than ½ that it gives to the class",
-        certificate=gap,
+
+
+@derived(
+    Claim(
+        id="vision.no-duplicates",
+        title="A small enough matching loss leaves no duplicates to suppress",
+        states="Object sets are predicted directly, without non-maximum suppression.",
+        reading="The loss of a matching is Σ −log p of what each prediction is matched with, the class of an object or 'no object', which may weigh ω > 0. "
+        "(Whether training reaches a small loss is not a question of mathematics.)",
+        precise=r"If under some matching the loss is less than $\min(1,\omega)\log2$, every prediction gives more than ½ to what it is matched with. So as "
+        r"many predictions give a class more than ½ as it "
+        r"has objects, and all others give it to 'no object'. If more predictions give a class more than ½ than it has objects, every matching costs more than "
+        r"$\min(1,\omega)\log2$.",
+        sources=(DETECTION, CARION.at("section 3.1")),
+        scope="every number of objects, several of one class included, and of (at least as many) predictions, every ω > 0; losses of classes, to which those "
+        "of boxes add something non-negative. "
+        "That of more predictions than a class has objects one is matched elsewhere is elementary counting, which the search shows and no step derives",
+        inventory=("C225",),
+        uses=("vision.no-object",),
+        holds=_no_duplicates,
     )
+)
+def no_duplicates() -> Iterator[Step]:
+    yield from _nothing_to_suppress()
 
 
-def _weighted_terms(classes: int, boxes: int, weight: Fraction) -> Outcome:
+def _of_least_cost(classes: int, boxes: int, weight: Fraction) -> set[tuple[int, ...]]:
     """Two predictions, two targets: straight on costs 2a in class, crossed costs 2b in boxes, which weigh λ."""
     straight, crossed = Fraction(classes), weight * boxes
-    costs = [[straight, crossed], [crossed, straight]]
-    winners = best(costs)[1]
-    return exact.decided(((0, 1) in winners) == (classes <= weight * boxes) and ((1, 0) in winners) == (classes >= weight * boxes))
+    return best([[straight, crossed], [crossed, straight]])[1]
+
+
+def _weighted_terms(classes: int, boxes: int, weight: Fraction, other: Fraction) -> Outcome:
+    """For either weight every target has a prediction of its own, and the matching is in order exactly if a ≤ λb, crosswise exactly if a ≥ λb."""
+    found = []
+    for scale in (weight, other):
+        winners = _of_least_cost(classes, boxes, scale)
+        found.append(((0, 1) in winners) == (classes <= scale * boxes) and ((1, 0) in winners) == (classes >= scale * boxes))
+        found.append(all(len(set(chosen)) == len(chosen) for chosen in winners))
+    return exact.decided(all(found))
+
+
+def _set_by_no_hand(classes: int, boxes: int, weight: Fraction, other: Fraction) -> Outcome:
+    """Some matching is of least cost for both weights."""
+    return exact.decided(bool(_of_least_cost(classes, boxes, weight) & _of_least_cost(classes, boxes, other)))
+
+
+def _told_weights(classes: int, boxes: int, weight: Fraction, other: Fraction) -> str:
+    told = []
+    for scale in (weight, other):
+        crossed = 2 * scale * boxes
+        which = "in order" if 2 * classes < crossed else "crosswise"
+        told.append(f"With λ = {scale} crosswise costs 2 · {scale} · {boxes} = {crossed}, against {2 * classes}: the target is the matching {which}.")
+    return (
+        f"Two predictions, two objects. Matched in order, both predictions are wrong in class, at a cost of {classes} each, {2 * classes} in all; matched "
+        f"crosswise, both "
+        f"are wrong in place, at a cost of {boxes} each, times the weight λ of this term. {' '.join(told)} The claim needs a target that does not depend on a "
+        f"number "
+        "set by hand, one matching of least cost for both."
+    )
 
 
 @derived(
     Claim(
         id="vision.matching-depends-on-weights",
-        title="Which prediction is matched with which object depends on a weight that is set by hand",
-        states="End to end, with no hand-crafted components.",
-        reading="What can be decided about it: whether the training target, the matching, depends on a number that no training sets.",
+        title="A matching gives each object one prediction of its own, but which one can depend on a weight that is set by hand",
+        states="(Implied.) What the training target of a detector without hand-crafted components still depends on.",
+        reading="What can be decided about it: whether the training target, the matching of least cost, depends on a number that no training sets.",
         precise="Take two predictions and two objects. Matched in order, both predictions are wrong in class (cost $a$ each); matched crosswise, both are "
         r"wrong in place (cost $b$ each, with the weight $\lambda$). In order they cost $2a$, crosswise "
-        r"$2\lambda b$: the matching of least cost is crosswise for $\lambda<a/b$ and in order for $\lambda>a/b$.",
+        r"$2\lambda b$: the matching of least cost is crosswise for $\lambda<a/b$ and in order for $\lambda>a/b$. Either gives each object one prediction of "
+        r"its own: nothing is left to suppress, and no anchor enters.",
         sources=(DETECTION, CARION.at("section 3.1")),
         scope="every a, b, λ > 0; a statement of existence. The paper's matching cost has such weights",
         inventory=("C225",),
@@ -1110,14 +1174,21 @@ no_hand_crafted = Claim(
     id="vision.no-hand-crafted-components",
     title="Detection with object queries has no hand-crafted components",
     states="End to end: no hand-crafted components.",
-    precise="The text does not say what counts as hand-crafted: non-maximum suppression and anchors are gone, while people still choose the number of "
-    "queries, the terms of the matching cost and their weights.",
+    reading="Nothing that people set by hand decides what the detector is trained towards: the matching of predictions with objects is the same whatever "
+    "weight one of its terms has.",
+    precise=r"For the costs of vision.matching-depends-on-weights some matching is of least cost for every weight $\lambda>0$ of the places. "
+    "In the paper's sense it holds: the matching needs no anchors, and under a loss of less than $\\min(1,\\omega)\\log2$ nothing is left to suppress (the "
+    "steps are those of vision.no-duplicates).",
     sources=(DETECTION, CARION.at("section 1")),
-    scope="the detector as published",
+    scope="two predictions and two objects, one weight of the matching cost; that people also choose the number of queries and the terms of the cost is not "
+    "judged",
     inventory=("C225",),
-    not_checkable="It depends on what one calls a hand-crafted component. What can be checked: duplicates cost more than one answer for each object "
-    "(vision.no-duplicates), and the matching depends on a weight that "
-    "is set by hand (vision.matching-depends-on-weights).",
+    unsaid="by hand-crafted components non-maximum suppression and anchors are meant, as in the paper, and not the weights of the matching cost, which people "
+    "set",
+    corrected_by="vision.matching-depends-on-weights",
+    derive=_nothing_to_suppress,
+    holds=_set_by_no_hand,
+    worked=_told_weights,
 )
 
 
@@ -1159,9 +1230,16 @@ def _both_ways(scores: Matrix) -> Outcome:
 def both_ways() -> Iterator[Step]:
     to_image = sp.exp(S[r, j]) / total(sp.exp(S[r, l]), l)
     to_text = sp.exp(S[r, j]) / total(sp.exp(S[t, j]), t)
-    yield Step(to_image / to_text, "=", total(sp.exp(S[t, j]), t) / total(sp.exp(S[r, l]), l), "one exponential over two normalisers")
     yield Step(total(total(to_image, j), r), "=", m, "tokens to patches: one from each of the m tokens")
-    yield Step(total(total(to_text, r), j), "=", n, "patches to tokens: one from each of the n patches")
+    yield Step(
+        total(total(to_text, r), j), "=", n, "patches to tokens: one from each of the n patches, so with m ≠ n neither table is the transpose of the other"
+    )
+    yield Step(
+        sp.UnevaluatedExpr(to_image) / sp.UnevaluatedExpr(to_text),
+        "=",
+        total(sp.exp(S[t, j]), t) / total(sp.exp(S[r, l]), l),
+        "and the two weights of one pair, one exponential over two normalisers, differ as these do",
+    )
 
 
 def _left_out(scores: Row, values: Row, place: int) -> tuple[arb, arb, arb]:
@@ -1202,7 +1280,8 @@ def _told_importance(scores: Row, values: Row, one: int, other: int) -> str:
             f"{exact.show(abs(whole - without))}."
         )
     return (
-        f"The scores are {list(scores)} and the values {list(values)}, so the weights are {weights}, and the output, the weighted sum of the values, is "
+        f"Sentences are counted from 1 here, and from 0 in the case. The scores are {list(scores)} and the values {list(values)}, so the weights are "
+        f"{weights}, and the output, the weighted sum of the values, is "
         f"{output}.\n\n"
         + "\n".join(lines)
         + "\n\nThe claim needs the sentence with the larger weight to make at least as large a change. It makes the smaller one."
@@ -1256,7 +1335,7 @@ def weights_are_importance() -> Iterator[Step]:
     Claim(
         id="vision.effect-of-leaving-out",
         title="Leaving out a sentence changes the output by p/(1 − p) times the distance of its value from it",
-        states="The correct form: what a weight says of importance, and what it does not.",
+        states="(Implied.) What the weight of a sentence says of its importance, and what it does not.",
         precise="With $p_i$ and $v_i$ the weight and value of sentence $i$, $o$ the output and $o_{-i}$ the output without it, "
         r"$o-o_{-i}=p_i(v_i-o_{-i})=\frac{p_i}{1-p_i}(v_i-o)$. A sentence whose value equals the output can be left out "
         "without effect, whatever its weight.",
@@ -1303,8 +1382,10 @@ def mean_times(scores: Matrix, video_step: Fraction, audio_step: Fraction, reach
 
 
 def _in_order(scores: Matrix, video_step: Fraction, audio_step: Fraction, reach: Fraction | None) -> Outcome:
-    means = [mean for mean in mean_times(scores, video_step, audio_step, reach) if mean is not None]
-    return exact.at_most(means[:-1], means[1:])
+    """Each frame sees some audio, and the means do not go back."""
+    means = mean_times(scores, video_step, audio_step, reach)
+    seen = [mean for mean in means if mean is not None]
+    return Outcome.REFUTED if len(seen) < len(means) else exact.at_most(seen[:-1], seen[1:])
 
 
 def _clocks(scores: Matrix, video_step: Fraction, audio_step: Fraction, reach: Fraction | None) -> Outcome:
@@ -1344,7 +1425,7 @@ def _told_clocks(scores: Matrix, video_step: Fraction, audio_step: Fraction, rea
         f"Video frames come every {video_step} and audio frames every {audio_step}, both from time 0 on; each video frame sees {window}. Its scores of all "
         f"audio frames are {list(map(list, scores))}, row by row.\n\n"
         + "\n".join(told)
-        + "\n\nThe claim needs means that never go back from one frame to the next."
+        + "\n\nThe claim needs a mean for each frame, and means that never go back from one frame to the next."
     )
 
 
@@ -1367,16 +1448,18 @@ def _steps_of_clocks(frames: sp.Expr) -> Iterator[Step]:
 @derived(
     Claim(
         id="vision.temporal-alignment",
-        title="Attention aligns audio and visual features over time",
-        states="Audio-visual attention: temporal alignment, aligning audio and visual features over time.",
-        reading="What the layer ensures by itself, whatever was learned: video frames attend to audio frames, and alignment is in order: the mean time that a frame attends to is not before that of the frame before it. (Whether a "
+        title="Attention between two clocks is in order: no frame attends to an earlier time than the frame before it",
+        states="(Not in the text, which has attention align audio and visual features over time and does not say what that asks.) Attention keeps two clocks "
+        "in order, whatever was learned.",
+        reading="Video frames attend to audio frames, each sees some, and alignment is in order: the mean time that a frame attends to is not before that of "
+        "the frame before it. (Whether a "
         "trained layer aligns better than that is not a question of mathematics.)",
         precise=r"$\mu_i\le\mu_{i+1}$ for $\mu_i=\sum_jp_{ij}\,j\tau_a$, where $p_{ij}$ is the weight that video frame $i$, at time $i\tau_v$, gives audio "
         r"frame $j$, at time $j\tau_a$.",
         sources=(AUDIO_VISUAL,),
-        scope="every score; all audio frames, or those in a window of ω on each side of the frame's own time, as the attention has it",
-        inventory=("C226",),
-        unsaid="each frame sees a window around its own time that is no wider than the video's step, 2ω ≤ τ_v",
+        scope="every score; all audio frames, or those in a window of ω on each side of the frame's own time, as the attention has it; the search looks at "
+        "windows that are not empty",
+        unsaid="each frame sees a window around its own time that is no wider than the video's step, 2ω ≤ τ_v, and no window is empty",
         corrected_by="vision.window-clocks",
         holds=_in_order,
         worked=_told_clocks,
@@ -1398,7 +1481,10 @@ def temporal_alignment() -> Iterator[Step]:
     Claim(
         id="vision.window-clocks",
         title="Under a window of ω around each frame's own time alignments go back by at most 2ω − τ_v, and no window inside the recording is empty if 2ω ≥ τ_a",
-        states="The correct form: what a local window makes of two clocks.",
+        states="Audio-visual attention: temporal alignment, aligning audio and visual features over time.",
+        reading="How far the times that frames attend to can be out of step with the frames themselves, whatever was learned: a window around each frame's own "
+        "time "
+        "is what the layer itself can ensure. (Whether a trained layer aligns better than that is not a question of mathematics.)",
         precise=r"Let $\mu_i$ be the mean time that video frame $i$ attends to. At its time $i\tau_v$ it sees the audio frames $j$ with "
         r"$|j\tau_a-i\tau_v|\le\omega$. Both ends of the window move on with $i$; $\mu_i-\mu_{i+1}\le2\omega-\tau_v$ whatever the scores are, where both "
         "frames see some "
@@ -1410,12 +1496,12 @@ def temporal_alignment() -> Iterator[Step]:
     )
 )
 def window_clocks() -> Iterator[Step]:
-    yield from _steps_of_clocks(sp.S.One)
     tick = sp.Symbol("tau_a", positive=True)
     off, over = sp.symbols("x y", nonnegative=True)
     reach = tick / 2 + over
     yield Step(tick / 2 - off, "<=", reach, "2ω = τ_a + 2y: a time τ_a/2 − x after an audio frame is within ω of it", certificate=off + over)
     yield Step(tick - (tick / 2 + off), "<=", reach, "and a time τ_a/2 + x after it is within ω of the next", certificate=off + over)
+    yield from _steps_of_clocks(sp.S.One)
 
 
 def _space_time_cost(frames: int, places: int) -> Outcome:
@@ -1490,10 +1576,10 @@ def divided_attention_joins_all() -> Iterator[Step]:
     first, second = sp.IndexedBase("A", real=True), sp.IndexedBase("D", real=True)  # scores of place l over frames k; of place i over places l in the frame
     alpha = sp.exp(first[l, k]) / sp.Sum(sp.exp(first[l, u]), (u, 1, frames))
     beta = sp.exp(second[i, l]) / sp.Sum(sp.exp(second[i, u]), (u, 1, places))
-    yield Step(sp.Integer(0), "<", alpha * beta, "a product of two weights")
     yield Step(
         sp.Sum(beta * sp.Sum(alpha, (k, 1, frames)), (l, 1, places)), "=", sp.Integer(1), "each table's weights sum to one, so the products do over all tokens"
     )
+    yield Step(sp.Integer(0), "<", alpha * beta, "and each token has one of them, a product of two weights")
 
 
 # --- points (beside C231, C232) ------------------------------------------------------------------------------------------------------------
@@ -1611,8 +1697,23 @@ def rigid_motions() -> Iterator[Step]:
     tau, normal, apart = (sp.IndexedBase(name, real=True) for name in ("tau", "u", "z"))
     square = total(apart[a] ** 2, a)
     R = sp.IndexedBase("R", real=True)
+    here, there = sp.UnevaluatedExpr(X[i, a] + tau[a]), sp.UnevaluatedExpr(X[j, a] + tau[a])
+    yield Step(total((here - there) ** 2, a), "=", total((X[i, a] - X[j, a]) ** 2, a), "a common displacement drops out of the difference")
+    length = sp.Sum(normal[w] ** 2, (w, 1, d))
+    along = sp.Sum(normal[w] * apart[w], (w, 1, d))
     yield Step(
-        total((X[i, a] + tau[a] - X[j, a] - tau[a]) ** 2, a), "=", total((X[i, a] - X[j, a]) ** 2, a), "a common displacement drops out of the difference"
+        total((apart[a] - 2 * normal[a] * along / length) ** 2, a),
+        "=",
+        square,
+        "a reflection keeps the length of every difference z = xᵢ − xⱼ",
+        nonzero=(length,),
+    )
+    weight = sp.exp(s[j]) / total(sp.exp(s[l]), l)
+    yield Step(
+        total(weight * (sp.Sum(R[a, w] * X[j, w], (w, 1, d)) + tau[a]), j),
+        "=",
+        sp.Sum(R[a, w] * total(weight * X[j, w], j), (w, 1, d)) + tau[a],
+        "an average of points, whose weights sum to one, moves and turns with the points",
     )
     pairs = ((w, 1, d), (u, 1, d))
     yield Step(
@@ -1629,23 +1730,10 @@ def rigid_motions() -> Iterator[Step]:
         "the sum over the entries, with g for the products of R: z meets the products of two columns, which are the entries of RᵀR",
     )
     yield Step(
-        sp.Sum(apart[w] * apart[u] * sp.KroneckerDelta(w, u), *pairs), "=", square, "with RᵀR = I, 1 for a column with itself and 0 for two, it is that of z"
-    )
-    length = sp.Sum(normal[w] ** 2, (w, 1, d))
-    along = sp.Sum(normal[w] * apart[w], (w, 1, d))
-    yield Step(
-        total((apart[a] - 2 * normal[a] * along / length) ** 2, a),
+        sp.Sum(apart[w] * apart[u] * sp.KroneckerDelta(w, u), *pairs),
         "=",
         square,
-        "a reflection is such an R: it keeps the length of every z",
-        nonzero=(length,),
-    )
-    weight = sp.exp(s[j]) / total(sp.exp(s[l]), l)
-    yield Step(
-        total(weight * (sp.Sum(R[a, w] * X[j, w], (w, 1, d)) + tau[a]), j),
-        "=",
-        sp.Sum(R[a, w] * total(weight * X[j, w], j), (w, 1, d)) + tau[a],
-        "the weights sum to one, so an average of points moves and turns with the points",
+        "with RᵀR = I, 1 for a column with itself and 0 for two, it is that of z: the distances, and with them the scores and weights, are what they were",
     )
 
 

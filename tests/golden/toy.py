@@ -108,7 +108,7 @@ COST = Claim(
 
 CLAIMS = {c.id: c for c in (ROW_SUM, NORM, ORDER, EQUIVARIANCE, MASKED, TASTE, LATER, OLD, IDLE, COST)}
 INVENTORY = {
-    id: Row(id=id, topic="Toys", states=states, places=places)
+    id: Row(id=id, topic="Toys", states=states, places=places, drawn=id == "C047")
     for id, states, places in (
         ("C003", "α_i>0 and Σα_i=1 | for finite e.", (("S4", "Step 3: Apply Softmax"), ("S2", "Attention as Matrix Operations"))),
         ("C004", "every p_ij>0 and each row sums to *exactly* 1.", (("S2", "Attention as Matrix Operations"),)),
