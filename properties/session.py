@@ -45,9 +45,8 @@ class Ledger:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         rows = [from_row(json.loads(str(text))) for key, text in report.user_properties if key == "evidence"]
-        if report.when == "call":
-            self.arguments.update(bool(value) for key, value in report.user_properties if key == "recalled")
         if report.when == "call" and rows:
+            self.arguments.update(bool(value) for key, value in report.user_properties if key == "recalled")
             self.rows += rows
             self.reports += 1
             if self.reports % FLUSH_EVERY == 0:
@@ -102,10 +101,9 @@ def pytest_configure(config: pytest.Config) -> None:
     profile = profile_of(config)
     if profile not in PROFILES:
         raise pytest.UsageError(f"unknown profile {profile!r}; possible are {', '.join(PROFILES)}")
-    without_triton = flash.missing()  # sets Triton to interpret, where there is no GPU, before anything else imports it: torch's checkpoints do
-    torch.set_num_threads(1)  # results must not depend on how many workers share the machine
-    if not without_triton:
+    if flash.missing() is None:  # sets Triton to interpret, where there is no GPU, before anything else imports it: torch's checkpoints do
         patch_once_a_launch()
+    torch.set_num_threads(1)  # results must not depend on how many workers share the machine
     if hasattr(config, "workerinput"):
         if config.getoption("--impl"):
             config.pluginmanager.register(judging.Judging(config, judging.asked_of(config), None), judging.NAME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reports.book import Book
-from reports.markdown import Refer, code, line, link, slug
+from reports.markdown import Refer, cell, code, line, link, slug
 from theorems.claim import Claim
 from theorems.sources import Source
 
@@ -31,6 +31,11 @@ def references(book: Book, up: str) -> Refer:
 def with_verdict(book: Book, id: str, up: str) -> str:
     """A claim's link and its verdict."""
     return f"{to_claim(book.claims[id], up)} ({book.judgements[id].verdict.value})"
+
+
+def verdict_and_title(book: Book, id: str, up: str) -> str:
+    """A claim's verdict, and its title as a link, for a table."""
+    return f"**{book.judgements[id].verdict.value}**: {link(cell(book.claims[id].title), to_place(book.claims[id], up))}"
 
 
 def to_source(source: Source, book: Book, up: str) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from reports.book import Book
-from reports.links import to_place, with_verdict
+from reports.links import verdict_and_title, with_verdict
 from reports.markdown import anchor, cell, line, link, plain, prose, slug, table
-from reports.verdict import Verdict
+from reports.verdict import POSITIVE
 from theorems.disagreements import Disagreement, Version
-
-SUPPORTS = (Verdict.PROVED, Verdict.DERIVED, Verdict.BOUNDED, Verdict.MEASURED, Verdict.TESTED, Verdict.ESTIMATED)
 
 
 def disagreements_page(book: Book) -> str:
@@ -24,7 +22,7 @@ def disagreements_page(book: Book) -> str:
 
 def unsupported(book: Book, disagreement: Disagreement) -> list[str]:
     """The entries that should carry the conclusion, and that the evidence does not support."""
-    return [id for id in disagreement.by if book.judgements[id].verdict not in SUPPORTS]
+    return [id for id in disagreement.by if book.judgements[id].verdict not in POSITIVE]
 
 
 def _known(disagreement: Disagreement, book: Book) -> bool:
@@ -33,7 +31,7 @@ def _known(disagreement: Disagreement, book: Book) -> bool:
 
 
 def _section(book: Book, disagreement: Disagreement) -> str:
-    rows = [[_place(book, v), cell(v.says), "<br>".join(_judged(book, id) for id in v.judged)] for v in disagreement.versions]
+    rows = [[_place(book, v), cell(v.says), "<br>".join(verdict_and_title(book, id, "") for id in v.judged)] for v in disagreement.versions]
     return "\n\n".join(
         [
             f"{anchor(disagreement.id)}\n\n## {line(disagreement.title)}",
@@ -45,10 +43,6 @@ def _section(book: Book, disagreement: Disagreement) -> str:
 
 def _place(book: Book, version: Version) -> str:
     return f"{version.text}, {link(f'“{plain(version.heading)}”', f'texts/{version.text}.md#{slug(version.heading)}')}"
-
-
-def _judged(book: Book, id: str) -> str:
-    return f"**{book.judgements[id].verdict.value}**: {link(cell(book.claims[id].title), to_place(book.claims[id], ''))}"
 
 
 def _conclusion(book: Book, disagreement: Disagreement) -> str:

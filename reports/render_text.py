@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from reports.book import Book
 from reports.coverage import HARSHEST_FIRST, rows_of
-from reports.links import to_place
-from reports.markdown import anchor, cell, line, link, plain, slug, table
+from reports.links import verdict_and_title
+from reports.markdown import anchor, line, link, plain, slug, table
 from reports.verdict import Verdict
 from theorems.claim import Claim
 from theorems.sources import Source
@@ -63,7 +63,8 @@ def _section(book: Book, key: str, heading: str) -> str:
 def _row(book: Book, key: str, row: str) -> list[str]:
     here = _judging(book, key, row)
     elsewhere = [claim for claim in book.settling(row) if claim not in here]
-    entries = [*(_entry(book, claim) for claim in here), *(f"of another text, {_entry(book, claim)}" for claim in elsewhere)]
+    entries = [verdict_and_title(book, claim.id, UP) for claim in here]
+    entries += [f"of another text, {verdict_and_title(book, claim.id, UP)}" for claim in elsewhere]
     stated = plain(book.inventory[row].states)
     return [row, f"*drawn:* {stated}" if book.inventory[row].drawn else stated, "<br>".join(entries) or Verdict.OPEN.value]
 
@@ -72,7 +73,3 @@ def _severity(book: Book, claim: Claim) -> int:
     """The place of the claim's verdict among those that settle, -1 for any other."""
     verdict = book.judgements[claim.id].verdict
     return HARSHEST_FIRST.index(verdict) if verdict in HARSHEST_FIRST else -1
-
-
-def _entry(book: Book, claim: Claim) -> str:
-    return f"**{book.judgements[claim.id].verdict.value}**: {link(cell(claim.title), to_place(claim, UP))}"

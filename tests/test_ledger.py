@@ -20,8 +20,7 @@ from reports.book import of_claims
 from reports.coverage import HARSHEST_FIRST
 from reports.headings import headings
 from reports.redo import Unreadable, read_case, redone
-from reports.render_disagreements import SUPPORTS
-from reports.verdict import Verdict
+from reports.verdict import POSITIVE, Verdict
 from theorems import CLAIMS, inventory
 from theorems.claim import Kind
 from theorems.disagreements import Disagreement, Version, disagreements
@@ -121,7 +120,7 @@ def test_a_disagreement_is_between_places_that_exist_and_its_answer_is_supported
     assert len({v.says for v in disagreement.versions}) >= 2
     assert [v for v in disagreement.versions if v.heading not in headings()[v.text]] == []
     assert [v for v in disagreement.versions if not v.judged or not all(_about(id, v) for id in v.judged)] == []
-    assert [(id, entries()[id]["verdict"]) for id in disagreement.by if Verdict(entries()[id]["verdict"]) not in SUPPORTS] == []
+    assert [(id, entries()[id]["verdict"]) for id in disagreement.by if Verdict(entries()[id]["verdict"]) not in POSITIVE] == []
     assert disagreement.by
 
 
