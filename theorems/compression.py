@@ -1014,7 +1014,6 @@ def heads_weigh_the_same() -> Iterator[Step]:
 
 # --- leaving keys out (C164, C165) ------------------------------------------------------------------------------------------------------
 
-gone_place = sp.Symbol("r", integer=True, positive=True)  # a dropped key, 1..m
 kept_weight, gone_weight = sp.IndexedBase("p", positive=True), sp.IndexedBase("q", positive=True)  # before they are divided by their sum
 kept_value, gone_value = sp.IndexedBase("v", real=True), sp.IndexedBase("x", real=True)
 
