@@ -36,8 +36,9 @@ trained: $(STAMP)  ## train a small transformer, measure its attention and write
 	@$(BIN)/python -m properties.trained
 	@$(BIN)/python -m reports
 
-bench: $(STAMP)  ## time attention on the CPU beside torch's (minutes, an idle machine) and write reports/benchmark.svg with its evidence
-	@$(BIN)/python -m pytest tests/benchmarks/bench_attention.py -q
+bench: $(STAMP)  ## time attention and every family's fast paths on the CPU (minutes, an idle machine) and write plots and reports/benchmarks.md
+	@$(BIN)/python -m pytest tests/benchmarks/bench_attention.py tests/benchmarks/bench_families.py -q
+	@$(BIN)/python -m reports
 
 gpu: $(GPU_VENV)/.complete  ## on a machine with a GPU: the laws on the compiled kernel, then its times beside torch's (make gpu ARGS=--dry-run needs none)
 	@$(GPU_VENV)/bin/python -m properties.gpu $(ARGS)

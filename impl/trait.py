@@ -81,3 +81,4 @@ class Trait(Enum):
     PATTERN_SCORES = auto()  # local, diagonal, broadcast, previous-token and induction scores; called with tokens and a window
     COLLAPSE = auto()  # whether rows attend one key, and whether they are alike
     VANISHING = auto()  # two bounds on the norm of the softmax's Jacobian
+    IN_TRITON = auto()  # has an implementation in Triton, whose accesses to memory are watched where it is interpreted

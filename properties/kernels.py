@@ -1,22 +1,26 @@
 """Compiles the attention kernels that ship, for GPUs that need not be there, and writes what they are made of: `python -m properties.kernels`.
 
-The evidence, reports/evidence/kernels.json, is read from the compiled objects: registers, memory, occupancy, and what each loop does. Nothing is run or
-timed. The same sources and the same triton give the same bytes; `checks` is the digest of the sources, so that old evidence shows.
+What is compiled: every specimen that a module of `listings` yields. The evidence, reports/evidence/kernels.json, is read from the compiled objects:
+registers, memory, occupancy, and what each loop does; beside it stands what a call costs, by a formula that a test compares with a count. Nothing is run
+or timed. The same sources and the same triton give the same bytes; `checks` has the digest of each folder's sources, so that old evidence shows.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import multiprocessing
 import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from importlib import metadata
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +28,12 @@ from properties import digest
 from properties.evidence import write_text
 
 EVIDENCE = digest.ROOT / "reports" / "evidence" / "kernels.json"
-SCHEMA = "attention-ledger/kernels/1"
-WIDTHS = (16, 32, 64, 80, 128, 256)  # 80 is no power of two: its tiles are padded to 128
+SCHEMA = "attention-ledger/kernels/2"
+TARGETS = ("sm_80", "sm_90", "sm_100", "gfx942")
 DTYPES = ("bfloat16", "float16")
-KERNELS = ("forward", "backward_queries", "backward_keys")
-SHAPE = {"batch": 2, "heads": 16, "key_heads": 4, "queries": 1024, "keys": 1024}  # what a launcher would see: aligned tensors, grouped queries
+DENSE = "scaled_dot_product"  # its folder lists no specimens of its own: properties.dense_kernels does
+KERNELS = ("forward", "backward_queries", "backward_keys")  # of dense attention
+WIDTHS = (16, 32, 64, 80, 128, 256)  # 80 is no power of two: its tiles are padded to 128
 BAD_INPUT = 2
 # Triton's own fused attention tutorial (the version with block pointers) in our tiles, compiled for sm_90 in float16 by Triton 3.7.1 and counted by
 # impl._triton.compiled: instructions a tile of the loop without and with a mask, by width; and of the loop without a mask of its causal variant.
@@ -46,90 +51,139 @@ PEER = {
 
 
 class Case(NamedTuple):
-    """One kernel to compile in its shipping configuration, the first of the table's row."""
+    """One specimen for one target in one dtype."""
 
     target: str
+    folder: str
     kernel: str
-    width: int
+    case: str
     dtype: str
-    causal: bool
 
     def __str__(self) -> str:
-        return f"{self.target} {self.kernel} {self.width} {self.dtype}{' causal' if self.causal else ''}"
+        return f"{self.target} {self.folder} {self.kernel}, {self.case}, {self.dtype}"
 
 
-def cases(targets: Iterable[str], kernels: Sequence[str] = KERNELS, widths: Sequence[int] = WIDTHS, dtypes: Sequence[str] = DTYPES) -> list[Case]:
-    """Every combination, causal and not."""
-    return [Case(*each) for each in product(targets, kernels, widths, dtypes, (False, True))]
+def listings() -> dict[str, str]:
+    """By folder of impl, the module whose `specimens(target, dtype)` lists what is compiled: the folder's launch.py, if it has that function."""
+    found = sorted(file.parent.name for file in (digest.ROOT / "impl").glob("*/launch.py") if "\ndef specimens(" in file.read_text(encoding="utf-8"))
+    return {DENSE: "properties.dense_kernels", **{folder: f"impl.{folder}.launch" for folder in found}}
 
 
-def current() -> str:
-    """The digest of the sources that a run of today would write: this file, the kernels, their launches and the reading of compiled objects."""
-    return digest.digest_of((Path(__file__).resolve(),))
+def current() -> dict[str, str]:
+    """By folder, the digest of the sources that a run of today would write: this file, the kernels, their launches and the reading of compiled objects."""
+    paths = {folder: digest.ROOT.joinpath(*module.split(".")).with_suffix(".py") for folder, module in listings().items()}
+    return {folder: digest.digest_of((Path(__file__).resolve(), path)) for folder, path in paths.items()}
+
+
+def specimens(folder: str, target: str, dtype: str) -> Iterator[Any]:
+    """The folder's specimens. Needs triton."""
+    import torch
+
+    yield from importlib.import_module(listings()[folder]).specimens(target, getattr(torch, dtype))
+
+
+def cases(folders: Iterable[str], targets: Iterable[str] = TARGETS, dtypes: Iterable[str] = DTYPES) -> list[Case]:
+    """Every specimen of the folders. Raises RuntimeError where a folder's cannot be listed, or two of them have one name. Needs triton."""
+    found = []
+    for folder, target, dtype in product(folders, targets, dtypes):
+        try:
+            mine = [Case(target, folder, x.kernel, x.case, dtype) for x in specimens(folder, target, dtype)]
+        except Exception as error:
+            raise RuntimeError(f"the specimens of {folder} for {target} in {dtype} cannot be listed ({type(error).__name__}: {error})") from error
+        if twice := {str(x) for x in mine if mine.count(x) > 1}:
+            raise RuntimeError(f"two specimens have one name: {'; '.join(sorted(twice))}")
+        found += mine
+    return found
 
 
 def row(case: Case) -> dict[str, Any]:
     """One kernel compiled and read, as JSON values. Needs triton, imported here with its interpreter off; raises what Triton raises if it does not compile."""
     os.environ["TRITON_INTERPRET"] = "0"
     from impl._triton.compiled import read
-    from impl._triton.complaints import local_memory, scalar_products, shared_memory
 
-    launch, configuration = prepared(case)
-    kernel = launch.compiled(case.target)
-    found = read(kernel)
-    shown = asdict(found)
+    specimen = next(x for x in specimens(case.folder, case.target, case.dtype) if (x.kernel, x.case) == (case.kernel, case.case))
+    kernel = specimen.launch.compiled(case.target)
+    shown = asdict(read(kernel))
     for part in (*shown["loops"], shown["outside"]):
-        del part["need"]  # what the source needs, not what the object has
         part["widths"] = {str(width): times for width, times in part["widths"].items()}
-    del shown["name"], shown["warps"]
-    wrong = [*local_memory(found), *scalar_products(found), *shared_memory(found), *narrow_tiles(case, configuration, shown)]
-    return {**case._asdict(), "configuration": list(configuration), **shown, "complaints": wrong, "remarks": serialised(case, kernel)}
+    del shown["name"]
+    tensors = given(specimen.launch.arguments)
+    cost = {**specimen.cost._asdict(), "once": once(tensors.values())}
+    about = {**case._asdict(), "configuration": configuration(specimen.launch), "shapes": {name: list(x.shape) for name, x in tensors.items()}, "cost": cost}
+    found: dict[str, Any] = json.loads(json.dumps({**about, **shown}, sort_keys=True))  # as a reader of the file will see it
+    return {**found, "complaints": complaints(found), "remarks": serialised(case, kernel)}
 
 
-def prepared(case: Case) -> tuple[Any, tuple[int, int, int, int]]:
-    """The launch of a call of SHAPE, and its configuration (rows, columns, warps, stages)."""
-    import torch
-
-    from impl.scaled_dot_product import launch
-
-    dtype = getattr(torch, case.dtype)
-    query = torch.empty(SHAPE["batch"], SHAPE["heads"], SHAPE["queries"], case.width, dtype=dtype)
-    key, value = (torch.empty(SHAPE["batch"], SHAPE["key_heads"], SHAPE["keys"], case.width, dtype=dtype) for _ in range(2))
-    call = launch.Call(query, key, value, None, None, None, None, [], case.width**-0.5, 0.0, case.causal, False, 0.0, 0, [], case.target)
-    configuration = call.configurations(case.kernel)[0]
-    output, log_sum_exp = launch.results(query, value)
-    if case.kernel == "forward":
-        return call.forward(output, log_sum_exp, None, configuration), configuration
-    d_query, d_key, d_value, _, delta = launch.gradients(log_sum_exp, query, key, value, False)
-    return call.backward(output, log_sum_exp, output, None, delta, d_query, d_key, d_value, None)[case.kernel](configuration), configuration
+def configuration(launch: Any) -> dict[str, Any]:
+    """The grid, the compiler's options, and those constants of the kernel that are numbers, words, true or false."""
+    constants = {x.name: launch.arguments[x.name] for x in launch.kernel.params if x.is_constexpr}
+    return {"grid": list(launch.grid), "options": launch.options, "constants": {k: v for k, v in constants.items() if isinstance(v, int | float | str)}}
 
 
-def narrow_tiles(case: Case, configuration: Sequence[int], shown: dict[str, Any]) -> list[str]:
-    """Complaints about loops, and the code outside them, that load a tile in pieces of less than 16 bytes.
+def given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors among the arguments, and those that descriptors describe."""
+    return {name: tensor for name, x in arguments.items() if hasattr(tensor := getattr(x, "base", x), "data_ptr")}
+
+
+def once(tensors: Iterable[Any]) -> int:
+    """Bytes of the tensors, each element once however often it is loaded, and a tensor that is given twice once."""
+    apart = ((x, zip(x.shape, x.stride(), strict=True)) for x in tensors if x.numel())
+    return sum({x.data_ptr(): prod(size for size, step in axes if step) * x.element_size() for x, axes in apart}.values())
+
+
+def complaints(found: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a row, from its figures alone. Dense attention's tiles have a rule of their own, which is stricter."""
+    from impl._triton import complaints as rules
+
+    read = restored(found)
+    if found["folder"] != DENSE:
+        return rules.complaints(read)
+    return [*rules.local_memory(read), *rules.scalar_products(read), *rules.shared_memory(read), *narrow_tiles(found)]
+
+
+def restored(found: Mapping[str, Any]) -> Any:
+    """What `row` read, as `impl._triton.compiled.Compiled`."""
+    from impl._triton.compiled import Compiled, Part
+    from impl._triton.occupancy import Occupancy
+    from impl._triton.ttgir import Need
+
+    def part(x: Mapping[str, Any]) -> Part:
+        need = None if x["need"] is None else Need(**x["need"])
+        return Part(**{**x, "widths": {int(width): times for width, times in x["widths"].items()}, "need": need})
+
+    plain = {name: found[name] for name in FIGURES}
+    loops = tuple(map(part, found["loops"]))
+    return Compiled(name=found["kernel"], loops=loops, outside=part(found["outside"]), occupancy=Occupancy(**found["occupancy"]), **plain)
+
+
+FIGURES = ("target", "warps", "registers", "shared", "stack", "spills", "products", "scalar_products", "tensor_columns")
+
+
+def narrow_tiles(found: Mapping[str, Any]) -> list[str]:
+    """Complaints about loops of a dense kernel, and the code outside them, that load a tile in pieces of less than 16 bytes.
 
     Each pass loads two tiles (K and V, or Q and the output's cotangent), the code before the loops those that stay. Its 16-byte loads must fetch as many
     bytes as all of them have; and because vectors may be loaded so too, what it fetches narrowly must be less than one tile. Copies of whole tiles (TMA)
     have no width a thread, and stand for both. A width that is no power of two is padded with lanes that load nothing.
     """
-    if case.width * 2 % 16:
+    constants, kernel = found["configuration"]["constants"], found["kernel"]
+    if constants["WIDTH"] * 2 % 16:
         return []
-    rows, columns, warps, _ = configuration
-    padded = 1 << (case.width - 1).bit_length()
-    threads = warps * (64 if case.target.startswith("gfx") else 32)
-    staying, walked = (columns, rows) if case.kernel == "backward_keys" else (rows, columns)
-    stay = {"forward": 1, "backward_queries": 3, "backward_keys": 2}[case.kernel]  # Q; Q, O and dO; K and V
-    loops = [(f"loop {i}", loop, walked, 2 * (loop["unroll"] or 1)) for i, loop in enumerate(shown["loops"]) if works(i, shown["loops"])]
-    found = []
-    for where, part, positions, tiles in [*loops, ("the code outside loops", shown["outside"], staying, stay)]:
-        whole = any(name.startswith("UTMALDG") for name in part["moves"]) and part is not shown["outside"]
-        tile = positions * padded * 2 / threads
+    threads = found["warps"] * (64 if found["target"].startswith("gfx") else 32)
+    staying, walked = (constants[name] for name in (("COLUMNS", "ROWS") if kernel == "backward_keys" else ("ROWS", "COLUMNS")))
+    stay = {"forward": 1, "backward_queries": 3, "backward_keys": 2}[kernel]  # Q; Q, O and dO; K and V
+    loops = [(f"loop {i}", loop, walked, 2 * (loop["unroll"] or 1)) for i, loop in enumerate(found["loops"]) if works(i, found["loops"])]
+    wrong = []
+    for where, part, positions, tiles in [*loops, ("the code outside loops", found["outside"], staying, stay)]:
+        whole = any(name.startswith("UTMALDG") for name in part["moves"]) and part is not found["outside"]
+        tile = positions * constants["D"] * 2 / threads
         wide, narrow = (sum(int(width) * n for width, n in part["widths"].items() if (int(width) >= 16) == is_wide) for is_wide in (True, False))
         if (wide < tiles * tile and not whole) or narrow >= tile:
-            found.append(f"{where} fetches {wide} bytes a thread in pieces of 16 and {narrow} in smaller ones, where each of {tiles} tiles has {tile:g}")
-    return found
+            wrong.append(f"{where} fetches {wide} bytes a thread in pieces of 16 and {narrow} in smaller ones, where each of {tiles} tiles has {tile:g}")
+    return wrong
 
 
-def works(i: int, loops: Sequence[dict[str, Any]]) -> bool:
+def works(i: int, loops: Sequence[Mapping[str, Any]]) -> bool:
     """Does this loop multiply matrices, and no loop inside it?"""
     return "tensor core" in loops[i]["counts"] and not any(x["parent"] == i and "tensor core" in x["counts"] for x in loops)
 
@@ -144,7 +198,7 @@ def serialised(case: Case, kernel: Any) -> list[str]:
     if case.target != "sm_90":
         return []
     listing = output("nvdisasm", "-c", kernel.asm["cubin"])
-    instructions, arrivals = listing.count("HGMMA."), listing.count("WARPGROUP.ARRIVE")
+    instructions, arrivals = sum(listing.count(f"{name}GMMA.") for name in ("H", "I", "Q")), listing.count("WARPGROUP.ARRIVE")
     return ["its wgmma instructions wait for each other one by one"] if instructions and arrivals >= instructions else []
 
 
@@ -169,27 +223,35 @@ def said(found: dict[str, Any]) -> str:
     return "; ".join([facts, *found["complaints"], *found["remarks"]])
 
 
-def kept(path: Path, fresh: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of an earlier file that `fresh` does not replace, if they come from the same sources and the same triton; else none."""
+def kept(path: Path, fresh: Sequence[dict[str, Any]], whole: Iterable[tuple[str, str, str]] = ()) -> list[dict[str, Any]]:
+    """The rows of an earlier file that `fresh` does not replace, if their folder's sources and triton are the same. Of what was compiled as a whole
+    (`whole`: target, folder, dtype) none is kept, so that specimens which are listed no more leave the file."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        same = (document["schema"], document["checks"], document["triton"]) == (SCHEMA, current(), metadata.version("triton"))
-        new = {key(x) for x in fresh}
-        return [x for x in document["rows"] if key(x) not in new] if same else []
-    except (OSError, ValueError, KeyError, TypeError):
+        same = (document["schema"], document["triton"]) == (SCHEMA, metadata.version("triton"))
+        now = {folder for folder, digest in current().items() if document["checks"].get(folder) == digest}
+        new, gone = {key(x) for x in fresh}, set(whole)
+        rows = [x for x in document["rows"] if x["folder"] in now and (x["target"], x["folder"], x["dtype"]) not in gone]
+        return [x for x in rows if key(x) not in new] if same else []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
 
 
-def key(found: dict[str, Any]) -> tuple[str, int, int, str, bool]:
-    """What a row is about; rows are sorted by it."""
-    return found["target"], KERNELS.index(found["kernel"]), found["width"], found["dtype"], found["causal"]
+def key(found: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a row is about; rows are sorted by it: dense attention first, numbers in words by their size."""
+    dense, kernel = found["folder"] == DENSE, found["kernel"]
+    order = KERNELS.index(kernel) if dense and kernel in KERNELS else 0
+    words = [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", found["case"])]
+    return not dense, found["folder"], TARGETS.index(found["target"]), order, kernel, tuple(words), found["dtype"]
 
 
 def document(rows: Iterable[dict[str, Any]]) -> str:
     """The whole file, one row a line."""
-    about = {"schema": SCHEMA, "checks": current(), "triton": metadata.version("triton"), "shape": SHAPE, "peer": PEER}
+    ordered = sorted(rows, key=key)
+    checks = {folder: digest for folder, digest in current().items() if any(x["folder"] == folder for x in ordered)}
+    about = {"schema": SCHEMA, "checks": checks, "triton": metadata.version("triton"), "peer": PEER}
     head = "".join(f'"{name}": {json.dumps(value, sort_keys=True, ensure_ascii=False)},\n' for name, value in about.items())
-    lines = ",\n".join(json.dumps(x, sort_keys=True, ensure_ascii=False) for x in sorted(rows, key=key))
+    lines = ",\n".join(json.dumps(x, sort_keys=True, ensure_ascii=False) for x in ordered)
     return f'{{\n{head}"rows": [\n{lines}\n]\n}}\n'
 
 
@@ -199,15 +261,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if importlib.util.find_spec("triton") is None:
         print("compiling needs triton, which is not installed (Linux only): pip install -e '.[kernels]'", file=sys.stderr)
         return BAD_INPUT
+    dense = bool(options.kernels or options.widths)
+    folders = options.folders or ([DENSE] if dense else list(listings()))
+    for name, given, possible in (("target", options.targets, TARGETS), ("folder", folders, tuple(listings()))):
+        if unknown := [x for x in given if x not in possible]:
+            print(f"unknown {name} {', '.join(unknown)}; possible are {', '.join(possible)}", file=sys.stderr)
+            return BAD_INPUT
     os.environ["TRITON_INTERPRET"] = "0"
-    from impl.scaled_dot_product.configuration import TABLE
-
-    sources, targets = current(), options.targets or list(TABLE)
-    if unknown := [x for x in targets if x not in TABLE]:
-        print(f"no configuration for {', '.join(unknown)}; possible targets are {', '.join(TABLE)}", file=sys.stderr)
-        return BAD_INPUT
+    sources = current()
     try:
-        fresh = compiled(cases(targets, options.kernels, options.widths, options.dtypes), options.jobs)
+        listed = cases(folders, options.targets, options.dtypes)
+        wanted = [x for x in listed if x.folder != DENSE or chosen(x, options.kernels or KERNELS, options.widths or WIDTHS)]
+        fresh = compiled(wanted, options.jobs)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
@@ -215,23 +280,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if current() != sources:
         print("the sources changed while they were compiled; nothing is written", file=sys.stderr)
         return BAD_INPUT
-    rows = [*kept(options.out, fresh), *fresh]
+    whole = [x for x in product(options.targets, folders, options.dtypes) if x[1] != DENSE or not dense]
+    rows = [*kept(options.out, fresh, whole), *fresh]
     write_text(options.out, document(rows))
     bad = sum(bool(x["complaints"]) for x in fresh)
     print(f"{len(fresh)} kernels compiled, {bad} with complaints; {len(rows)} in {options.out}")
     return 1 if bad else 0
 
 
+def chosen(case: Case, kernels: Sequence[str], widths: Sequence[int]) -> bool:
+    """Is a case of dense attention of one of these kernels and widths?"""
+    return case.kernel in kernels and any(case.case.partition(",")[0] == f"width {width}" for width in widths)
+
+
 def parser() -> argparse.ArgumentParser:
     says = argparse.ArgumentParser(
         prog="python -m properties.kernels",
         description="Compile the attention kernels for GPUs that need not be there, and write what they are made of. Needs triton and no GPU.",
-        epilog="Where only some are compiled, the others' rows stay if the sources are the same, and are dropped if not. "
+        epilog="Where only some are compiled, the others' rows stay if their folder's sources are the same, and are dropped if not. "
         "Exit status: 0 all well; 1 a kernel does not compile or has complaints; 2 an input cannot be used.",
     )
-    says.add_argument("--targets", nargs="+", metavar="TARGET", help="sm_80, sm_90, sm_100, gfx942 (default: every target of the table of configurations)")
-    says.add_argument("--kernels", nargs="+", default=list(KERNELS), choices=KERNELS, metavar="KERNEL", help=f"which of {', '.join(KERNELS)} (default: all)")
-    says.add_argument("--widths", nargs="+", type=int, default=list(WIDTHS), choices=WIDTHS, metavar="WIDTH", help=f"which of {WIDTHS} (default: all)")
+    says.add_argument("--targets", nargs="+", metavar="TARGET", default=list(TARGETS), help=f"which of {', '.join(TARGETS)} (default: all)")
+    says.add_argument("--folders", nargs="+", metavar="FOLDER", help=f"whose kernels: {', '.join(listings())} (default: all)")
+    says.add_argument(
+        "--kernels", nargs="+", choices=KERNELS, metavar="KERNEL", help=f"of dense attention only {', '.join(KERNELS)}; without --folders, nothing else"
+    )
+    says.add_argument(
+        "--widths", nargs="+", type=int, choices=WIDTHS, metavar="WIDTH", help=f"of dense attention only {WIDTHS}; without --folders, nothing else"
+    )
     says.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES, metavar="DTYPE", help=f"which of {', '.join(DTYPES)} (default: both)")
     says.add_argument("--jobs", type=int, default=2, metavar="N", help="processes at once (default: 2)")
     says.add_argument("--out", type=Path, default=EVIDENCE, metavar="FILE", help="where to write (default: reports/evidence/kernels.json)")

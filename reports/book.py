@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from properties.evidence import BadEvidence, Evidence, EvidenceFile, read
 from properties.trained import record
 from reports import gpu, kernels, mutants, peers
+from reports.benchmarks import Benchmarks
 from reports.gpu import Run
 from reports.kernels import Kernels
 from reports.mutants import Mutants
@@ -19,6 +20,7 @@ from reports.verdict import Grounds, Judgement, Verdict, is_current, judge_all
 from theorems.claim import Claim
 from theorems.disagreements import Disagreement
 from theorems.inventory import Row
+from theorems.kernels import Explanation
 from theorems.sources import Source
 
 
@@ -51,7 +53,9 @@ class Book:
     laws: str = ""  # the digest of the laws by which peers would be judged today
     kernels: Kernels | None = None
     gpu: tuple[Run, ...] = ()
-    sources_of_kernels: str = ""  # the digest of the sources that would be compiled today
+    sources_of_kernels: Mapping[str, str] = field(default_factory=dict)  # by folder, the digest of the sources that would be compiled today
+    explanations: tuple[Explanation, ...] = ()  # how the kernels work
+    benchmarks: tuple[Benchmarks, ...] = ()
     trained: tuple[Trained, ...] = ()
     code_of_trained: str = ""  # the digest of the code that would train and measure today
 

@@ -11,14 +11,16 @@ from importlib import metadata
 from pathlib import Path
 
 from properties.evidence import BadEvidence, Evidence, write_text
-from reports import gpu, kernels, peers, trained
+from reports import benchmarks, gpu, kernels, peers, trained
 from reports.book import Book, bound, evidence_in, mutants_in
 from reports.coverage import coverage
 from reports.headings import headings
 from reports.render import FOLDERS, MARK, pages
-from theorems import CLAIMS, inventory, sources
+from reports.render_explanations import fitting
+from theorems import CLAIMS, BadLedger, inventory, sources
 from theorems.claim import Claim
 from theorems.disagreements import disagreements
+from theorems.kernels import explanations
 from theorems.sources import Source
 
 HERE = Path(__file__).parent
@@ -37,7 +39,7 @@ def main(
     of_row: Callable[[Evidence], str],
     of_law: Callable[[str], str],
     of_peers: Callable[[], str],
-    of_kernels: Callable[[], str] = str,
+    of_kernels: Callable[[], Mapping[str, str]] = dict,
     of_trained: Callable[[], str] = str,
     claims: Mapping[str, Claim] = CLAIMS,
 ) -> int:
@@ -45,9 +47,11 @@ def main(
     options = _parser().parse_args(arguments)
     try:
         book = replace(_book(options.evidence, claims, of_row, of_law), laws=of_peers(), sources_of_kernels=of_kernels())
-        book = replace(book, kernels=kernels.read(options.evidence / kernels.FILE), gpu=gpu.read(options.evidence))
+        book = replace(book, kernels=kernels.read(options.evidence / kernels.FILE), explanations=explanations(), gpu=gpu.read(options.evidence))
+        book = replace(book, benchmarks=benchmarks.read(options.evidence))
+        fitting(book)
         book = replace(book, trained=trained.read(options.evidence), code_of_trained=of_trained())
-    except BadEvidence as error:
+    except (BadEvidence, BadLedger) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return BAD_INPUT
     if options.coverage:

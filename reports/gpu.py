@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from properties.gpu import record
-from properties.gpu.plan import OURS, TORCH, Case
+from properties.gpu.plan import DENSE, OURS, TORCH, Case
 from properties.gpu.record import PREFIX, Record, Row
 
 __all__ = ["PREFIX", "Run", "read"]
@@ -15,15 +15,19 @@ __all__ = ["PREFIX", "Run", "read"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one environment measured. `kernel` is the digest of the kernel's code as it stands today: rows of other code are shown as such."""
+    """What one environment measured. `code` gives the digest of a contender's code in a family as it stands today: rows of other code are shown as such."""
 
     name: str
     record: Record
-    kernel: str
+    code: Callable[[str, str], str]
 
     @property
     def cases(self) -> list[Case]:
-        return sorted({row.case for row in self.record.rows})
+        """Of dense attention."""
+        return self.of(DENSE)
+
+    def of(self, family: str) -> list[Case]:
+        return sorted({row.case for row in self.record.rows if row.case.family == family})
 
     def row(self, case: Case, contender: str) -> Row | None:
         return next((row for row in self.record.rows if row.key == (case, contender)), None)
@@ -39,7 +43,7 @@ class Run:
         return None if ours is None or best is None or ours.rate is None or best.rate is None else ours.rate / best.rate
 
     def stale(self, row: Row) -> bool:
-        return row.contender == OURS and row.code != self.kernel
+        return row.code != self.code(row.contender, row.case.family)
 
     def unmeasured(self) -> dict[tuple[str, str, str], list[Case]]:
         """The cases of each contender that have no time, by outcome and reason."""
@@ -52,8 +56,7 @@ class Run:
 
 def read(folder: Path) -> tuple[Run, ...]:
     """Every record of a folder, by name. Raises BadEvidence, naming the file, for a malformed one."""
-    kernel = record.code_of(OURS)
-    return tuple(Run(name=path.stem.removeprefix(PREFIX), record=record.read(path), kernel=kernel) for path in sorted(folder.glob(f"{PREFIX}*.json")))
+    return tuple(Run(name=path.stem.removeprefix(PREFIX), record=record.read(path), code=record.code_of) for path in sorted(folder.glob(f"{PREFIX}*.json")))
 
 
 def alike(cases: Sequence[Case]) -> dict[Case, list[Case]]:

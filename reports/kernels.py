@@ -6,20 +6,34 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from properties.evidence import BadEvidence
+from properties.kernels import DENSE, SCHEMA
 
-SCHEMA = "attention-ledger/kernels/1"
 FILE = "kernels.json"
-ABOUT = {"target": str, "kernel": str, "width": int, "dtype": str, "causal": bool, "configuration": list, "complaints": list, "remarks": list}
+ABOUT = {"target": str, "folder": str, "kernel": str, "case": str, "dtype": str, "complaints": list, "remarks": list}
+FIGURES = {"warps": int, "registers": int, "shared": int, "stack": int, "spills": int, "products": int, "scalar_products": int, "tensor_columns": int}
+CONFIGURATION = {"grid": list, "options": dict, "constants": dict}
 PART = {"instructions": int, "counts": dict, "moves": dict, "widths": dict}
+WAITING = frozenset({"barrier", "branch", "move", "other", "tensor memory"})  # classes of instructions of which a loop that only waits is made
+
+
+class Cost(NamedTuple):
+    """What one call does, by the formula of its launch: operations of matrix products, values of exp and its like, bytes that its loads and stores ask for;
+    `once`: bytes of its tensors, each element once."""
+
+    products: int
+    functions: int
+    read: int
+    written: int
+    once: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
-    """A loop that multiplies matrices, or the code outside all loops. `counts`: instructions by class; `moves`: those that touch global or local memory, by
-    mnemonic; `widths`: bytes a thread of the loads, with how many there are; `unroll`: how many tiles one pass works off, None where no count tells."""
+    """A loop, or the code outside all loops. `counts`: instructions by class; `moves`: those that touch global or local memory, by mnemonic; `widths`: bytes
+    a thread of the loads, with how many there are; `unroll`: how many tiles one pass works off, None where no count tells."""
 
     instructions: int
     counts: Mapping[str, int]
@@ -40,45 +54,48 @@ class Loop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """One compiled kernel. `loops`: the innermost of those that multiply matrices, the shorter first: it is the one without a mask. `found`: the whole row."""
+    """One compiled kernel. `loops`: the innermost of those that multiply matrices, the shorter first (of two in dense attention it is the one without a
+    mask); where none multiplies, the innermost of those that do more than wait. `constants` of the kernel by name; `found`: the whole row."""
 
     target: str
+    folder: str
     kernel: str
-    width: int
+    case: str
     dtype: str
-    causal: bool
-    configuration: tuple[int, int, int, int]
+    grid: tuple[int, ...]
+    options: Mapping[str, int]
+    constants: Mapping[str, Any]
     complaints: tuple[str, ...]
     remarks: tuple[str, ...]
     loops: tuple[Loop, ...]
     outside: Loop
+    cost: Cost
     found: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.folder} {self.kernel}, {self.case}, {self.dtype}"
 
     @property
     def warps(self) -> int:
-        return self.configuration[2]
+        return int(self.found["warps"])
 
     @property
     def local_in_loops(self) -> int:
         """Loads and stores of local memory in all loops, those around others too."""
-        return sum(part["counts"].get("local load", 0) + part["counts"].get("local store", 0) for part in self.found["loops"])
+        return sum(loop(part).local for part in self.found["loops"])
 
     @property
-    def unmasked(self) -> Loop:
-        return self.loops[0]
-
-    @property
-    def masked(self) -> Loop | None:
-        return self.loops[-1] if len(self.loops) > 1 else None
+    def tensor_instructions(self) -> int:
+        """Tensor-core instructions, in loops and outside."""
+        return sum(part["counts"].get("tensor core", 0) for part in (*self.found["loops"], self.found["outside"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernels:
-    """The whole file. `checks`: the digest of the sources they were compiled from; `shape` of the call; `peer`: somebody else's counts, with provenance."""
+    """The whole file. `checks`: by folder, the digest of the sources its kernels were compiled from; `peer`: somebody else's counts, with provenance."""
 
-    checks: str
+    checks: Mapping[str, str]
     triton: str
-    shape: Mapping[str, int]
     peer: Mapping[str, Any]
     rows: tuple[Kernel, ...]
 
@@ -86,12 +103,16 @@ class Kernels:
     def targets(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(x.target for x in self.rows))
 
-    def of(self, target: str) -> list[Kernel]:
-        return [x for x in self.rows if x.target == target]
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(x.folder for x in self.rows))
 
-    def one(self, target: str, kernel: str, width: int, dtype: str, causal: bool) -> Kernel | None:
-        wanted = (target, kernel, width, dtype, causal)
-        return next((x for x in self.rows if (x.target, x.kernel, x.width, x.dtype, x.causal) == wanted), None)
+    def of(self, folder: str, target: str | None = None) -> list[Kernel]:
+        return [x for x in self.rows if x.folder == folder and target in (None, x.target)]
+
+    def one(self, target: str, folder: str, kernel: str, case: str, dtype: str) -> Kernel | None:
+        wanted = (target, folder, kernel, case, dtype)
+        return next((x for x in self.rows if (x.target, x.folder, x.kernel, x.case, x.dtype) == wanted), None)
 
 
 def read(path: Path) -> Kernels | None:
@@ -102,22 +123,27 @@ def read(path: Path) -> Kernels | None:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema is {document['schema']!r}, expected {SCHEMA!r}")
-        about = {name: document[name] for name in ("checks", "triton", "shape", "peer")}
-        return Kernels(**about, rows=tuple(kernel(row) for row in document["rows"]))
+        about = {name: typed(document, name, kind) for name, kind in {"checks": dict, "triton": str, "peer": dict, "rows": list}.items()}
+        return Kernels(**about | {"rows": tuple(kernel(row) for row in about["rows"])})
     except (ValueError, KeyError, TypeError) as error:
         raise BadEvidence(f"{path}: malformed ({type(error).__name__}: {error}); write it anew with python -m properties.kernels") from error
 
 
 def kernel(row: Mapping[str, Any]) -> Kernel:
-    """One row. Raises KeyError or ValueError for a field that is missing or of the wrong type, or a kernel that multiplies nothing."""
+    """One row. Raises KeyError or ValueError for a field that is missing or of the wrong type, or a kernel of dense attention that multiplies nothing."""
     about = {name: typed(row, name, kind) for name, kind in ABOUT.items()}
-    lists = {name: tuple(about[name]) for name in ("configuration", "complaints", "remarks")}
-    parts = [(place, part) for place, part in enumerate(row["loops"]) if "tensor core" in part["counts"]]
+    for name, kind in {**FIGURES, "shapes": dict, "occupancy": dict}.items():
+        typed(row, name, kind)
+    launch = {name: typed(row["configuration"], name, kind) for name, kind in CONFIGURATION.items()}
+    cost = Cost(**{name: typed(row["cost"], name, int) for name in Cost._fields})
+    parts = list(enumerate(typed(row, "loops", list)))
+    parts = [(i, x) for i, x in parts if "tensor core" in x["counts"]] or [(i, x) for i, x in parts if not x["counts"].keys() <= WAITING]
     around = {part["parent"] for _, part in parts}
-    loops = sorted((loop(part) for place, part in parts if place not in around), key=lambda x: x.a_tile or x.instructions)
-    if not loops:
-        raise ValueError(f"no loop of {row['target']} {row['kernel']} {row['width']} multiplies matrices")
-    return Kernel(**about | lists, loops=tuple(loops), outside=loop(row["outside"]), found=row)
+    loops = sorted((loop(part) for i, part in parts if i not in around), key=lambda x: x.a_tile or x.instructions)
+    if row["folder"] == DENSE and not any("tensor core" in x.counts for x in loops):
+        raise ValueError(f"no loop of {row['target']} {row['kernel']}, {row['case']}, multiplies matrices")
+    lists = {name: tuple(value) for name, value in (about | launch).items() if isinstance(value, list)}
+    return Kernel(**about | launch | lists, loops=tuple(loops), outside=loop(row["outside"]), cost=cost, found=row)
 
 
 def loop(part: Mapping[str, Any]) -> Loop:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from reports.book import Book
+from reports.render_benchmarks import benchmarks_page
 from reports.render_disagreements import disagreements_page
+from reports.render_explanations import explanations_page, known
 from reports.render_gpu import gpu_page
 from reports.render_implementations import implementations_page
 from reports.render_index import index_page, mutants_page
@@ -26,6 +28,8 @@ def pages(book: Book) -> dict[str, str]:
         "mutants.md": mutants_page(book),
         "peers.md": peers_page(book),
         **({"kernels.md": kernels_page(book)} if book.kernels else {}),
+        **({"how-kernels-work.md": explanations_page(book)} if known(book) else {}),
+        **({"benchmarks.md": benchmarks_page(book.benchmarks)} if book.benchmarks else {}),
         **({"gpu.md": gpu_page(book.gpu)} if book.gpu else {}),
         **({"trained.md": trained_page(book)} if book.trained else {}),
         **({"disagreements.md": disagreements_page(book)} if book.disagreements else {}),

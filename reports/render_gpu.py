@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from properties.gpu.plan import OURS, TORCH, Case
+from properties.gpu.plan import OURS, PLANS, TORCH, Case
 from properties.gpu.record import Row
 from reports.gpu import Run, alike
 from reports.markdown import code, number, plain, table
@@ -14,7 +14,7 @@ operations are those of [FlashAttention-2](https://arxiv.org/abs/2307.08691), se
 4 · B · H · N² · D operations forward, half of it under causality, 2.5 times it backward. A time is the median of the runs that stand beside it, taken by
 events on the device, with caches flushed before each run; backward is the gradient alone, and forward records none. Memory is what a call takes at its
 peak beyond what was there before. The difference from float64 is the largest on 64 rows of the first head, of the output or of the queries' gradient:
-it is shown, and correctness is judged by the laws alone."""
+it is shown, and correctness is judged by the laws alone. The other families stand below dense attention, each with its own call."""
 EARLIER = "†"
 
 
@@ -30,6 +30,9 @@ def _run(run: Run) -> list[str]:
     parts = [f"## {plain(run.record.environment.get('gpu', run.name))}", plain(f"{facts}.")]
     for kind, cases in alike(run.cases).items():
         parts += [f"### {_kind(kind)}", _rates(run, cases), _details(run, cases)]
+    for family in PLANS:
+        if cases := run.of(family):
+            parts += [f"### {plain(family.capitalize())}", plain(f"{PLANS[family].says}."), _family(run, cases)]
     if any(run.stale(row) for row in run.record.rows):
         parts.append(f"{EARLIER} The kernel's code has changed since.")
     if missing := run.unmeasured():
@@ -54,6 +57,24 @@ def _rate(run: Run, case: Case, name: str) -> str:
         return ""
     shown = row.outcome if row.rate is None else f"{row.rate:.1f}"
     return f"{shown}{EARLIER if run.stale(row) else ''}"
+
+
+def _family(run: Run, cases: Sequence[Case]) -> str:
+    """Median milliseconds of everybody, and how often ours fits into the best of the others."""
+    names = (OURS, *PLANS[cases[0].family].ways)
+    rows = []
+    for case in cases:
+        found = {name: run.row(case, name) for name in names}
+        times = {name: row.milliseconds[1] for name, row in found.items() if row is not None and row.milliseconds is not None}
+        others = [time for name, time in times.items() if name != OURS]
+        shown = [
+            "" if row is None else row.outcome if row.milliseconds is None else f"{times[name]:.3f}{EARLIER if run.stale(row) else ''}"
+            for name, row in found.items()
+        ]
+        ratio = min(others) / times[OURS] if others and OURS in times else None
+        direction = "backward" if case.backward else "forward"
+        rows.append([direction, case.dtype, str(case.n), str(case.width), str(case.batch), str(case.heads), *shown, number(ratio)])
+    return table(["", "dtype", " n", " D", " B", " H", *(f" {name}, ms" for name in names), f" best of the others ÷ {OURS}"], rows)
 
 
 def _details(run: Run, cases: Sequence[Case]) -> str:

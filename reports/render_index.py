@@ -9,6 +9,7 @@ from reports.book import Book
 from reports.coverage import rows_of, settled_rows
 from reports.links import to_claim, to_row
 from reports.markdown import cell, code, link, plain, table
+from reports.render_explanations import known
 from reports.render_topic import titled
 from reports.verdict import Verdict
 
@@ -53,6 +54,8 @@ def _places(book: Book) -> str:
     settled = settled_rows(book)
     texts = "\n".join(f"- {link(f'{text.key}: {plain(text.title)}', f'texts/{text.key}.md')}, {_share(book, text.key, settled)}" for text in book.texts)
     compiled = ("[compiled kernels](kernels.md), " if book.kernels else "") + ("[times on GPUs](gpu.md), " if book.gpu else "")
+    compiled += "[how the kernels work](how-kernels-work.md), " if known(book) else ""
+    compiled += "[fast paths on a CPU](benchmarks.md), " if book.benchmarks else ""
     compiled += "[a trained model](trained.md), " if book.trained else ""
     differ = " [Where the texts disagree](disagreements.md)." if book.disagreements else ""
     judged = f"[Implementations and laws](implementations.md), [published packages](peers.md), {compiled}[planted mutants](mutants.md)"

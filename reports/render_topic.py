@@ -12,6 +12,7 @@ from reports.book import Book, Seen
 from reports.links import references, to_claim, to_row, to_source, with_verdict
 from reports.markdown import anchor, cell, code, folded, line, link, math, number, plain, prose, table
 from reports.redo import Unreadable, redone
+from reports.render_explanations import known
 from reports.verdict import Judgement, Verdict, finding
 from theorems.claim import Claim
 from theorems.outcome import Outcome
@@ -79,7 +80,13 @@ def _statement(book: Book, claim: Claim) -> list[str]:
         "**Settles:** " + ", ".join(to_row(row, book, UP) for row in claim.inventory) if claim.inventory else "",
         "**Uses:** " + ", ".join(with_verdict(book, id, UP) for id in claim.uses) if claim.uses else "",
         f"**Corrected by:** {with_verdict(book, claim.corrected_by, UP)}" if claim.corrected_by else "",
+        f"**Kernels lean on it:** {', '.join(kernels)}" if (kernels := _leaning(book, claim)) else "",
     ]
+
+
+def _leaning(book: Book, claim: Claim) -> list[str]:
+    """The kernels that are exact because of the claim."""
+    return [link(line(x.title), f"{UP}how-kernels-work.md#{x.folder}") for x in known(book) if claim.id in {part.claim for part in x.exact}]
 
 
 def _listed(name: str, items: list[str]) -> str:

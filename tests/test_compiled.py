@@ -224,6 +224,20 @@ def test_the_unroll_factor_is_the_ratio_to_the_need_of_the_source(loops: list[Pa
     assert [x.unroll for x in measured(loops, sources)] == unrolled
 
 
+def test_batches_of_products_and_operands_are_shared_out_among_threads() -> None:
+    """Eight warps take one of eight products each; of AMD's second operand two lanes share what is summed over, as 64 lanes stand along 32 columns."""
+    layouts = {
+        "batch": "#ttg.nvidia_mma<{versionMajor = 2, versionMinor = 0, warpsPerCTA = [8, 1, 1], instrShape = [1, 16, 8]}>",
+        "mfma": "#ttg.amd_mfma<{version = 3, warpsPerCTA = [2, 2], instrShape = [32, 32, 2], isTransposed = true}>",
+    }
+    line = "  %1 = tt.dot %a, %b, %c, inputPrecision = tf32 : tensor<8x32x32xf32, #x> * tensor<8x32x16xf32, #x> -> tensor<8x32x16xf32, #batch>"
+    assert ttgir.need([line], layouts).tensor_instructions == 2 * 2 * 4
+    rows = "#ttg.slice<{dim = 1, parent = #ttg.slice<{dim = 0, parent = #batch}>}>"
+    assert (ttgir.elements([8, 32, 16], "#batch", layouts), ttgir.elements([16], rows, layouts)) == (2 * 2 * 2 * 2, 2)
+    first, second = (f"#ttg.slice<{{dim = 1, parent = #ttg.dot_op<{{opIdx = {i}, parent = #mfma, kWidth = 1}}>}}>" for i in (0, 1))
+    assert (ttgir.elements([32], first, layouts), ttgir.elements([32], second, layouts)) == (1, 16)
+
+
 def test_an_unknown_layout_is_no_number() -> None:
     outside, (first, second) = ttgir.needs(TTGIR.replace("instrShape = [16, 64, 16]", "").replace("#ttg.blocked<", "#ttg.unheard_of<"))
     assert (outside.loaded, first.tensor_instructions, first.loaded, second.tensor_instructions) == (None, None, None, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import pytest
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from impl.scaled_dot_product import blockwise, reference, state
 from tests.benchmarks.live_bytes import Attention, LiveBytes, counting, of_a_step
+from tests.benchmarks.work import exponent
 
 SIZES = (256, 384, 512, 1024)  # the fit
 HELD_OUT = 768
@@ -26,13 +26,6 @@ def step(attention: Attention, n: int, causal: bool = False) -> LiveBytes:
     generator = torch.Generator().manual_seed(n)
     query, key, value, cotangent = (torch.randn(1, HEADS, n, WIDTH, generator=generator) for _ in range(4))
     return of_a_step(attention, [x.requires_grad_() for x in (query, key, value)], cotangent, causal)
-
-
-def exponent(peaks: dict[int, int]) -> float:
-    """The slope of the least-squares line through the points (log n, log bytes)."""
-    x, y = [math.log(n) for n in peaks], [math.log(p) for p in peaks.values()]
-    x_mean, y_mean = sum(x) / len(x), sum(y) / len(y)
-    return sum((a - x_mean) * (b - y_mean) for a, b in zip(x, y, strict=True)) / sum((a - x_mean) ** 2 for a in x)
 
 
 def foretold(peaks: dict[int, int], n: int) -> float:

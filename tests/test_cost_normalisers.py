@@ -24,7 +24,8 @@ from impl.softmax_one import reference as softmax_one_reference
 from impl.sparsemax import fixed_point
 from impl.sparsemax import reference as sparsemax_reference
 from tests.benchmarks.live_bytes import LiveBytes, counting
-from tests.test_cost import exponent, foretold
+from tests.benchmarks.work import exponent
+from tests.test_cost import foretold
 
 Attention = Callable[..., Tensor]
 SIZES, HELD_OUT = (256, 384, 512, 1024), 768

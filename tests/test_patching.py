@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from impl.monotonic import fused
 from impl.scaled_dot_product import flash
 
 if why := flash.missing():
@@ -55,6 +56,24 @@ def test_the_numbers_are_those_of_the_interpreter_as_shipped(as_shipped: Callabl
     as_shipped()
     assert all(torch.equal(a, b) for a, b in zip(once, gradients(), strict=True))
     assert 0 < 5 * few < len(seen) - few
+
+
+def test_scans_are_those_of_the_interpreter_as_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probabilities of a half, and of 0, make sums of powers of 2 that are exact in either order: forward in three tiles, backward from the far end."""
+    energy = torch.zeros(1, 1, 2, 9, dtype=torch.float64)
+    energy[..., 3::4] = -1000
+    energy.requires_grad_()
+    slopes = torch.arange(18, dtype=torch.float64).reshape(2, 9) % 7
+
+    def both() -> list[torch.Tensor]:
+        weights = fused.alignment(energy, tile=4)
+        return [weights.detach(), *torch.autograd.grad(weights, energy, slopes.expand(weights.shape))]
+
+    doubled = both()
+    assert doubled[0].gt(0).sum() == 14
+    assert doubled[1].ne(0).sum() > 9
+    monkeypatch.setattr(interpreter.ScanOps, "generic_scan", interpreter.ScanOps.generic_scan.__wrapped__)
+    assert all(torch.equal(a, b) for a, b in zip(doubled, both(), strict=True))
 
 
 def test_the_language_is_restored_after_a_launch_and_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

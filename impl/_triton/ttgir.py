@@ -95,7 +95,8 @@ def instructions(line: re.Match[str], layouts: Mapping[str, str]) -> int | None:
     *batch, m, k = sizes(operands[0][0])
     n = sizes(operands[1][0])[-1]
     warps = numbers(layout, "warpsPerCTA") or [1, 1]
-    return prod(batch) * ceil(m / (shape[0] * warps[-2])) * ceil(n / (shape[1] * warps[-1])) * ceil(k / shape[2])
+    batches = prod(ceil(size / w) for size, w in zip(batch, warps[:-2] or [1] * len(batch), strict=True))
+    return batches * ceil(m / (shape[0] * warps[-2])) * ceil(n / (shape[1] * warps[-1])) * ceil(k / shape[2])
 
 
 def instruction_shape(layout: str, element: str) -> tuple[int, int, int] | None:
@@ -103,6 +104,8 @@ def instruction_shape(layout: str, element: str) -> tuple[int, int, int] | None:
     if element not in WIDTHS or WIDTHS[element] > 4:
         return None
     shape = numbers(layout, "instrShape")
+    if layout.startswith("#ttg.nvidia_mma") and shape[:1] == [1]:  # of a batch of products
+        shape = shape[1:]
     if layout.startswith("#ttng.tensor_memory_encoding"):
         shape = [int(x) for x in re.findall(r"block[MN] = (\d+)", layout)]
         shape = [shape[0], min(shape[1], 256)] if len(shape) == 2 and "twoCTAs" not in layout else []
@@ -127,17 +130,55 @@ def loaded(rest: str, layouts: Mapping[str, str]) -> Iterator[tuple[int, int | N
 
 
 def elements(shape: Sequence[int], layout: str, layouts: Mapping[str, str]) -> int | None:
-    """Elements of a tensor that each thread holds, for blocked and linear layouts and for slices of blocked ones."""
+    """Elements of a tensor that each thread holds, for blocked and linear layouts, for those of tensor cores' results and of AMD's operands, and for slices of
+    all but linear ones."""
     if cut := re.fullmatch(r"#ttg\.slice<\{dim = (\d+), parent = (.*)\}>", layout):
         at = int(cut[1])
         return elements([*shape[:at], 1, *shape[at:]], cut[2], layouts)
+    if operand := re.fullmatch(r"#ttg\.dot_op<\{opIdx = ([01]), parent = #(\w+), kWidth = (\d+)\}>", layout):
+        return in_operands(shape, layouts.get(operand[2], ""), operand[1] == "0", int(operand[3]))
     layout = layouts.get(layout.removeprefix("#"), layout)
     if layout.startswith("#ttg.linear") and (bases := re.search(r"register = \[((?:\[[^]]*\](?:, )?)*)\]", layout)):
         return int(2 ** bases[1].count("["))
+    if layout.startswith(("#ttg.nvidia_mma", "#ttg.amd_mfma")):
+        return in_results(shape, layout)
     if not layout.startswith("#ttg.blocked"):
         return None
     each, lanes, warps = (numbers(layout, name) for name in ("sizePerThread", "threadsPerWarp", "warpsPerCTA"))
     return prod(min(e, s) * ceil(s / (e * t * w)) for s, e, t, w in zip(shape, each, lanes, warps, strict=True))
+
+
+def in_results(shape: Sequence[int], layout: str) -> int | None:
+    """Elements that each thread holds of a matrix in the layout of tensor cores' results, or of a row or column of one (an axis of length 1 is cut away).
+
+    NVIDIA's: of 16 rows two, of 8 columns two neighbours (PTX ISA, fragments of mma.m16n8k16 and of wgmma). AMD's: of 32 × 32 one row and 16 columns, of
+    16 × 16 one row and 4 columns, or rows and columns the other way round (CDNA3 ISA, section 7.1.4).
+    """
+    warps, instruction = numbers(layout, "warpsPerCTA"), numbers(layout, "instrShape")
+    if len(shape) == len(warps) == 3:  # a batch of products: each thread of a warp has its part of all that the warp takes
+        each = in_results(shape[1:], layout.replace(f"warpsPerCTA = [{warps[0]}, ", "warpsPerCTA = ["))
+        return None if each is None else each * ceil(shape[0] / warps[0])
+    if len(shape) != 2 or len(warps) != 2 or len(instruction) < 2:
+        return None
+    if layout.startswith("#ttg.nvidia_mma"):
+        block, own = (16, 8), (2, 2)
+    elif instruction[0] == instruction[1] and instruction[0] in (16, 32):
+        block, own = (instruction[0], instruction[1]), (1, instruction[0] ** 2 // 64)
+        own = own if "isTransposed = true" in layout else own[::-1]
+    else:
+        return None
+    return prod(1 if size == 1 else of * ceil(size / (b * w)) for size, b, of, w in zip(shape, block, own, warps, strict=True))
+
+
+def in_operands(shape: Sequence[int], layout: str, first: bool, together: int) -> int | None:
+    """Elements that each thread holds of the first or second operand, a matrix, of AMD's tensor cores, or of a row or column of one: of 32 × 32 and 16 × 16
+    results, lanes stand along the 32 or 16 rows (columns), and 64 / 32 or 64 / 16 of them, with `together` elements each, along the axis that is summed over
+    (CDNA3 ISA, section 7.1.4)."""
+    warps, instruction = numbers(layout, "warpsPerCTA"), numbers(layout, "instrShape")
+    if not layout.startswith("#ttg.amd_mfma") or len(shape) != 2 or len(warps) != 2 or instruction[:2] not in ([32, 32], [16, 16]):
+        return None
+    (kept, summed), along = (shape if first else shape[::-1]), warps[0 if first else 1]
+    return ceil(kept / (instruction[0] * along)) * (1 if summed == 1 else together * ceil(summed * instruction[0] / (64 * together)))
 
 
 def numbers(layout: str, name: str) -> list[int]:

@@ -1,8 +1,9 @@
-"""BigBird attention, a window, random keys and global tokens: by a mask, or by the pairs of the pattern."""
+"""BigBird attention, a window, random keys and global tokens: by a mask, by the pairs of the pattern, or in Triton by the blocks that hold them."""
 
 from functools import partial
 
 from impl.bigbird import reference
+from impl.block_sparse.rows import in_triton
 from impl.patterns import by_pairs
 from impl.trait import Trait
 from impl.variant import STRAIGHTFORWARD, Conventions, Implementation, Variant
@@ -10,7 +11,7 @@ from impl.variant import STRAIGHTFORWARD, Conventions, Implementation, Variant
 variant = Variant(
     name="bigbird",
     reference=reference.attention,
-    traits=frozenset({Trait.DEFINED, Trait.PATTERN}),
+    traits=frozenset({Trait.DEFINED, Trait.PATTERN, Trait.IN_TRITON}),
     source="Zaheer et al. 2020, section 2, https://arxiv.org/abs/2007.14062",
 )
 SHARE = 0.08  # of a profile's examples: the true values cost some ms an example
@@ -25,4 +26,5 @@ implementations = (
         offers=("draws",),
         share=SHARE,
     ),
+    *in_triton(variant, reference.attention, offers=("draws",)),
 )

@@ -1,7 +1,8 @@
-"""Attention to positions at distances that double: by a mask, or by the pairs of the pattern."""
+"""Attention to positions at distances that double: by a mask, by the pairs of the pattern, or in Triton by the blocks that hold them."""
 
 from functools import partial
 
+from impl.block_sparse.rows import in_triton
 from impl.dilated import reference
 from impl.patterns import by_pairs
 from impl.trait import Trait
@@ -10,7 +11,7 @@ from impl.variant import STRAIGHTFORWARD, Conventions, Implementation, Variant
 variant = Variant(
     name="dilated",
     reference=reference.attention,
-    traits=frozenset({Trait.DEFINED, Trait.PATTERN}),
+    traits=frozenset({Trait.DEFINED, Trait.PATTERN, Trait.IN_TRITON}),
     source="Li et al. 2019, section 4.2, https://arxiv.org/abs/1907.00235",
 )
 SHARE = 0.08  # of a profile's examples: the true values cost some ms an example
@@ -24,4 +25,5 @@ implementations = (
         arithmetic=STRAIGHTFORWARD,
         share=SHARE,
     ),
+    *in_triton(variant, reference.attention),
 )

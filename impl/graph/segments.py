@@ -24,6 +24,23 @@ def attention(
 ) -> Tensor:
     """As the reference: aᵀ [W h_i ‖ W h_j] is a number of the target and one of the source, so that an edge adds two numbers a head; its largest tensors
     hold E · H · C or max(N, M) · H · C numbers."""
+    scores, sent, of, to = scored(target, source, edges, weight, energy, edge_features, edge_energy, indptr)
+    weights = segments.softmax(leaky_relu(scores, negative_slope), to, len(target))
+    carried = weights.unsqueeze(-1) * sent[of]  # [E, H, C]
+    return segments.total(carried, to, len(target)).flatten(1).to(target.dtype)
+
+
+def scored(
+    target: Tensor,
+    source: Tensor,
+    edges: Tensor,
+    weight: Tensor,
+    energy: Tensor,
+    edge_features: Tensor | None,
+    edge_energy: Tensor | None,
+    indptr: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Scores before the nonlinearity [E, H] and values W h_j [M, H, C], both in the accumulator's dtype, and the source and target of each edge [E]."""
     dtype = accumulation(target.dtype)
     of, to = listed(edges, indptr, len(source), len(target))
     checked(len(of), edge_features, edge_energy, "edge_energy")
@@ -34,6 +51,4 @@ def attention(
     scores = (received * to_target).sum(-1)[to] + (sent * to_source).sum(-1)[of]  # [E, H]
     if edge_features is not None and edge_energy is not None:
         scores = scores + edge_features.to(dtype) @ edge_energy.to(dtype).mT
-    weights = segments.softmax(leaky_relu(scores, negative_slope), to, len(target))
-    carried = weights.unsqueeze(-1) * sent[of]  # [E, H, C]
-    return segments.total(carried, to, len(target)).flatten(1).to(target.dtype)
+    return scores, sent, of, to

@@ -10,7 +10,7 @@ from impl.masked import accumulation
 
 
 def attention(energy: Tensor, value: Tensor, attn_mask: Tensor | None = None, start: Tensor | None = None) -> Tensor:
-    """As the reference. Reads at most N + M − 1 energies of a sequence; all sequences walk at once."""
+    """As the reference. Reads at most N + M − 1 energies of a sequence, and writes as many positions; all sequences walk at once."""
     return taken(value, stops(energy, attn_mask, start))
 
 
@@ -23,10 +23,10 @@ def stops(energy: Tensor, attn_mask: Tensor | None = None, start: Tensor | None 
     if not found.numel():
         return found
     for _ in range(n + m - 1 if m else 0):
-        inside = (row < n) & (at < m)
-        stop = inside & chosen(energy, attn_mask, row.clamp(max=n - 1), at.clamp(max=m - 1))
-        here = stop.unsqueeze(-1) & (torch.arange(n, device=energy.device) == row.unsqueeze(-1))
-        found = torch.where(here, at.unsqueeze(-1), found)
+        inside, last = (row < n) & (at < m), row.clamp(max=n - 1)
+        stop = inside & chosen(energy, attn_mask, last, at.clamp(max=m - 1))
+        here = last.unsqueeze(-1)
+        found.scatter_(-1, here, torch.where(stop.unsqueeze(-1), at.unsqueeze(-1), found.gather(-1, here)))
         row, at = row + stop.long(), at + (inside & ~stop).long()
     return found
 

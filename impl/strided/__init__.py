@@ -1,7 +1,8 @@
-"""Attention to every k-th position: by a mask, or by the pairs of the pattern."""
+"""Attention to every k-th position: by a mask, by the pairs of the pattern, or in Triton by the blocks that hold them."""
 
 from functools import partial
 
+from impl.block_sparse.rows import in_triton
 from impl.patterns import by_pairs
 from impl.strided import reference
 from impl.trait import Trait
@@ -10,7 +11,7 @@ from impl.variant import STRAIGHTFORWARD, Conventions, Implementation, Variant
 variant = Variant(
     name="strided",
     reference=reference.attention,
-    traits=frozenset({Trait.DEFINED, Trait.PATTERN}),
+    traits=frozenset({Trait.DEFINED, Trait.PATTERN, Trait.IN_TRITON}),
     source="Child et al. 2019, section 4.3, https://arxiv.org/abs/1904.10509",
 )
 SHARE = 0.08  # of a profile's examples: the true values cost some ms an example
@@ -24,4 +25,5 @@ implementations = (
         arithmetic=STRAIGHTFORWARD,
         share=SHARE,
     ),
+    *in_triton(variant, reference.attention),
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import hypothesis.strategies as st
 
 from impl.variant import Implementation
+from properties.narrowed import averaged
 from properties.posed import Place, Posed, case
 from properties.posing import masking, posed, sizes
 from properties.tracked import Tracked, contract, softmax, tanh
@@ -28,7 +29,9 @@ def additive(draw: st.DrawFn, subject: Implementation) -> Posed:
         rows = contract("bhnd,da->bhna", t[0], t[3]).reshape(s.b, s.h, s.n, 1, hidden)
         columns = contract("bhmd,da->bhma", t[1], t[4]).reshape(s.b, s.h, 1, s.m, hidden)
         energies = rows + columns + t["bias"] if bias else rows + columns
-        weighted = softmax(mask(contract("bhnma,a->bhnm", tanh(energies), t[5]), t), mask.visible)
-        return contract("bhnm,bhme->bhne", weighted, t[2])
+        scores = mask(contract("bhnma,a->bhnm", tanh(energies), t[5]), t)
+        if t[0].rounding.u_weights:
+            return averaged(scores, t[2], mask.visible)
+        return contract("bhnm,bhme->bhne", softmax(scores, mask.visible), t[2])
 
     return posed(s, mask, (*tensors, *weights), define, keywords=bias, wanted=(0, 1, 2, 3, 4, 5, *bias), regimes=(f"energies times {energy:g}",))

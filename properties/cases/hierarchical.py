@@ -17,7 +17,7 @@ from impl.variant import Implementation
 from properties.inputs import numbers
 from properties.posed import Place, Posed, case
 from properties.posing import REGIMES, laid_out
-from properties.tracked import Tracked, concatenate, constant, contract, exp, irrational, log, softmax, stack, tanh
+from properties.tracked import Tracked, bare, concatenate, constant, contract, exp, irrational, log, softmax, stack, tanh, times_infinity
 
 LAYOUTS = ("contiguous", "sliced", "by columns", "mixed")
 BY_CONTEXT = ("sentence_weight", "sentence_bias", "sentence_context")
@@ -103,6 +103,20 @@ def energies(x: Tracked, weight: Tracked, bias: Tracked, context: Tracked) -> Tr
 
 
 def log_sum_exp(scores: Tracked) -> Tracked:
-    """Of one axis, by any stabiliser near its maximum: what a computation subtracts and adds again is its own maximum, which cancels."""
-    top = constant(np.asarray(scores.middle.max()), scores.rounding)
-    return log(exp(scores - top).sum(0)) + top
+    """Of one axis, by any stabiliser near its maximum: what a computation subtracts and adds again is its own maximum, which cancels.
+
+    A sum that is kept under a running maximum meets one more exponential at each merge, of differences that add up to the term's distance from the maximum.
+    Its gradient is the weights; where backward rebuilds those from the logarithm, they are as far off as it is.
+    """
+    a, keys = scores.rounding, scores.shape[-1]
+    top = constant(np.asarray(scores.middle.max()), a)
+    raised, merges = exp(scores - top), a.merges(keys)
+    if merges:
+        distance = np.abs(scores.middle - top.middle) + scores.off + scores.off.max()
+        with np.errstate(over="ignore"):
+            lift = np.expm1(merges * (np.log1p(2 * a.exp) + a.declared.exponent_roundings * a.tiny) + a.gamma(a.declared.exponent_roundings) * distance)
+        raised.off = times_infinity(raised.off + (lift + (1 + lift) * a.gamma(3 * merges)) * raised.reach)
+    result = log(raised.sum(0)) + top
+    if a.declared.recompute == "log-sum-exp":
+        result.parents = ((scores, lambda g: softmax(bare(scores)) * g),)
+    return result

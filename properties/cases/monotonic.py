@@ -17,13 +17,15 @@ from properties.posing import Masking, Sizes, laid_out, masking, sizes
 from properties.tracked import Flags, Tracked, concatenate, constant, contract, sigmoid, softmax, stack
 
 SURE = 1000.0  # an energy whose sigmoid is exactly 1 in every format, and that of its negative exactly 0
-STEEPNESS = ("as drawn", "some saturated", "all saturated", "steep")
+STEEPNESS = ("as drawn", "some saturated", "all saturated", "steep", "far below")
+FAR = -40.0  # where sigmoid is so small that its relative error tells how the exponential was computed
 
 
 def energies(draw: st.DrawFn, s: Sizes) -> tuple[Tensor, str]:
-    """[B, H, N, M], with p exactly 0 or 1 at none, a third or all of the positions, or p near them."""
+    """[B, H, N, M], with p exactly 0 or 1 at none, a third or all of the positions, or p near them, or all p tiny."""
     kind = draw(st.sampled_from(STEEPNESS), label="energies")
     drawn = s.tensor(s.b, s.h, s.n, s.m, times=10.0 if kind == "steep" else 1.0)
+    drawn = drawn + FAR if kind == "far below" else drawn
     share = {"some saturated": 0.35, "all saturated": 1.0}.get(kind, 0.0)
     sure = torch.where(torch.rand(drawn.shape, generator=s.random) < 0.4, SURE, -SURE).to(s.dtype)
     return torch.where(torch.rand(drawn.shape, generator=s.random) < share, sure, drawn), f"energies: {kind}"

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from impl.variant import Implementation
+from properties.narrowed import averaged
 from properties.posed import Place, Posed, case
 from properties.posing import Masking, Sizes, masking, posed, sizes
 from properties.simplex import factor
-from properties.tracked import Tracked, contract, softmax
+from properties.tracked import Tracked, contract
 
 Sees = Callable[[int, int], bool]  # position of a row, position of a key
 SCALES = (None, 1.0, 0.3, -0.5, 0.0, 8.0)
@@ -79,7 +80,7 @@ class Patterned:
 
         def define(t: Mapping[Place, Tracked]) -> Tracked:
             scores = contract("bhnd,bhmd->bhnm", t[0], t[1]) * factor(self.scale, self.s.d, t[0].rounding)
-            return contract("bhnm,bhme->bhne", softmax(mask(scores, t), visible), t[2])
+            return averaged(mask(scores, t), t[2], visible)
 
         regimes = self.pattern.regime, f"causal: {self.is_causal}", f"start: {self.start}", f"scale: {self.scale}"
         return posed(self.s, mask, (*self.tensors, *arguments), define, keywords=self.keywords, ordered=("keys", "queries"), regimes=regimes)

@@ -12,6 +12,7 @@ from flint import arb
 from torch import Tensor
 
 from impl.variant import Implementation
+from properties.narrowed import narrowed
 from properties.oracle import true_scale
 from properties.posed import Definition, Place, Posed, case
 from properties.posing import Masking, Sizes, masking, posed, sizes
@@ -172,6 +173,6 @@ def rotary(draw: st.DrawFn, subject: Implementation) -> Posed:
             first, second = (x[..., 0::2], x[..., 1::2]) if keywords["interleaved"] else (x[..., : s.d // 2], x[..., s.d // 2 :])
             return stack([first * cosines - second * sines, first * sines + second * cosines], -1)
 
-        return attended(contract("bhndp,bhmdp->bhnm", turned(t[0]), turned(t[1])), t, mask, s, keywords.get("scale"))
+        return attended(contract("bhndp,bhmdp->bhnm", *(narrowed(turned(x)) for x in (t[0], t[1]))), t, mask, s, keywords.get("scale"))
 
     return placed(s, mask, keywords, extra, define)

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from impl.variant import Implementation
+from properties.narrowed import entering, leaving
 from properties.posed import Place, Posed
 from properties.posing import Masking, Sizes, masking, posed, sizes
 from properties.simplex import factor
@@ -62,5 +63,5 @@ def draw_scored(draw: st.DrawFn, subject: Implementation, **fixed: Any) -> Score
 
 
 def weighted(weights: Callable[[Tracked, Flags], Tracked]) -> Normalise:
-    """The output of weights that depend on the scores alone."""
-    return lambda t, scores, visible: contract("bhnm,bhme->bhne", weights(scores, np.broadcast_to(visible, scores.shape)), t[2])
+    """The output of weights that depend on the scores alone. Where weights are rounded to the inputs' dtype, so is the gradient of the scores."""
+    return lambda t, scores, visible: contract("bhnm,bhme->bhne", entering(weights(leaving(scores), np.broadcast_to(visible, scores.shape))), t[2])

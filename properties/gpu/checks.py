@@ -17,7 +17,8 @@ from impl._triton.occupancy import LIMITS
 WORD = 2**31
 BOX = 256  # the most elements of an axis of a tensor descriptor's box: CUDA driver API, cuTensorMapEncodeTiled
 TYPES = {
-    torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64", torch.uint8: "u8", torch.int32: "i32",
+    torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp64", torch.uint8: "u8", torch.int8: "i8",
+    torch.int32: "i32", torch.int64: "i64", torch.bool: "i1",
 }  # fmt: skip
 # A tile's axes by its tensor: positions, then features. `kernel.apart` multiplies them by the strides named …n and …d.
 TILES = {
@@ -50,7 +51,7 @@ def problems(launch: Launch, kernel: Any, found: Compiled) -> Iterator[str]:
             yield f"{name} = {shown(value)} is {'' if divisible else 'not '}taken for a multiple of 16"
         if isinstance(value, TensorDescriptor) and max(value.block_shape[:-1]) > BOX:
             yield f"the box of {name}, {value.block_shape}, has an axis above {BOX}"
-    if not launch.arguments["WIDE"]:
+    if not launch.arguments.get("WIDE", True):  # kernels without it take positions in 64 bits
         yield from (f"the offset {name} reaches {most}, beyond 32 bits, and WIDE is false" for name, most in offsets(launch.arguments) if most >= WORD)
 
 
@@ -79,9 +80,9 @@ def divides(value: Any) -> bool:
 def offsets(arguments: dict[str, Any]) -> Iterator[tuple[str, int]]:
     """The largest offset of each tile from its first element that is computed in 32 bits. A stride beyond 32 bits is passed in 64, and makes its product so."""
     for name, (positions, features) in TILES.items():
-        if f"{name}n" in arguments:
+        if {f"{name}n", f"{name}d", positions, features} <= arguments.keys():  # tiles with axes of other names are not looked at
             yield name, reached((arguments[positions], arguments[f"{name}n"]), (arguments[features], arguments[f"{name}d"]))
-    if arguments["bias"] is not None:
+    if arguments.get("bias") is not None:
         rows, columns = (math.ceil(arguments[n] / arguments[size]) * arguments[size] for n, size in (("N", "ROWS"), ("M", "COLUMNS")))
         yield "bias", reached((rows, arguments["bn"]), (columns, arguments["bm"]))
 

@@ -19,15 +19,23 @@ from impl._triton.occupancy import LIMITS
 from properties import environment
 from properties.evidence import BadEvidence
 from properties.gpu import record
-from properties.gpu.plan import CONTENDERS, DTYPES, LENGTHS, OURS, WIDTHS, Case, cases
+from properties.gpu.plan import CONTENDERS, DTYPES, FAMILIES, LENGTHS, OURS, PLANS, WIDTHS, Case, planned
 from properties.gpu.record import CUT_SHORT, MEASURED, STARTED
 
 ROOT = Path(__file__).parents[2]
 UNUSABLE = 2
-CHOICES = {"lengths": tuple(map(str, LENGTHS)), "widths": tuple(map(str, WIDTHS)), "dtypes": DTYPES, "contenders": CONTENDERS, "targets": tuple(LIMITS)}
+EVERY_LENGTH = tuple(dict.fromkeys(map(str, (*LENGTHS, *(n for plan in PLANS.values() for n in plan.lengths)))))
+CHOICES = {
+    "families": FAMILIES,
+    "lengths": EVERY_LENGTH,
+    "widths": tuple(map(str, WIDTHS)),
+    "dtypes": DTYPES,
+    "contenders": CONTENDERS,
+    "targets": tuple(LIMITS),
+}
 ONLY = {"targets": "of the dry run"}
 EXAMPLES = """examples:
-  python -m properties.gpu                                 the laws on the compiled kernel, then the times (most of an hour)
+  python -m properties.gpu                                 the laws on the compiled kernels, then the times (an hour or two)
   python -m properties.gpu --times --lengths 512,1024      times of short sequences only
   python -m properties.gpu --times --again                 measure anew what failed, was refused or was cut short
   python -m properties.gpu --dry-run --targets sm_90       compile and check everything that would be launched; needs no GPU
@@ -59,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m properties.gpu",
-        description="Try the laws on the compiled Triton kernel, and time it beside torch's own attention. Needs a GPU, except for --dry-run.",
+        description="Try the laws on the compiled Triton kernels, and time them beside the dense one and torch's own. Needs a GPU, except for --dry-run.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -119,7 +127,7 @@ def dry_run(options: argparse.Namespace) -> int:
 
 def asked(options: argparse.Namespace) -> list[Case]:
     """The cases that the arguments leave."""
-    return list(cases([int(n) for n in options.lengths], [int(width) for width in options.widths], options.dtypes))
+    return list(planned(options.families, [int(n) for n in options.lengths], [int(width) for width in options.widths], options.dtypes))
 
 
 def path_of(options: argparse.Namespace, facts: dict[str, str]) -> Path:
@@ -173,7 +181,7 @@ def whole(options: argparse.Namespace) -> int:
 
 def laws(options: argparse.Namespace, surroundings: dict[str, str]) -> int:
     """Pytest's exit status for every law on the Triton implementations, which writes the evidence of this environment."""
-    command = [sys.executable, "-m", "pytest", "properties", "-q", "-k", "scaled-dot-product/triton"]
+    command = [sys.executable, "-m", "pytest", "properties", "-q", "-k", "/triton"]
     if importlib.util.find_spec("xdist") is not None:
         command += ["-n", str(options.workers), "--dist", "worksteal"]
     return subprocess.run(command, cwd=ROOT, env=surroundings, check=False).returncode

@@ -1,4 +1,5 @@
-"""Who is timed: the kernel of this project, the four ways of torch's scaled_dot_product_attention, and its flex_attention, compiled."""
+"""Who is timed on dense attention: the kernel of this project, the four ways of torch's scaled_dot_product_attention, and its flex_attention, compiled; and all
+who are timed on the other families."""
 
 from __future__ import annotations
 
@@ -14,44 +15,39 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-from impl.scaled_dot_product import flash
-from properties.gpu.plan import OURS, Case
-
-Call = Callable[[], Tensor]
+from properties.gpu.families import SETTINGS, Call, dense, flexed
+from properties.gpu.plan import DENSE, OURS, Case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """`call` prepares one: what comes back takes no argument and gives the output [B, H, N, D]. `within` surrounds preparing and every call."""
+    """`call` prepares one of case and leaves: what comes back takes no argument and gives the output. `within` surrounds preparing and every call."""
 
     name: str
-    call: Callable[[Case, Tensor, Tensor, Tensor], Call]
+    call: Callable[..., Call]
     within: Callable[[], AbstractContextManager[Any]] = nullcontext
+    family: str = DENSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """The inputs of a case, each [B, H, N, D]; gradients are recorded for query, key and value where the case is backward."""
+    """The inputs of a case: query, key and value, each [B, H, N, D], or what the family's setting says, with gradients where the case is backward; and the
+    output's cotangent."""
 
-    query: Tensor
-    key: Tensor
-    value: Tensor
+    leaves: tuple[Tensor, ...]
     cotangent: Tensor
-
-    @property
-    def leaves(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.query, self.key, self.value
 
 
 def given(case: Case, place: str) -> Given:
     """Normal numbers, the same in every run on one kind of device."""
     random = torch.Generator(place).manual_seed(0)
-    q, k, v, g = (torch.randn(case.shape, generator=random, device=place, dtype=getattr(torch, case.dtype)) for _ in range(4))
-    return Given(query=q.requires_grad_(case.backward), key=k.requires_grad_(case.backward), value=v.requires_grad_(case.backward), cotangent=g)
+    *leaves, g = (torch.randn(shape, generator=random, device=place, dtype=getattr(torch, case.dtype)) for shape in shapes(case))
+    return Given(leaves=tuple(x.requires_grad_(case.backward) for x in leaves), cotangent=g)
 
 
-def ours(case: Case, query: Tensor, key: Tensor, value: Tensor) -> Call:
-    return partial(flash.attention, query, key, value, is_causal=case.causal)
+def shapes(case: Case) -> tuple[tuple[int, ...], ...]:
+    """Of the leaves, and of the output behind them."""
+    return (case.shape,) * 4 if case.family == DENSE else (*SETTINGS[case.family].leaves(case), SETTINGS[case.family].output(case))
 
 
 def of_torch(case: Case, query: Tensor, key: Tensor, value: Tensor) -> Call:
@@ -59,12 +55,8 @@ def of_torch(case: Case, query: Tensor, key: Tensor, value: Tensor) -> Call:
 
 
 def flexible(case: Case, query: Tensor, key: Tensor, value: Tensor) -> Call:
-    """flex_attention, compiled for this case alone, with a block mask for causality."""
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-
-    torch._dynamo.reset()  # every case is a new shape: else compiling stops after a few, and the slow eager way is timed
-    mask = create_block_mask(beneath, None, None, case.n, case.n, device=query.device) if case.causal else None
-    return partial(torch.compile(flex_attention, dynamic=False, fullgraph=True), query, key, value, block_mask=mask)
+    """flex_attention, with a block mask for causality."""
+    return flexed(query, key, value, beneath if case.causal else None)
 
 
 def beneath(batch: Tensor, head: Tensor, row: Tensor, column: Tensor) -> Tensor:
@@ -88,18 +80,27 @@ def backend(name: str, attribute: str) -> Contender | None:
 
 
 def contenders() -> tuple[Contender, ...]:
-    """All that this torch has, ours first."""
+    """All that this torch has, ours first; then those of the other families."""
     ways = {"torch-flash": "FLASH_ATTENTION", "torch-efficient": "EFFICIENT_ATTENTION", "torch-cudnn": "CUDNN_ATTENTION", "torch-math": "MATH"}
     known = [x for name, attribute in ways.items() if (x := backend(name, attribute)) is not None]
-    return (Contender(name=OURS, call=ours), *known, Contender(name="torch-flex", call=flexible, within=keeping_graphs))
+    others = [
+        Contender(name=name, call=way, within=keeping_graphs if name == "torch-flex" else nullcontext, family=family)
+        for family, setting in SETTINGS.items()
+        for name, way in setting.ways.items()
+    ]
+    return (Contender(name=OURS, call=dense), *known, Contender(name="torch-flex", call=flexible, within=keeping_graphs), *others)
 
 
 def difference(case: Case, x: Given, found: Tensor, samples: int = 64) -> float:
-    """The largest difference of `found` from float64 on up to `samples` rows of the first head: of the output, or of the queries' gradient."""
+    """The largest difference of `found` from float64 on up to `samples` rows of the first head: of the output, or of the queries' gradient. Of another family:
+    from its definition in float64, on the first head of the first sequence, of the output or of the first leaf's gradient."""
+    if case.family != DENSE:
+        return apart(case, x, found)
+    query, key, value = x.leaves
     with torch.no_grad():
         rows = torch.linspace(0, case.n - 1, min(case.n, samples), device=found.device).long()
-        q, g = x.query[0, 0, rows].double(), x.cotangent[0, 0, rows].double()
-        k, v = x.key[0, 0].double(), x.value[0, 0].double()
+        q, g = query[0, 0, rows].double(), x.cotangent[0, 0, rows].double()
+        k, v = key[0, 0].double(), value[0, 0].double()
         scores = q @ k.T * case.width**-0.5
         if case.causal:
             scores = scores.masked_fill(torch.arange(case.n, device=found.device) > rows[:, None], -torch.inf)
@@ -108,6 +109,17 @@ def difference(case: Case, x: Given, found: Tensor, samples: int = 64) -> float:
         if case.backward:
             truth = p * (g @ v.T - (g * truth).sum(-1, keepdim=True)) @ k * case.width**-0.5
         return float((found[0, 0, rows].double() - truth).abs().max())
+
+
+def apart(case: Case, x: Given, found: Tensor) -> float:
+    """The largest difference of `found` from a family's definition."""
+    setting = SETTINGS[case.family]
+    wide = [setting.first(leaf.detach()).double().requires_grad_(case.backward) for leaf in x.leaves]
+    true = setting.truth(case, *wide)
+    if case.backward:
+        (true,) = torch.autograd.grad(true, wide[:1], setting.of_output(x.cotangent).double())
+        return float((setting.first(found).double() - true).abs().max())
+    return float((setting.of_output(found).double() - true).abs().max())
 
 
 def refusal(error: BaseException, warned: Sequence[str]) -> str | None:

@@ -11,14 +11,14 @@ from typing import Any
 
 from properties import digest
 from properties.evidence import BadEvidence, write_text
-from properties.gpu.plan import OURS, Case
+from properties.gpu.plan import DENSE, DENSE_KERNEL, OURS, PLANS, Case
 
 SCHEMA = "attention-ledger/gpu/1"
 PREFIX = "gpu-"
 IDENTITY = ("gpu", "torch", "triton")  # facts that a file's rows must share
 MEASURED, REFUSED, MEMORY, FAILED, STARTED = "measured", "refused", "out of memory", "failed", "started"
 OUTCOMES = (MEASURED, REFUSED, MEMORY, FAILED, STARTED)
-KERNEL = tuple(digest.ROOT / "impl" / "scaled_dot_product" / f"{name}.py" for name in ("kernel", "launch", "configuration", "flash"))
+PARTS = ("kernel", "launch", "configuration", "flash", "fused", "index")  # of a folder that has a kernel
 CUT_SHORT = "the process ended during this measurement: it crashed, hung or was stopped"
 
 
@@ -71,9 +71,15 @@ class Record:
         return any(row.key == (case, contender) and row.code == code for row in self.rows)
 
 
-def code_of(contender: str) -> str:
+def code_of(contender: str, family: str = DENSE) -> str:
     """The digest of the code behind a contender's rows: rows of other code are measured anew. Torch's version is a fact of the file already."""
-    return digest.digest_of(KERNEL) if contender == OURS else ""
+    if contender == OURS:
+        folder = "scaled_dot_product" if family == DENSE else PLANS[family].ours
+    elif contender == DENSE_KERNEL:
+        folder = "scaled_dot_product"
+    else:
+        return ""
+    return digest.digest_of(tuple(digest.ROOT / "impl" / folder / f"{part}.py" for part in PARTS))
 
 
 def quartiles(times: list[float]) -> tuple[float, float, float]:

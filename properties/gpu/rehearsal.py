@@ -5,6 +5,7 @@ The run's own code is followed, on tensors of the true shapes that nothing is ev
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -24,8 +25,9 @@ from impl.scaled_dot_product import flash, launch
 from impl.scaled_dot_product.configuration import Configuration
 from impl.variant import Implementation
 from properties.gpu.checks import problems
-from properties.gpu.contenders import Given, ours
-from properties.gpu.plan import Case
+from properties.gpu.contenders import shapes
+from properties.gpu.families import SETTINGS, dense
+from properties.gpu.plan import DENSE, OURS, Case
 from properties.judging import load_laws
 from properties.oracle import Array, Balls
 from properties.request import Here, LawBroken, NotRun, SubjectFailed, Undecided
@@ -41,7 +43,7 @@ class Checked:
     part: Case | str
     target: str
     kernel: str
-    tile: Configuration
+    tile: tuple[int, ...]
     grid: tuple[int, ...]
     wide: bool
     described: bool
@@ -70,7 +72,13 @@ class Rehearsal:
                 fits |= not found[-1].problems
         self.checked += [replace(x, passed_over=fits and bool(x.problems)) for x in found]
 
-    def examined(self, it: Launch, name: str, tile: Configuration) -> Checked:
+    def made(self, it: Launch) -> None:
+        """In place of `Launch.run`, for kernels that have one configuration a call."""
+        if 0 not in it.grid:
+            sizes = (int(it.arguments[name]) for name in ("ROWS", "COLUMNS") if name in it.arguments)
+            self.checked.append(self.examined(it, it.kernel.__name__, (*sizes, it.options["num_warps"], it.options["num_stages"])))
+
+    def examined(self, it: Launch, name: str, tile: tuple[int, ...]) -> Checked:
         """The launch, compiled and checked."""
         compiled: Compiled | None = None
         try:
@@ -79,18 +87,24 @@ class Rehearsal:
             said = tuple(problems(it, kernel, compiled))
         except Exception as error:  # a compiler's complaint, of whatever type
             said = (f"does not compile: {type(error).__name__}: {' '.join(str(error).split())[:300]}",)
-        wide, described = bool(it.arguments["WIDE"]), bool(it.arguments.get("DESCRIPTORS", False))
+        wide, described = bool(it.arguments.get("WIDE", True)), bool(it.arguments.get("DESCRIPTORS", False))
         return Checked(
             part=self.part, target=self.target, kernel=name, tile=tile, grid=it.grid, wide=wide, described=described, compiled=compiled, problems=said
         )
 
     @contextmanager
     def standing_in(self) -> Iterator[None]:
-        """Within, the kernel's own launching code runs up to the launch, on tensors in memory, as if they were on the target."""
+        """Within, the kernels' own launching code runs up to the launch, on tensors in memory, as if they were on the target."""
         with ExitStack() as patches:
             patches.enter_context(patch.object(launch, "run", self.run))
-            patches.enter_context(patch.object(launch, "target_of", lambda x: self.target))
+            patches.enter_context(patch.object(Launch, "run", lambda it: self.made(it)))  # a function, so that it is a method of the launch
             patches.enter_context(patch.object(flash, "missing", lambda: None))
+            for implementation in IMPLEMENTATIONS:
+                if implementation.triton:
+                    implementation.missing()  # imports its launching code
+            for name, module in list(sys.modules.items()):
+                if name.startswith("impl.") and hasattr(module, "target_of"):
+                    patches.enter_context(patch.object(module, "target_of", lambda x: self.target))
             yield
 
 
@@ -108,7 +122,7 @@ def rehearsed(target: str, cases: Iterable[Case], examples: int = 1) -> list[Che
             for width in implementation.limits.widths or ():
                 try_width(implementation, width)
             rehearsal.part, rehearsal.all = f"laws on {implementation.name}", False
-            for law in LAWS.values():
+            for law in (x for x in LAWS.values() if x.on in implementation.variant.traits):
                 try_law(law, implementation, examples)
             rehearsal.all = True
     return rehearsal.checked
@@ -116,11 +130,11 @@ def rehearsed(target: str, cases: Iterable[Case], examples: int = 1) -> list[Che
 
 def follow(case: Case) -> None:
     """What the timed run does for one case, on memory that is reserved and never touched."""
-    q, k, v, g = (torch.empty(case.shape, dtype=getattr(torch, case.dtype)) for _ in range(4))
-    x = Given(query=q.requires_grad_(), key=k.requires_grad_(), value=v.requires_grad_(), cotangent=g)
-    output = ours(case, *x.leaves)()
+    *leaves, cotangent = (torch.empty(shape, dtype=getattr(torch, case.dtype)) for shape in shapes(case))
+    leaves = [x.requires_grad_(case.backward) for x in leaves]
+    output = (dense if case.family == DENSE else SETTINGS[case.family].ways[OURS])(case, *leaves)()
     if case.backward:
-        torch.autograd.grad(output, x.leaves, x.cotangent)
+        torch.autograd.grad(output, leaves, cotangent)
 
 
 class Unjudged(Subject):
@@ -162,13 +176,18 @@ def table(checked: Sequence[Checked]) -> str:
     """A line for each kernel and configuration, with the range of lengths that it serves; then the problems."""
     groups: dict[tuple[str, ...], list[Checked]] = {}
     for x in checked:
-        kind = (x.part.dtype, str(x.part.width), "causal" if x.part.causal else "full") if isinstance(x.part, Case) else (x.part, "", "")
+        kind = of_case(x.part) if isinstance(x.part, Case) else (x.part, "", "")
         groups.setdefault((x.target, x.kernel, *kind, ",".join(map(str, x.tile)) if isinstance(x.part, Case) else ""), []).append(x)
     header = ("target", "kernel", "dtype", "D", "mask", "tile", "N", "grid at most", "kernels", "registers", "spills", "shared", "reads", "offsets", "fits")
     rows = [header, *(line(kind, group) for kind, group in groups.items())]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([*lines, *complaints(checked)])
+
+
+def of_case(case: Case) -> tuple[str, str, str]:
+    """Dtype, width, and mask or family."""
+    return case.dtype, str(case.width), case.family if case.family != DENSE else "causal" if case.causal else "full"
 
 
 def line(kind: tuple[str, ...], group: Sequence[Checked]) -> tuple[str, ...]:

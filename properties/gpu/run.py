@@ -31,11 +31,12 @@ def timed(cases: Iterable[Case], contenders: Sequence[Contender], device: Device
     the row at hand."""
     kept = record.opened(path, device.facts())
     for case in cases:
-        missing = [x for x in contenders if not kept.holds(case, x.name, code_of(x.name))]
+        rivals = [x for x in contenders if x.family == case.family]
+        missing = [x for x in rivals if not kept.holds(case, x.name, code_of(x.name, case.family))]
         inputs = given(case, device.place) if missing else None
         for contender in missing:
             assert inputs is not None
-            begun = Row(contender=contender.name, case=case, outcome=STARTED, reason=CUT_SHORT, code=code_of(contender.name))
+            begun = Row(contender=contender.name, case=case, outcome=STARTED, reason=CUT_SHORT, code=code_of(contender.name, case.family))
             record.write(path, kept.having(begun))  # what stands there if the process does not come back
             try:
                 row = measured(begun, contender, inputs, device)
@@ -72,7 +73,7 @@ def measured(begun: Row, contender: Contender, x: Given, device: Device) -> Row:
 
 
 def prepared(case: Case, contender: Contender, x: Given) -> Callable[[], torch.Tensor]:
-    """The call that is timed: the output without recording gradients, or the gradients alone of an output that is already there (the queries' comes back)."""
+    """The call that is timed: the output without recording gradients, or the gradients alone of an output that is there already (the first is returned)."""
     forward = contender.call(case, *x.leaves)
     if not case.backward:
         return torch.no_grad()(forward)
