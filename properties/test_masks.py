@@ -224,6 +224,27 @@ def test_a_row_that_sees_no_key_is_as_declared(subject: Subject, x: Inputs) -> N
     require(bool((own == 0).all()), f"dQ of a row that sees no key is {own.tolist()} on {x}")
 
 
+@law(
+    "masks.smallest-finite-fill",
+    on=Trait.DOT_PRODUCT,
+    draw=partial(dense, dead_rows=True, mask=("additive with -inf",), scores=("equal",)),
+    lacking=needs("additive mask"),
+)
+def test_the_formats_lowest_number_hides_and_a_row_of_it_is_the_mean(subject: Subject, x: Inputs) -> None:
+    """All scores are 0, so that adding it fills it in: beside a visible key it hides as −∞ does, and a row of nothing else (here every second one) is finite.
+    Of the output alone: no log-sum-exp in floats tells such a row's length, and backward passes that start from it cannot know it."""
+    assert x.attn_mask is not None
+    subject.saw(x.regimes)
+    hidden = x.attn_mask == -math.inf
+    hidden[..., ::2, :] = True
+    lowest = torch.finfo(torch.float32 if subject.implementation.conventions.float64 == "as-float32" and x.query.dtype == torch.float64 else x.query.dtype).min
+    filled = replace(x, attn_mask=torch.zeros_like(x.attn_mask).masked_fill(hidden, lowest))
+    posed = problem(replace(x, attn_mask=~hidden | hidden.all(-1, keepdim=True)))
+    truth = oracle.attention(posed)
+    bound = tolerance.forward(posed, truth, subject.rounding(x.query.dtype))
+    subject.judge("output under a mask of the lowest number", subject(filled), truth.output, bound.output, filled)
+
+
 def split_in_two(subject: Implementation) -> st.SearchStrategy[Inputs]:
     """A mask may leave a row no key in one half, so that there is one only where such rows are zero."""
     masks = ("none", "per head", "additive with -inf") if subject.conventions.dead_rows == "zero" else ("none",)

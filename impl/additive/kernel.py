@@ -1,7 +1,7 @@
 """Additive attention in Triton: scores one hidden unit at a time, online softmax, and a backward pass that computes the hidden units again.
 
 A program holds `ROWS` queries (`COLUMNS` keys in `backward_keys`) and walks over tiles of the other axis. Inside a tile it loops over the hidden units:
-s_ij = Σ_a e_a tanh(r_ia + c_ja), so that no more than one unit of one tile is alive, and nothing of size N · M · A. Weights are in base 2 inside.
+s_ij = Σ_a e_a tanh(r_ia + c_ja), so that no more than one unit of one tile is alive, and nothing of size N · M · A.
 Letters: r and c are projected queries and keys, e the energies' weight, v, o and g values, output and its cotangent; i rows, j columns, a hidden units.
 `impl.additive.launch` prepares every argument. Shapes: R [B, H, N, A], C [B, H, M, A], energy [A], all in the accumulator's dtype; V [B, H, M, VALUE_WIDTH];
 strides are named by tensor and axis (`rb`, `rh`, `rn`, `ra`: of R, by sequence, head, position, unit). What is written is contiguous.
@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from impl._triton.division import divided
-from impl.scaled_dot_product.kernel import apart, biased, tile
+from impl.scaled_dot_product.kernel import apart, biased, raised, tile
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
@@ -92,7 +92,7 @@ def forward(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, A: tl.constexpr, E: tl.constexpr, VALUE_WIDTH: tl.constexpr,
     CAUSAL: tl.constexpr, BIAS: tl.constexpr, WIDE: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Output, and log-sum-exp in base 2, of `ROWS` queries of one head. Grid: (blocks of queries, B · H)."""
+    """Output and log-sum-exp of `ROWS` queries of one head. Grid: (blocks of queries, B · H)."""
     b, h, start = (tl.program_id(1) // H).to(tl.int64), (tl.program_id(1) % H).to(tl.int64), tl.program_id(0) * ROWS
     r, c, e = tl.arange(0, ROWS), tl.arange(0, COLUMNS), tl.arange(0, E)
     i = start + r
@@ -117,11 +117,11 @@ def forward(
         if CAUSAL:
             inside = inside & (j[None, :] <= i[:, None])
         score, inside = biased(score, i[:, None], j[None, :], 0, 0.0, bias, bn, bm, inside, BIAS, False, WIDE, ACC)
-        score = tl.where(inside, score * LOG2_E, float("-inf"))
+        score = tl.where(inside, score, float("-inf"))
         risen = tl.maximum(top, tl.max(score, 1))
         base = tl.where(risen == float("-inf"), 0.0, risen)  # nothing seen yet: −∞ − (−∞) must not arise
-        shrink = tl.exp2(top - base)
-        p = tl.exp2(score - base[:, None])
+        shrink = raised(top - base, False)
+        p = raised(score - base[:, None], False)
         mass = mass * shrink + tl.sum(p, 1)
         v = tile(V + first * vm, values, c[:, None], M - s, e[None, :], VALUE_WIDTH, E, True)
         total = tl.dot(p.to(v.dtype), v, total * shrink[:, None], input_precision="ieee", out_dtype=ACC)
@@ -131,13 +131,13 @@ def forward(
     above = (b * H + h) * N + start
     O += above * VALUE_WIDTH
     tl.store(O + apart(r[:, None], VALUE_WIDTH, e[None, :], 1, WIDE), total.to(O.dtype.element_ty), mask=(i < N)[:, None] & (e < VALUE_WIDTH)[None, :])
-    tl.store(L + above + r, tl.where(empty, float("-inf"), top + tl.log2(tl.where(empty, 1.0, mass))), mask=i < N)
+    tl.store(L + above + r, tl.where(empty, float("-inf"), top + tl.log(tl.where(empty, 1.0, mass))), mask=i < N)
 
 
 @triton.jit
 def slope(score, d_p, log_sum_exp, delta, inside):
-    """Weights p, rebuilt from natural scores and the log-sum-exp in base 2, and the gradient of the scores p ∘ (d_p − delta); both 0 outside."""
-    p = tl.where(inside, tl.exp2(score * LOG2_E - log_sum_exp), 0.0)
+    """Weights p, rebuilt from scores and their log-sum-exp, and the gradient of the scores p ∘ (d_p − delta); both 0 outside."""
+    p = tl.where(inside, raised(score - log_sum_exp, False), 0.0)
     return p, tl.where(inside, p * (d_p - delta), 0.0)
 
 

@@ -9,14 +9,15 @@ A program holds a block of one axis (`OUTER` positions: `ROWS` queries, or `COLU
 A block is whole if it does not reach beyond the inner axis and every pair of it that exists is visible: then nothing in its loop is masked.
 Each loop reads the next entry of `others` one pass ahead, so that addresses are there when the loads' pipeline wants them.
 
-Scores are in base 2 inside. Shapes: Q [B, H, N, WIDTH], K [B, H, M, WIDTH], V [B, H, M, VALUE_WIDTH]; L [B, H, N], contiguous, the log-sum-exp in base 2, +∞
-for a row that sees nothing. Strides are named by tensor and axis, as in `impl.scaled_dot_product.kernel`; `impl.block_sparse.launch` prepares every argument.
+Scores are in base 2 inside, and under an additive mask natural, as in `impl.scaled_dot_product.kernel`. Shapes: Q [B, H, N, WIDTH], K [B, H, M, WIDTH],
+V [B, H, M, VALUE_WIDTH]; L [B, H, N], contiguous, the log-sum-exp in the same base, +∞ for a row that sees nothing. Strides are named by tensor and axis;
+`impl.block_sparse.launch` prepares every argument.
 """
 
 import triton
 import triton.language as tl
 
-from impl.scaled_dot_product.kernel import LOG2_E, apart, quads, tile
+from impl.scaled_dot_product.kernel import apart, quads, raised, tile
 
 
 @triton.jit
@@ -42,7 +43,7 @@ def shown(bits, number, OUTER: tl.constexpr, INNER: tl.constexpr):
 
 @triton.jit
 def scored(s, i, j, N, M, scale, factor, bias, bias_row, bias_column, BIAS: tl.constexpr, WIDE: tl.constexpr, ACC: tl.constexpr):
-    """Scores in base 2 from products; −∞ where the mask hides. i and j broadcast to one tile, in either orientation."""
+    """Scores from products, in base 2 and with an additive mask natural; −∞ where the mask hides. i and j broadcast to one tile, in either orientation."""
     if BIAS == "none":
         return s * factor
     else:
@@ -50,7 +51,7 @@ def scored(s, i, j, N, M, scale, factor, bias, bias_row, bias_column, BIAS: tl.c
         if BIAS == "boolean":
             return tl.where(found != 0, s * factor, float("-inf"))
         else:
-            return (s * scale + found.to(ACC)) * LOG2_E
+            return s * scale + found.to(ACC)
 
 
 @triton.jit
@@ -72,10 +73,10 @@ def fold(
     base = risen
     if PARTLY or BIAS != "none":
         base = tl.where(risen == float("-inf"), 0.0, risen)  # nothing seen yet: −∞ − (−∞) must not arise
-    shrink = tl.exp2(top - base)  # before p: after it, Triton moves it through shared memory into another layout
+    shrink = raised(top - base, BIAS != "additive")  # before p: after it, Triton moves it through shared memory into another layout
     if BIAS == "none":
         s = s * factor
-    p = tl.exp2(s - base[:, None])
+    p = raised(s - base[:, None], BIAS != "additive")
     total = total * shrink[:, None]
     mass = mass * shrink[:, None] + tl.sum(tl.sum(quads(p), 3), 1)
     total = tl.dot(p.to(v.dtype), v, total, input_precision="ieee", out_dtype=ACC)
@@ -128,7 +129,8 @@ def forward(
     total = total / tl.where(empty, 1.0, mass)[:, None]
     O += b * ob + h * oh + first * on
     tl.store(O + apart(r[:, None], on, e[None, :], od, WIDE), total.to(O.dtype.element_ty), mask=(i < N)[:, None] & (e < VALUE_WIDTH)[None, :])
-    tl.store(L + (b * H + h) * N + i, tl.where(empty, float("inf"), top + tl.log2(mass)), mask=i < N)
+    logarithm = tl.log2(mass) if BIAS != "additive" else tl.log(mass)
+    tl.store(L + (b * H + h) * N + i, tl.where(empty, float("inf"), top + logarithm), mask=i < N)
 
 
 @triton.jit
@@ -137,7 +139,7 @@ def slopes_of_scores(
     PARTLY: tl.constexpr, BIAS: tl.constexpr, WIDE: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """From products s = q kᵀ and dP = g vᵀ: the weights, and the gradient of the scores. Everything broadcasts to one tile, in either orientation."""
-    p = tl.exp2(scored(s, i, j, N, M, scale, factor, bias, bias_row, bias_column, BIAS, WIDE, ACC) - log_sum_exp)
+    p = raised(scored(s, i, j, N, M, scale, factor, bias, bias_row, bias_column, BIAS, WIDE, ACC) - log_sum_exp, BIAS != "additive")
     if PARTLY:
         p = tl.where(shown(bits, number, s.shape[0], s.shape[1]), p, 0.0)
     return p, p * (d_p - delta)

@@ -147,8 +147,8 @@ def block_sparse_attention(
     offsets: Tensor, others: Tensor, bits: Tensor, query_offsets: Tensor, query_others: Tensor, query_bits: Tensor,
     key_offsets: Tensor, key_others: Tensor, key_bits: Tensor, scale: float, tiles: Sequence[int],
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Output [B, H, N, E] and log-sum-exp [B, H, N] in base 2 and the accumulator's dtype, +∞ for a row that sees nothing. bias: uint8 (may attend) or
-    additive. The index's tensors are those of `Prepared.tensors`, and `tiles` are its tiles."""
+    """Output [B, H, N, E] and log-sum-exp [B, H, N] in the base of the scores and the accumulator's dtype, +∞ for a row that sees nothing. bias: uint8 (may
+    attend) or additive. The index's tensors are those of `Prepared.tensors`, and `tiles` are its tiles."""
     output, log_sum_exp = results(query, value)
     Call(query, key, value, bias, scale, tiles).forward((offsets, others, bits), output, log_sum_exp).run()
     return output, log_sum_exp

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 
 from impl._triton.division import divided
-from impl.scaled_dot_product.kernel import LOG2_E, apart, quads, tile
+from impl.scaled_dot_product.kernel import apart, quads, raised, tile
 
 NEAREST = tl.constexpr(1.5 * 2.0**23)  # float32 of this size are whole: what is added rounds to the nearest, a tie to the even number
 NEAREST_64 = tl.constexpr(1.5 * 2.0**52)
@@ -68,10 +68,10 @@ def products(q, k, ACC: tl.constexpr):
 
 
 @triton.jit
-def in_base_2(s, factor, BIAS: tl.constexpr):
-    """Scores times log2 e, which `factor` contains unless a bias was added."""
+def based(s, factor, BIAS: tl.constexpr):
+    """Scores in base 2, by the log2 e in `factor`; natural where a bias was added."""
     if BIAS == "additive":
-        return s * LOG2_E
+        return s
     else:
         return s * factor
 
@@ -98,12 +98,12 @@ def fold(
         if CAUSAL:
             beyond = tl.minimum(beyond, i + (1 - start))
         s = tl.where(c[None, :] < beyond[:, None], s, float("-inf"))
-    risen = tl.maximum(top, in_base_2(tl.max(tl.max(tl.max(quads(s), 3), 1), 1), factor, BIAS))
+    risen = tl.maximum(top, based(tl.max(tl.max(tl.max(quads(s), 3), 1), 1), factor, BIAS))
     base = risen
     if MASKED or BIAS != "none":
         base = tl.where(risen == float("-inf"), 0.0, risen)  # nothing seen yet: −∞ − (−∞) must not arise
-    shrink = tl.exp2(top - base)
-    p = tl.exp2(in_base_2(s, factor, BIAS) - base[:, None])
+    shrink = raised(top - base, BIAS != "additive")
+    p = raised(based(s, factor, BIAS) - base[:, None], BIAS != "additive")
     mass = mass * shrink[:, None] + tl.sum(tl.sum(quads(p), 3), 1)
     total = tl.dot(p.to(v.dtype), v, total * shrink[:, None], input_precision="ieee", out_dtype=ACC)
     return risen, mass, total

@@ -9,8 +9,8 @@ function of what passed the positions before, and affine functions compose assoc
 https://www.cs.cmu.edu/~guyb/papers/Ble93.pdf). Each factor is at most 1 and nothing is divided by: nothing overflows, and a product that underflows is as
 small as it should be.
 
-Neither scan shifts anything. An element says what comes *to* its position and what it does with that, so that a thread stores at the places where it loaded.
-Between two rows of several tiles a barrier makes the stores of one visible to the loads of the next, whatever layouts the compiler chose for either.
+Neither scan shifts anything. An element says what comes *to* its position and what it does with that, so that a tile is stored where it was loaded. Between two
+rows of several tiles a barrier makes the stores of one visible to the loads of the next, whatever layouts the compiler chose for either.
 """
 
 import triton
@@ -19,8 +19,9 @@ import triton.language as tl
 
 @triton.jit
 def falling(x, ACC: tl.constexpr):
-    """exp(x) for x ≤ 0, with a small relative error for every x: 2^t loses as many bits as t has before its point, so the whole part is taken off first, by
-    ln 2 in two parts (Cody and Waite 1980, Software Manual for the Elementary Functions, chapter 6). 0 below −200, where float32 has no other number."""
+    """exp(x) for x ≤ 0, with a small relative error wherever it is a normal number: 2^t loses as many bits as t has before its point, so the whole part is
+    taken off first, by ln 2 in two parts (Cody and Waite 1980, Software Manual for the Elementary Functions, chapter 6). 0 below −200, where float32 has no
+    other number."""
     if tl.float64 == ACC:
         return tl.exp(x)
     x = tl.where(x < -200.0, -200.0, x)  # a NaN stays one

@@ -1,7 +1,9 @@
 """Flash attention in Triton: forward with online softmax (Dao 2023, algorithm 1), backward that rebuilds the weights from the log-sum-exp (algorithm 2).
 
-Scores are in base 2 inside, so that the scale and log2 e are one factor in front of exp2. A program holds `ROWS` queries (`COLUMNS` keys in
-`backward_keys`) and walks over tiles of the other axis: the tiles in which every score is visible need no mask, and have a loop of their own.
+Where a score is a scaled product and nothing else, it is in base 2, so that the scale and log2 e are one factor in front of exp2. Else it is natural, and
+log2 e multiplies what is left after the maximum is subtracted: a score near float32's lowest number, which masks add, would be −∞ after that factor.
+A program holds `ROWS` queries (`COLUMNS` keys in `backward_keys`) and walks over tiles of the other axis: the tiles in which every score is visible need no
+mask, and have a loop of their own.
 Letters: q, k, v, o and g are tiles of Q, K, V, the output and its cotangent; s scores, p weights; i rows (queries), j columns (keys).
 `impl.scaled_dot_product.launch` prepares every argument. Shapes: Q [B, H, N, WIDTH], K [B, G, M, WIDTH], V [B, G, M, VALUE_WIDTH]; strides are named by
 tensor and axis (`qb`, `qh`, `qn`, `qd`: of Q, by sequence, head, position, feature). Packed sequences lie one behind the other, offsets [B + 1] part them.
@@ -12,6 +14,15 @@ import triton.language as tl
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
+
+
+@triton.jit
+def raised(x, PLAIN: tl.constexpr):
+    """exp of a difference of scores; in base 2 already where they are plain."""
+    if PLAIN:
+        return tl.exp2(x)
+    else:
+        return tl.exp2(x * LOG2_E)
 
 
 @triton.jit
@@ -102,7 +113,6 @@ def fold(
         s, inside = biased(s, i[:, None], j[None, :], shift, slope, bias, bias_row, bias_column, inside, BIAS, ALIBI, WIDE, ACC)
         if BIAS == "boolean":
             s = tl.where(inside, s, float("-inf"))
-        s = s * LOG2_E
     if MASKED:
         beyond = M - start + 0 * i  # the first column of the tile that a row does not see
         if CAUSAL:
@@ -115,10 +125,10 @@ def fold(
     base = risen
     if MASKED or BIAS != "none":
         base = tl.where(risen == float("-inf"), 0.0, risen)  # nothing seen yet: −∞ − (−∞) must not arise
-    shrink = tl.exp2(top - base)  # before p: after it, Triton moves it through shared memory into another layout
+    shrink = raised(top - base, PLAIN)  # before p: after it, Triton moves it through shared memory into another layout
     if PLAIN:
         s = s * factor
-    p = tl.exp2(s - base[:, None])
+    p = raised(s - base[:, None], PLAIN)
     total = total * shrink[:, None]
     mass = mass * shrink[:, None] + tl.sum(tl.sum(quads(p), 3), 1)
     if DROPOUT:
@@ -162,11 +172,13 @@ def forward(
     if BIAS != "none":
         bias += b * bb + h * bh
 
+    PLAIN: tl.constexpr = BIAS == "none" and not ALIBI and not SOFTCAP
     top = tl.full([ROWS], float("-inf"), ACC)
     mass = tl.zeros([ROWS, 4], ACC)
     total = tl.zeros([ROWS, E], ACC)
     if SINKS:  # one more key, with this score and no value
-        top = tl.maximum(top, tl.load(sinks + h).to(ACC) * LOG2_E)
+        sink = tl.load(sinks + h).to(ACC)
+        top = tl.maximum(top, sink * LOG2_E if PLAIN else sink)
         mass += tl.where(top == float("-inf"), 0.0, 0.25)[:, None]  # four quarters of exp2(0)
 
     end, whole = M, M // COLUMNS * COLUMNS  # the tiles before `whole` need no mask
@@ -199,7 +211,7 @@ def forward(
     total = total / tl.where(empty, 1.0, mass)[:, None]
     if DROPOUT:
         total *= boost
-    log_sum_exp = tl.where(empty, float("-inf"), (top + tl.log2(mass)) * LN_2)
+    log_sum_exp = tl.where(empty, float("-inf"), (top + tl.log2(mass)) * LN_2 if PLAIN else top + tl.log2(mass) * LN_2)
     O += b * ob + h * oh + (first_query + start) * on
     tl.store(O + apart(r[:, None], on, e[None, :], od, WIDE), total.to(O.dtype.element_ty), mask=(i < N)[:, None] & (e < VALUE_WIDTH)[None, :])
     tl.store(L + b * lb + h * lh + first_query + i, log_sum_exp, mask=i < N)
@@ -212,7 +224,7 @@ def slopes_of_scores(
     WIDE: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """From raw products s = q kᵀ and dP = g vᵀ: the weights that met V, the gradient of the scores, and of the products that were scaled to them.
-    Everything broadcasts to one tile, in either orientation; `log_sum_exp` is in base 2, and +∞ for a row that saw nothing."""
+    Everything broadcasts to one tile, in either orientation; `log_sum_exp` is in the scores' base, and +∞ for a row that saw nothing."""
     PLAIN: tl.constexpr = BIAS == "none" and not ALIBI and not SOFTCAP
     inside = (i < N) & (j < M)
     if CAUSAL and MASKED:
@@ -226,8 +238,7 @@ def slopes_of_scores(
             s = capped(s, cap)
             within = 1 - (s / cap) * (s / cap)
         s, inside = biased(s, i, j, shift, slope, bias, bias_row, bias_column, inside, BIAS, ALIBI, WIDE, ACC)
-        s = s * LOG2_E
-    p = tl.exp2(s - log_sum_exp)
+    p = raised(s - log_sum_exp, PLAIN)
     if MASKED or BIAS == "boolean":
         p = tl.where(inside, p, 0.0)
     met = p
@@ -257,6 +268,7 @@ def backward_queries(
     if PACKED:
         if start >= N:
             return
+    PLAIN: tl.constexpr = BIAS == "none" and not ALIBI and not SOFTCAP
     shift = M - N if BOTTOM_RIGHT else 0
     r, c, d, e = tl.arange(0, ROWS), tl.arange(0, COLUMNS), tl.arange(0, D), tl.arange(0, E)
     i = start + r
@@ -266,7 +278,9 @@ def backward_queries(
     o = tile(O + b * ob + h * oh + above * on, apart(r[:, None], on, e[None, :], od, WIDE), i[:, None], N, e[None, :], VALUE_WIDTH, E, True)
     g = tile(g_O + b * gb + h * gh + above * gn, apart(r[:, None], gn, e[None, :], gd, WIDE), i[:, None], N, e[None, :], VALUE_WIDTH, E, True)
     rows = b * lb + h * lh + first_query + i
-    log_sum_exp = tl.load(L + rows, mask=i < N, other=float("inf")) * LOG2_E
+    log_sum_exp = tl.load(L + rows, mask=i < N, other=float("inf"))
+    if PLAIN:
+        log_sum_exp = log_sum_exp * LOG2_E
     log_sum_exp = tl.where(log_sum_exp == float("-inf"), float("inf"), log_sum_exp)
     down = tl.sum(o.to(ACC) * g.to(ACC), 1)
     if OF_LOG_SUM_EXP:  # its gradient by a score is the weight
@@ -323,6 +337,7 @@ def backward_keys(
     if PACKED:
         if start >= M:
             return
+    PLAIN: tl.constexpr = BIAS == "none" and not ALIBI and not SOFTCAP
     shift = M - N if BOTTOM_RIGHT else 0
     r, c, d, e = tl.arange(0, ROWS), tl.arange(0, COLUMNS), tl.arange(0, D), tl.arange(0, E)
     j = start + c
@@ -354,7 +369,9 @@ def backward_keys(
                 q = tile(Q + b * qb + h * qh + above * qn, queries, i[None, :], N, d[:, None], WIDTH, D, True) * SIGN
                 g = tile(g_O + b * gb + h * gh + above * gn, cotangents, i[:, None], N, e[None, :], VALUE_WIDTH, E, True)
                 rows = b * lb + h * lh + first_query + i
-                log_sum_exp = tl.load(L + rows, mask=i < N, other=float("inf")) * LOG2_E
+                log_sum_exp = tl.load(L + rows, mask=i < N, other=float("inf"))
+                if PLAIN:
+                    log_sum_exp = log_sum_exp * LOG2_E
                 log_sum_exp = tl.where(log_sum_exp == float("-inf"), float("inf"), log_sum_exp)
                 down = tl.load(delta + rows, mask=i < N, other=0.0)
                 raw = tl.dot(k, q, input_precision="ieee", out_dtype=ACC)
