@@ -2,6 +2,7 @@
 
 A program holds `ROWS` queries (`COLUMNS` keys in `backward_keys`) and walks over tiles of the other axis. Inside a tile it loops over the hidden units:
 s_ij = Σ_a e_a tanh(r_ia + c_ja), so that no more than one unit of one tile is alive, and nothing of size N · M · A.
+Scores are in base 2 inside, and under an additive mask natural, as in `impl.scaled_dot_product.kernel`; the log-sum-exp L too.
 Letters: r and c are projected queries and keys, e the energies' weight, v, o and g values, output and its cotangent; i rows, j columns, a hidden units.
 `impl.additive.launch` prepares every argument. Shapes: R [B, H, N, A], C [B, H, M, A], energy [A], all in the accumulator's dtype; V [B, H, M, VALUE_WIDTH];
 strides are named by tensor and axis (`rb`, `rh`, `rn`, `ra`: of R, by sequence, head, position, unit). What is written is contiguous.
@@ -86,6 +87,15 @@ def through_tanh(
 
 
 @triton.jit
+def based(score, BIAS: tl.constexpr):
+    """Natural scores in base 2, unless a bias was added to them."""
+    if BIAS == "additive":
+        return score
+    else:
+        return score * LOG2_E
+
+
+@triton.jit
 def forward(
     R, C, energy, V, O, L, bias,
     rb, rh, rn, ra, cb, ch, cm, ca, ea, vb, vh, vm, ve, bb, bh, bn, bm, H, N, M,
@@ -117,11 +127,11 @@ def forward(
         if CAUSAL:
             inside = inside & (j[None, :] <= i[:, None])
         score, inside = biased(score, i[:, None], j[None, :], 0, 0.0, bias, bn, bm, inside, BIAS, False, WIDE, ACC)
-        score = tl.where(inside, score, float("-inf"))
+        score = tl.where(inside, based(score, BIAS), float("-inf"))
         risen = tl.maximum(top, tl.max(score, 1))
         base = tl.where(risen == float("-inf"), 0.0, risen)  # nothing seen yet: −∞ − (−∞) must not arise
-        shrink = raised(top - base, False)
-        p = raised(score - base[:, None], False)
+        shrink = raised(top - base, BIAS != "additive")
+        p = raised(score - base[:, None], BIAS != "additive")
         mass = mass * shrink + tl.sum(p, 1)
         v = tile(V + first * vm, values, c[:, None], M - s, e[None, :], VALUE_WIDTH, E, True)
         total = tl.dot(p.to(v.dtype), v, total * shrink[:, None], input_precision="ieee", out_dtype=ACC)
@@ -131,13 +141,14 @@ def forward(
     above = (b * H + h) * N + start
     O += above * VALUE_WIDTH
     tl.store(O + apart(r[:, None], VALUE_WIDTH, e[None, :], 1, WIDE), total.to(O.dtype.element_ty), mask=(i < N)[:, None] & (e < VALUE_WIDTH)[None, :])
-    tl.store(L + above + r, tl.where(empty, float("-inf"), top + tl.log(tl.where(empty, 1.0, mass))), mask=i < N)
+    mass = tl.where(empty, 1.0, mass)
+    tl.store(L + above + r, tl.where(empty, float("-inf"), top + (tl.log2(mass) if BIAS != "additive" else tl.log(mass))), mask=i < N)
 
 
 @triton.jit
-def slope(score, d_p, log_sum_exp, delta, inside):
-    """Weights p, rebuilt from scores and their log-sum-exp, and the gradient of the scores p ∘ (d_p − delta); both 0 outside."""
-    p = tl.where(inside, raised(score - log_sum_exp, False), 0.0)
+def slope(score, d_p, log_sum_exp, delta, inside, BIAS: tl.constexpr):
+    """Weights p, rebuilt from natural scores and their log-sum-exp, and the gradient of the scores p ∘ (d_p − delta); both 0 outside."""
+    p = tl.where(inside, raised(based(score, BIAS) - log_sum_exp, BIAS != "additive"), 0.0)
     return p, tl.where(inside, p * (d_p - delta), 0.0)
 
 
@@ -183,7 +194,7 @@ def backward_queries(
         v = tile(V + first * vm, values, c[None, :], M - s, e[:, None], VALUE_WIDTH, E, True)
         d_p = tl.dot(g, v, input_precision="ieee", out_dtype=ACC)
         inside = inside & (log_sum_exp != float("-inf"))[:, None]  # a row that sees nothing has no weights
-        _, d_s = slope(score, d_p, log_sum_exp[:, None], down[:, None], inside)
+        _, d_s = slope(score, d_p, log_sum_exp[:, None], down[:, None], inside, BIAS)
         if D_BIAS:
             tl.store(d_bias + (above + r)[:, None] * M + j[None, :], d_s, mask=(i < N)[:, None] & (j < M)[None, :])
         d_r, d_e = through_tanh(d_s, d_r, d_e, R, row_place, i < N, ra, C + first * cm, column_place, j < M, ca, A, UNITS, True, ACC)
@@ -232,7 +243,7 @@ def backward_keys(
         log_sum_exp = tl.load(L + rows + i, mask=i < N, other=float("-inf"))
         down = tl.load(delta + rows + i, mask=i < N, other=0.0)
         inside = inside & (log_sum_exp != float("-inf"))[None, :]
-        p, d_s = slope(score, d_p, log_sum_exp[None, :], down[None, :], inside)
+        p, d_s = slope(score, d_p, log_sum_exp[None, :], down[None, :], inside, BIAS)
         d_v = tl.dot(p.to(g.dtype), g, d_v, input_precision="ieee", out_dtype=ACC)
         d_c, _ = through_tanh(d_s, d_c, 0.0, C, column_place, j < M, ca, R + first * rn, row_place, i < N, ra, A, UNITS, False, ACC)
     above = (b * H + h) * M + start

@@ -96,8 +96,8 @@ def results(rows: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
 def additive_attention(
     rows: Tensor, columns: Tensor, energy: Tensor, value: Tensor, bias: Tensor | None, causal: bool, tile: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Output [B, H, N, E] in the value's dtype, and log-sum-exp [B, H, N], −∞ for a row that sees nothing, for the backward pass alone.
-    bias: uint8 (may attend) or additive; tile: (rows, columns, warps, stages), or empty for what ships."""
+    """Output [B, H, N, E] in the value's dtype, and log-sum-exp [B, H, N] in the base of the scores, −∞ for a row that sees nothing, for the backward pass
+    alone. bias: uint8 (may attend) or additive; tile: (rows, columns, warps, stages), or empty for what ships."""
     output, log_sum_exp = results(rows, value)
     Call(rows, columns, energy, value, bias, causal, tile).forward(output, log_sum_exp).run()
     return output, log_sum_exp
