@@ -224,15 +224,21 @@ def test_a_row_that_sees_no_key_is_as_declared(subject: Subject, x: Inputs) -> N
     require(bool((own == 0).all()), f"dQ of a row that sees no key is {own.tolist()} on {x}")
 
 
+def subtracts_the_log_sum_exp(implementation: Implementation) -> str | None:
+    return "declares normalise=log-sum-exp" if implementation.arithmetic.normalise == "log-sum-exp" else None
+
+
 @law(
     "masks.smallest-finite-fill",
     on=Trait.DOT_PRODUCT,
-    draw=partial(dense, dead_rows=True, mask=("additive with -inf",), scores=("equal",)),
+    draw=partial(dense, dead_rows=True, mask=("additive with -inf",), scores=("equal",), layout=("contiguous",)),
     lacking=needs("additive mask"),
+    off=subtracts_the_log_sum_exp,
 )
 def test_the_formats_lowest_number_hides_and_a_row_of_it_is_the_mean(subject: Subject, x: Inputs) -> None:
     """All scores are 0, so that adding it fills it in: beside a visible key it hides as −∞ does, and a row of nothing else (here every second one) is finite.
-    Of the output alone: no log-sum-exp in floats tells such a row's length, and backward passes that start from it cannot know it."""
+    Of the output alone, and where weights are divided by their sum: no log-sum-exp in floats tells such a row's length, and what starts from one cannot
+    know it."""
     assert x.attn_mask is not None
     subject.saw(x.regimes)
     hidden = x.attn_mask == -math.inf

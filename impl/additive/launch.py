@@ -24,6 +24,7 @@ C = Configuration
 # Rows, columns, warps, stages by kernel: what Triton compiles best (see reports/kernels.md), not timed. A warp's results are 16 rows, or 32 × 32 on gfx942:
 # with more warps than a tile fills, each hidden unit's slope would be computed twice.
 TABLE = {"forward": C(64, 32, 4, 1), "backward_queries": C(64, 32, 4, 1), "backward_keys": C(32, 64, 4, 1)}
+SM_100 = TABLE | {"backward_queries": C(64, 16, 4, 1)}  # with twice the columns a causal one takes what does not fit in its registers from local memory
 GFX942 = {"forward": C(64, 32, 4, 1), "backward_queries": C(64, 32, 2, 1), "backward_keys": C(32, 64, 2, 1)}
 INTERPRETED = C(16, 16, 4, 1)  # small enough that short sequences have several tiles
 CAUTIOUS = C(32, 32, 4, 1)  # for inputs of 32 bits and more
@@ -52,7 +53,9 @@ class Call:
             return Configuration(*self.tile)
         if self.target == "interpreter":
             return INTERPRETED
-        return CAUTIOUS if self.value.element_size() > 2 else (GFX942 if self.target == "gfx942" else TABLE)[name]
+        if self.value.element_size() > 2:
+            return CAUTIOUS
+        return {"gfx942": GFX942, "sm_100": SM_100}.get(self.target, TABLE)[name]
 
     def launch(self, name: str, own: dict[str, Any]) -> Launch:
         """The launch of the kernel of this name. Offsets inside a tile, and inside a head of the bias, take 64 bits where 32 would overflow."""

@@ -222,7 +222,7 @@ def costs(call: Call, name: str, index: Index) -> Cost:
     """What the launch of a kernel costs, of a call without descriptors or with them: a formula in the index and the tile.
 
     Of P named blocks, W of them whole, each is a tile of ROWS · COLUMNS scores: 2 D + 2 E operations a score forward, 4 D + 2 E for dQ, 4 D + 4 E for dK and
-    dV; an exp2 a score, and forward one more a row and tile for the rescale and a log2 a row. A program reads its own rows once (for dQ those of O and g too)
+    dV; an exp2 a score, and forward one more a row and tile for the rescale and a log a row. A program reads its own rows once (for dQ those of O and g too)
     and of the index 5 numbers beside one entry and one prefetch of each list; a named block reads those positions of the inner axis that exist, one number of
     the index, where it is partly visible its bits, and where there is a bias those pairs that exist.
     """

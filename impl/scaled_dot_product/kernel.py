@@ -18,7 +18,7 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 @triton.jit
 def raised(x, PLAIN: tl.constexpr):
-    """exp of a difference of scores; in base 2 already where they are plain."""
+    """e to a difference of scores; 2 to it where they are `PLAIN`, and so in base 2."""
     if PLAIN:
         return tl.exp2(x)
     else:

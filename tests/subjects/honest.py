@@ -78,12 +78,11 @@ def softmax_in_float64(
 def exp2_with_log2e(
     query: T, key: T, value: T, attn_mask: M = None, dropout_p: float = 0.0, is_causal: bool = False, scale: S = None, enable_gqa: bool = False
 ) -> T:
-    """Powers of two, with log2(e) folded into the scale."""
+    """Powers of two; log2(e) is folded into the scale, unless a mask is added: its lowest number times log2(e) would be infinite."""
     key, value = _heads(query, key, enable_gqa), _heads(query, value, enable_gqa)
-    s = _biased((query.to(_work(query)) @ key.to(_work(query)).transpose(-1, -2)) * (_factor(query, scale) * LOG2E), None, is_causal)
-    if attn_mask is not None:
-        s = _biased(s, attn_mask if attn_mask.dtype == torch.bool else attn_mask.to(s.dtype) * LOG2E, False)
-    p = torch.exp2(s - _top(s))
+    added = attn_mask is not None and attn_mask.dtype != torch.bool
+    s = _scores(query, key, attn_mask, is_causal, _factor(query, scale) * (1.0 if added else LOG2E), _work(query))
+    p = torch.exp2((s - _top(s)) * LOG2E if added else s - _top(s))
     weights = torch.nn.functional.dropout(p / _safe(p.sum(-1, keepdim=True)), dropout_p)
     return (weights @ value.to(s.dtype)).to(query.dtype)
 
@@ -128,7 +127,7 @@ def stabiliser_a_power_of_two(
     """Rows are scaled by exp(max) rounded up to a power of two, so that rescaling would be exact."""
     key, value = _heads(query, key, enable_gqa), _heads(query, value, enable_gqa)
     s = _scores(query, key, attn_mask, is_causal, scale, _work(query))
-    p = torch.exp(s - torch.ceil(_top(s) * LOG2E) / LOG2E)
+    p = torch.exp(s - torch.ceil((_top(s) * LOG2E).clamp(min=torch.finfo(s.dtype).min)) / LOG2E)
     weights = torch.nn.functional.dropout(p / _safe(p.sum(-1, keepdim=True)), dropout_p)
     return (weights @ value.to(s.dtype)).to(query.dtype)
 
