@@ -124,10 +124,12 @@ def online_from_the_right(
 def stabiliser_a_power_of_two(
     query: T, key: T, value: T, attn_mask: M = None, dropout_p: float = 0.0, is_causal: bool = False, scale: S = None, enable_gqa: bool = False
 ) -> T:
-    """Rows are scaled by exp(max) rounded up to a power of two, so that rescaling would be exact."""
+    """Rows are scaled by exp(max) rounded up to a power of two, so that rescaling would be exact; by exp(max) itself where its base-two logarithm overflows."""
     key, value = _heads(query, key, enable_gqa), _heads(query, value, enable_gqa)
     s = _scores(query, key, attn_mask, is_causal, scale, _work(query))
-    p = torch.exp(s - torch.ceil((_top(s) * LOG2E).clamp(min=torch.finfo(s.dtype).min)) / LOG2E)
+    top = _top(s)
+    stabiliser = torch.ceil(top * LOG2E) / LOG2E
+    p = torch.exp(s - torch.where(stabiliser.isfinite(), stabiliser, top))
     weights = torch.nn.functional.dropout(p / _safe(p.sum(-1, keepdim=True)), dropout_p)
     return (weights @ value.to(s.dtype)).to(query.dtype)
 
