@@ -7,6 +7,7 @@ is planted in, the laws that it meets and how their inputs are drawn, or the top
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import sys
@@ -61,7 +62,34 @@ def met_in_impl(mutant: Mutant) -> list[str]:
     implementation = shown(mutant.shown_by)
     names = mutant.laws or sorted(law.id for law in laws_here(implementation))
     files = (ROOT / mutant.file, *digest.of_variant(implementation.variant.name))
-    return [digest.digest_of(files), *(f"{name} {digest.of_law(name)}" for name in names)]
+    whole = digest.digest_of(files) if implementation.triton else digest_without_kernels(files)
+    return [whole, *(f"{name} {digest.of_law(name)}" for name in names)]
+
+
+@cache
+def digest_without_kernels(files: tuple[Path, ...]) -> str:
+    """As `digest.digest_of`, of what can be imported where there is no Triton: what a PyTorch path does cannot depend on anything else."""
+    seen: set[Path] = set()
+    found = [file for file in files if file.exists()]
+    while found:
+        if (here := found.pop()) not in seen and not imports_triton(here):
+            seen.add(here)
+            found += digest.direct_imports(here)
+    whole = hashlib.sha256(digest.PINS.read_bytes())
+    for file in sorted(seen):
+        whole.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes())
+    return whole.hexdigest()[:16]
+
+
+@cache
+def imports_triton(file: Path) -> bool:
+    """Whether the file itself imports triton as soon as it is imported."""
+    names = [name for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.Import | ast.ImportFrom) for name in modules_of(node)]
+    return any(name.partition(".")[0] == "triton" for name in names)
+
+
+def modules_of(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
 
 
 def shown(subject: str) -> Implementation:
