@@ -11,7 +11,6 @@ import torch
 
 if torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("a process that uses the GPU cannot interpret kernels: run this file by itself with TRITON_INTERPRET=1", allow_module_level=True)
-os.environ.setdefault("TRITON_INTERPRET", "1")
 pytest.importorskip("triton", reason="needs triton (pip install attention-ledger[kernels]; Linux only)")
 
 from impl._triton import memory

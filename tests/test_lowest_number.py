@@ -18,7 +18,6 @@ from impl.int8 import fused as int8
 
 if torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("a process that uses the GPU cannot interpret kernels: run this file by itself with TRITON_INTERPRET=1", allow_module_level=True)
-os.environ.setdefault("TRITON_INTERPRET", "1")
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton (pip install attention-ledger[kernels]; Linux only)")
 LENGTH, TILE = 19, (16, 16, 4, 1)
 
